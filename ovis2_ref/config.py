@@ -1,0 +1,206 @@
+"""What a checkpoint says of itself: `config.json`, as three plain records that are checked when they are made.
+
+Fields, defaults and their meaning are those of transformers' `Ovis2VisionConfig`, `Qwen2Config` and `Ovis2Config`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from ovis2_ref.errors import CheckpointError, ConfigError
+from ovis2_ref.ops import ACTIVATIONS
+
+TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
+
+
+class _Record:
+    """What the three configurations share: to and from the dictionaries of `config.json`."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration in `values`; keys that don't change a number (`transformers_version`, ...) are left out."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as `config.json` spells it."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    def _expect(self, holds: bool, message: str) -> None:
+        if not holds:
+            raise ConfigError(f"{type(self).__name__}: {message}")
+
+    def _expect_positive(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            self._expect(whole and value > 0, f"{name}={value!r} should be a whole number above 0")
+
+
+@dataclass
+class Ovis2VisionConfig(_Record):
+    """The vision transformer (AIMv2) and the visual tokenizer on top of it."""
+
+    hidden_size: int = 1024
+    intermediate_size: int = 2816
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 8
+    num_channels: int = 3
+    image_size: int = 224
+    patch_size: int = 14
+    rms_norm_eps: float = 1e-5
+    qkv_bias: bool = False
+    mlp_bias: bool = False
+    hidden_act: str = "silu"
+    vocab_size: int = 16384
+    hidden_stride: int = 1
+    num_visual_indicator_tokens: int = 5
+    tokenize_function: str = "softmax"
+    tau: float = 1.0
+    model_type: str = "ovis2_vision"
+
+    def __post_init__(self) -> None:
+        self._expect_positive(
+            "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels",
+            "image_size", "patch_size", "vocab_size", "hidden_stride",
+        )  # fmt: skip
+        self._expect(
+            self.hidden_size % self.num_attention_heads == 0,
+            f"hidden_size={self.hidden_size} can't be split among num_attention_heads={self.num_attention_heads}",
+        )
+        self._expect(
+            self.patch_size <= self.image_size, f"patch_size={self.patch_size} exceeds image_size={self.image_size}"
+        )
+        self._expect(
+            0 <= self.num_visual_indicator_tokens < self.vocab_size,
+            f"num_visual_indicator_tokens={self.num_visual_indicator_tokens} leaves no visual words of {self.vocab_size}",
+        )
+        self._expect(
+            self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
+        )
+        self._expect(
+            self.tokenize_function in TOKENIZE_FUNCTIONS,
+            f"tokenize_function={self.tokenize_function!r} is not one of {TOKENIZE_FUNCTIONS}",
+        )
+
+    @property
+    def head_dim(self) -> int:
+        """The width of one attention head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def patches_per_side(self) -> int:
+        """Patches along one side of a tile; pixels beyond the last whole patch are not looked at."""
+        return self.image_size // self.patch_size
+
+    @property
+    def tokens_per_tile(self) -> int:
+        """Visual tokens of one tile: the patches, `hidden_stride` x `hidden_stride` of them merged into one."""
+        return (-(-self.patches_per_side // self.hidden_stride)) ** 2
+
+
+@dataclass
+class Qwen2Config(_Record):
+    """The language model."""
+
+    vocab_size: int = 151936
+    hidden_size: int = 4096
+    intermediate_size: int = 22016
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    num_key_value_heads: int | None = 32
+    head_dim: int | None = None
+    hidden_act: str = "silu"
+    max_position_embeddings: int = 32768
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = False
+    rope_parameters: dict[str, Any] | None = None
+    use_sliding_window: bool = False
+    sliding_window: int | None = 4096
+    max_window_layers: int = 28
+    layer_types: list[str] | None = None
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    model_type: str = "qwen2"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The configuration in `values`. `rope_theta` and `rope_scaling` (before transformers 5) become `rope_parameters`."""
+        values = dict(values)
+        if values.get("rope_parameters") is None:
+            scaling = dict(values.get("rope_scaling") or {})
+            scaling.setdefault("rope_type", scaling.pop("type", "default"))
+            values["rope_parameters"] = {"rope_theta": values.get("rope_theta", 10000.0), **scaling}
+        return super().from_dict(values)
+
+    def __post_init__(self) -> None:
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        if self.head_dim is None:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        self.rope_parameters = {"rope_type": "default", "rope_theta": 10000.0, **(self.rope_parameters or {})}
+        self.sliding_window = self.sliding_window if self.use_sliding_window else None
+        if self.layer_types is None:
+            windowed = [
+                self.sliding_window is not None and i >= self.max_window_layers for i in range(self.num_hidden_layers)
+            ]
+            self.layer_types = ["sliding_attention" if sliding else "full_attention" for sliding in windowed]
+        self._expect_positive(
+            "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+            "num_key_value_heads", "head_dim", "max_position_embeddings",
+        )  # fmt: skip
+        self._expect(
+            self.num_attention_heads % self.num_key_value_heads == 0,
+            f"num_attention_heads={self.num_attention_heads} can't share num_key_value_heads={self.num_key_value_heads}",
+        )
+        self._expect(self.head_dim % 2 == 0, f"head_dim={self.head_dim} is odd; the rotary embedding turns pairs")
+        self._expect(
+            self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
+        )
+        self._expect(
+            len(self.layer_types) == self.num_hidden_layers,
+            f"layer_types names {len(self.layer_types)} layers, num_hidden_layers={self.num_hidden_layers}",
+        )
+
+
+@dataclass
+class Ovis2Config(_Record):
+    """The whole model: vision, language, and the tokens that stand between them."""
+
+    vision_config: Ovis2VisionConfig = field(default_factory=Ovis2VisionConfig)
+    text_config: Qwen2Config = field(default_factory=Qwen2Config)
+    image_token_id: int = 151665
+    visual_indicator_token_ids: list[int] = field(default_factory=lambda: [151666, 151667, 151668, 151669, 151670])
+    vocab_size: int = 151643
+    hidden_size: int = 1536
+    tie_word_embeddings: bool = True
+    model_type: str = "ovis2"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.vision_config, Mapping):
+            self.vision_config = Ovis2VisionConfig.from_dict(self.vision_config)
+        if isinstance(self.text_config, Mapping):
+            self.text_config = Qwen2Config.from_dict(self.text_config)
+        self.visual_indicator_token_ids = list(self.visual_indicator_token_ids)
+        self._expect(
+            self.hidden_size == self.text_config.hidden_size,
+            f"hidden_size={self.hidden_size} differs from the language model's {self.text_config.hidden_size}",
+        )
+        self._expect(
+            len(self.visual_indicator_token_ids) == self.vision_config.num_visual_indicator_tokens,
+            f"{len(self.visual_indicator_token_ids)} visual_indicator_token_ids for "
+            f"num_visual_indicator_tokens={self.vision_config.num_visual_indicator_tokens}",
+        )
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """The configuration in `folder`/config.json. Raises `CheckpointError` if there is none, `ConfigError` if it can't be."""
+        path = Path(folder) / "config.json"
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} can't be read as JSON: {error}") from error
+        return cls.from_dict(values)

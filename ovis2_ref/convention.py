@@ -1,0 +1,58 @@
+"""Two programs run the same Ovis2 weights, and they differ: transformers' and the authors'. This is the list of differences.
+
+Nothing mixes them: a `Convention` is chosen once, when a model or a processor is made, and the few places where the two
+part ask it.
+"""
+
+from dataclasses import dataclass
+
+from ovis2_ref.errors import InputError
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What one of the two programs does, difference by difference."""
+
+    name: str
+    vision_final_norm: bool
+    """The RMSNorm after the ViT's last block is applied to the features."""
+    transposed_grid: bool
+    """The covering search's (rows, columns) are taken as (columns, rows) when the picture is cut."""
+    crop_before_resize: bool
+    """Tiles are cut from the full picture, each resized with its aspect ratio kept and padded to a square after normalising;
+    else the whole picture is resized to the canvas of tiles, and cut then."""
+    placeholders_in_vocabulary: bool
+    """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
+    max_tiles: int
+    """How many tiles a picture is cut into at most, where nothing else is said."""
+
+
+TRANSFORMERS = Convention(
+    name="transformers",
+    vision_final_norm=True,
+    transposed_grid=True,
+    crop_before_resize=False,
+    placeholders_in_vocabulary=True,
+    max_tiles=12,
+)
+"""What transformers 4.56 to 5.x computes. The default."""
+
+ORIGINAL = Convention(
+    name="original",
+    vision_final_norm=False,
+    transposed_grid=False,
+    crop_before_resize=True,
+    placeholders_in_vocabulary=False,
+    max_tiles=9,
+)
+"""What the authors' code (AIDC-AI/Ovis, branch v2.0) computes; the released weights were trained with it."""
+
+
+def as_convention(convention: "str | Convention") -> Convention:
+    """The convention called "transformers" or "original". Raises `InputError` for any other name."""
+    if isinstance(convention, Convention):
+        return convention
+    for known in (TRANSFORMERS, ORIGINAL):
+        if known.name == convention:
+            return known
+    raise InputError(f'convention={convention!r} is not known; use "transformers" or "original"')

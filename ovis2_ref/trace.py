@@ -1,0 +1,51 @@
+"""Taps: every value that a port would want to compare has a name, and a recording collects them in execution order.
+
+    with recording() as values:
+        model(**inputs)
+    values["model.vision_tower.transformer.encoder.layers.3.attention.weights"]
+
+A tap is named after the module that makes the value, in the checkpoint's own naming, plus a last word for what is inside it.
+Without an open recording a tap is one comparison with None.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ovis2_ref.arrays import Array
+
+_listener: ContextVar[Callable[[str, Array], None] | None] = ContextVar("ovis2_ref_tap", default=None)
+
+
+def tap(name: str, array: Array) -> None:
+    """Show `array`, under `name`, to the recording that is open; do nothing when none is."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(name, array)
+
+
+@contextmanager
+def listening(listener: Callable[[str, Array], None]) -> Iterator[None]:
+    """Call `listener(name, array)` at every tap inside the block. The array is live: copy what you keep."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+@contextmanager
+def recording() -> Iterator[dict[str, Array]]:
+    """Collect a copy of every tapped value inside the block, in execution order, as a dict.
+
+    A name that comes again (each step of a generation passes the same modules) gets `#2`, `#3`, ... appended.
+    """
+    values: dict[str, Array] = {}
+    times: dict[str, int] = {}
+
+    def keep(name: str, array: Array) -> None:
+        times[name] = times.get(name, 0) + 1
+        values[name if times[name] == 1 else f"{name}#{times[name]}"] = array.copy()
+
+    with listening(keep):
+        yield values

@@ -1,0 +1,108 @@
+"""The oracle: small transformers models of drawn configurations with drawn weights, made without any network.
+
+transformers in float64 still computes its norms, softmax and rotary tables in float32; `lifted()` replaces those islands by the
+same formulas in float64, so that a float64 model is a float64 oracle.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+import transformers
+from transformers.models.ovis2 import modeling_ovis2
+from transformers.models.qwen2 import modeling_qwen2
+
+from ovis2_ref.config import Ovis2Config
+
+TORCH_DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+def reference_config(config: Ovis2Config) -> transformers.Ovis2Config:
+    """transformers' configuration with the values of ours, the rope settings in both spellings (4.56 reads one, 5.x the other)."""
+    values = config.to_dict()
+    rope = values["text_config"]["rope_parameters"]
+    values["text_config"]["rope_theta"] = rope["rope_theta"]
+    scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
+    values["text_config"]["rope_scaling"] = None if scaling["rope_type"] == "default" else scaling
+    values["vision_config"].pop("tau")
+    reference = transformers.Ovis2Config(**values)
+    reference._attn_implementation = "eager"
+    return reference
+
+
+def reference_model(
+    config: Ovis2Config, seed: int, dtype: str = "float32"
+) -> transformers.Ovis2ForConditionalGeneration:
+    """A transformers model of that configuration, with weights drawn so that no part of it is idle.
+
+    Matrices are normal with variance 1 / inputs, norm weights near 1, biases near 0: one draw for every dtype, rounded to it.
+    """
+    model = transformers.Ovis2ForConditionalGeneration(reference_config(config)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            drawn = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1:
+                drawn = drawn * 0.1 + (0.0 if name.endswith("bias") else 1.0)
+            elif "embed" not in name or "patch_embedding" in name:
+                drawn = drawn / parameter[0].numel() ** 0.5
+            parameter.copy_(drawn)
+    return model.to(TORCH_DTYPES[dtype])
+
+
+def weights_of(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    """The model's weights under their checkpoint names, as NumPy arrays (bfloat16 through `ml_dtypes`)."""
+    return {name: to_numpy(tensor) for name, tensor in model.state_dict().items()}
+
+
+def to_numpy(tensor: torch.Tensor) -> np.ndarray:
+    """A copy of the tensor as a NumPy array."""
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.view(torch.int16).numpy().copy().view(ml_dtypes.bfloat16)
+    return tensor.numpy().copy()
+
+
+def _rms_norm(self: Any, x: torch.Tensor) -> torch.Tensor:
+    return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+
+def _attention(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, scaling: float, **_: Any
+):
+    groups = getattr(module, "num_key_value_groups", 1)
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    scores = query @ key.transpose(2, 3) * scaling
+    if mask is not None:
+        scores = scores + mask
+    weights = torch.softmax(scores, dim=-1)
+    return (weights @ value).transpose(1, 2).contiguous(), weights
+
+
+def _rotary(self: Any, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    angles = position_ids[..., None].double() * self.inv_freq.double()
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos() * self.attention_scaling, angles.sin() * self.attention_scaling
+
+
+@contextmanager
+def lifted() -> Iterator[None]:
+    """transformers' float32 islands in float64. The default rope's inverse frequencies are float32 numbers in both programs."""
+    with (
+        patch.object(modeling_ovis2.Ovis2RMSNorm, "forward", _rms_norm),
+        patch.object(modeling_qwen2.Qwen2RMSNorm, "forward", _rms_norm),
+        patch.object(modeling_ovis2, "eager_attention_forward", _attention),
+        patch.object(modeling_qwen2, "eager_attention_forward", _attention),
+        patch.object(modeling_qwen2.Qwen2RotaryEmbedding, "forward", _rotary),
+    ):
+        yield
