@@ -26,7 +26,7 @@ TORCH_DTYPES = {
 
 
 def reference_config(config: Ovis2Config) -> transformers.Ovis2Config:
-    """transformers' configuration with the values of ours, the rope settings in both spellings (4.56 reads one, 5.x the other)."""
+    """transformers' configuration with the values of ours, the rope settings in both spellings (4.56's and 5.x's)."""
     values = config.to_dict()
     rope = values["text_config"]["rope_parameters"]
     values["text_config"]["rope_theta"] = rope["rope_theta"]
