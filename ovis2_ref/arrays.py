@@ -47,18 +47,32 @@ def sum_dtype(dtype: np.dtype) -> np.dtype:
     return DTYPES["float32"] if is_half(dtype) else dtype
 
 
-def device_module(device: str) -> ModuleType:
-    """The array module for `device`: "cpu" is NumPy; "cuda" or "cuda:N" is CuPy, with GPU N made current; "auto" takes a GPU if
-    one is there.
+def to_device(x: Any, xp: ModuleType) -> Array:
+    """`x` (an array of either module, a nested list, a CPU tensor) as an array of `xp`; what is there already is not copied.
 
-    Raises `InputError` for another name, `DeviceError` if a GPU is asked for and CuPy, the driver or the device is missing.
+    With `to_host`, one of the two places where data crosses between host and device.
+    """
+    return to_host(x) if xp is np else xp.asarray(x)
+
+
+def to_host(x: Any) -> np.ndarray:
+    """`x` as a NumPy array: a device array is copied once the device has finished it, what is on the host already is not."""
+    return np.asarray(x) if array_module(x) is np else x.get()
+
+
+def device_module(device: str) -> ModuleType:
+    """The array module for `device`: "cpu" is NumPy; "cuda" or "cuda:N" is CuPy, with GPU N made the calling thread's current
+    one (new arrays live there); "auto" takes GPU 0 if it can be had, else NumPy.
+
+    Raises `InputError` for another name, `DeviceError` if a GPU is asked for and CuPy, the driver, the device or CUDA's
+    libraries are missing: it says which, and what mends it.
     """
     kind, _, index = device.partition(":")
-    if kind == "auto":
+    if device == "auto":
         return device_module("cuda") if _missing(0) is None else np
-    if kind == "cpu" and not index:
+    if device == "cpu":
         return np
-    if kind != "cuda" or (index and not index.isdecimal()):
+    if kind != "cuda" or (device != "cuda" and not (index.isascii() and index.isdecimal())):
         raise InputError(f'device={device!r} is not known; use "cpu", "cuda", "cuda:N" or "auto"')
     missing = _missing(int(index or 0))
     if missing is not None:
@@ -73,10 +87,28 @@ def _missing(index: int) -> str | None:
     """What stands between us and GPU `index`, in words and with the remedy; None if nothing does."""
     try:
         import cupy
-    except ImportError:
-        return "CuPy is not installed: pip install 'ovis2_ref[cuda13]' (or [cuda12] for a driver of CUDA 12)"
+    except ImportError as error:
+        extra = "pip install 'ovis2_ref[cuda13]' (or [cuda12] where the driver is for CUDA 12)"
+        return f"CuPy is not installed, or broken ({_first_line(error)}): {extra}"
+    runtime = cupy.cuda.runtime
+    driver, built = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
+    if driver == 0:
+        return "there is no NVIDIA driver, and pip can't bring one: install it, and see that nvidia-smi lists the GPU"
+    if driver < built:
+        extra = f"pip uninstall -y cupy-cuda{built}x && pip install 'ovis2_ref[cuda{driver}]'"
+        return f"the driver is for CUDA {driver}, this CuPy for CUDA {built}: {extra}, or a newer driver"
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"there is no usable NVIDIA driver or device ({error}): see that nvidia-smi works"
-    return None if index < count else f"there are {count} GPUs, numbered from 0"
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        return f"the driver shows no GPU ({_first_line(error)}): see nvidia-smi, and CUDA_VISIBLE_DEVICES"
+    if index >= count:
+        return f"there {'is 1 GPU' if count == 1 else f'are {count} GPUs'}, numbered from 0"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except (ImportError, RuntimeError) as error:
+        return f"CUDA's libraries are not installed ({_first_line(error)}): pip install 'ovis2_ref[cuda{built}]'"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
