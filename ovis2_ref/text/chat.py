@@ -1,0 +1,125 @@
+"""A conversation becomes a prompt: Ovis2's chat template, as plain code.
+
+    [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe the image."}]}]
+
+    <|im_start|>system
+    You are a helpful assistant.<|im_end|>
+    <|im_start|>user
+    <image>
+    Describe the image.<|im_end|>
+    <|im_start|>assistant
+
+Nothing from a checkpoint is executed: its template is compared with the one below, and another one is refused.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ovis2_ref.errors import CheckpointError, InputError
+
+Message = Mapping[str, Any]
+IMAGE_TOKEN = "<image>"
+SYSTEM_PROMPT = "You are a helpful assistant."
+
+CHAT_TEMPLATE = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "{% for message in messages %}"
+    "{{'<|im_start|>' + message['role'] + '\n'}}"
+    "{% if message['content'] is string %}{{ message['content'] }}"
+    "{% else %}{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' %}{{ '<image>\n' }}"
+    "{% elif content['type'] == 'text' %}{{ content['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}"
+    "{{'<|im_end|>\n'}}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{'<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The template in the released checkpoints of transformers' layout (its convert_ovis2_weights_to_hf.py writes it), as saved."""
+
+
+def check_chat_template(template: object, where: str) -> None:
+    """Raise `CheckpointError` unless `template`, read from `where`, is Ovis2's own (white space at its ends aside)."""
+    if not isinstance(template, str) or template.strip() != CHAT_TEMPLATE.strip():
+        raise CheckpointError(
+            f"{where}: this chat template is not Ovis2's own, and templates are programs, which are never executed here. "
+            "Put Ovis2's template in its place (ovis2_ref.text.chat.CHAT_TEMPLATE) or take the file out, "
+            "or render the prompt yourself and give it as text"
+        )
+
+
+def render_chat(
+    messages: Sequence[Message], *, add_generation_prompt: bool = False, continue_final_message: bool = False
+) -> str:
+    """The prompt for a conversation, as the template above renders it in transformers 5.23.
+
+    A message has a `role` and a `content`: a text, or a list of parts {"type": "image"} and {"type": "text", "text": ...}.
+    `add_generation_prompt` opens the assistant's turn; `continue_final_message` leaves the last message open after its last text.
+
+    Quirks of the template, kept: the default system message always comes first, also before the conversation's own; a picture is
+    followed by a line break; parts of another type (a video) leave no trace.
+    Raises `InputError` for what is not a conversation.
+    """
+    if add_generation_prompt and continue_final_message:
+        raise InputError(
+            "add_generation_prompt opens a new turn, continue_final_message goes on with the last: choose one"
+        )
+    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+        raise InputError(f"a conversation is a list of messages {{'role': ..., 'content': ...}}; got {messages!r:.200}")
+    turns = [_turn(message) for message in messages]
+    if continue_final_message:
+        turns[-1] = _open_turn(messages[-1])
+    system = f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n"
+    return system + "".join(turns) + ("<|im_start|>assistant\n" if add_generation_prompt else "")
+
+
+def original_system_prompt(prompt: str) -> str:
+    """The prompt as the authors' `QwenConversationFormatter` writes it: a conversation's own system message, where it comes
+    first, replaces the default one; the template keeps both.
+    """
+    default, own = f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n", "<|im_start|>system\n"
+    return prompt.removeprefix(default) if prompt.startswith(default + own) else prompt
+
+
+def message_parts(message: Message) -> list[Mapping[str, Any]]:
+    """The parts of a message's content: none for a missing one, one text part for a text, OpenAI's image_url as image."""
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        raise InputError(f"a message is a dictionary with a 'role' (a text) and a 'content'; got {message!r:.200}")
+    content = message.get("content")
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, Sequence) or not all(isinstance(part, Mapping) and "type" in part for part in content):
+        raise InputError(
+            f"content should be a text or a list of parts such as {{'type': 'image'}} and {{'type': 'text', 'text': ...}}; "
+            f"got {content!r:.200}"
+        )
+    return [_image_part(part) if part["type"] == "image_url" else part for part in content]
+
+
+def _image_part(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    url = part.get("image_url")
+    return {"type": "image", "url": url.get("url", "") if isinstance(url, Mapping) else url}
+
+
+def _render(part: Mapping[str, Any]) -> str:
+    if part["type"] == "image":
+        return f"{IMAGE_TOKEN}\n"
+    if part["type"] != "text":
+        return ""
+    if not isinstance(part.get("text"), str):
+        raise InputError(f"a text part should have a text: {{'type': 'text', 'text': ...}}; got {part!r:.200}")
+    return part["text"]
+
+
+def _turn(message: Message) -> str:
+    parts = message_parts(message)
+    return f"<|im_start|>{message['role']}\n{''.join(map(_render, parts))}<|im_end|>\n"
+
+
+def _open_turn(message: Message) -> str:
+    parts = message_parts(message)
+    texts = [i for i, part in enumerate(parts) if part["type"] == "text"]
+    if not texts:
+        raise InputError("continue_final_message needs a text to continue in the last message")
+    return f"<|im_start|>{message['role']}\n{''.join(map(_render, parts[: texts[-1] + 1]))}"
