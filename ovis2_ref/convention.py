@@ -16,6 +16,10 @@ class Convention:
     name: str
     vision_final_norm: bool
     """The RMSNorm after the ViT's last block is applied to the features."""
+    argmax_of_logits: bool
+    """The visual tokenizer's st_argmax takes the logits for its soft values; else their softmax. Only last bits differ."""
+    gumbel_tau: bool
+    """The visual tokenizer's gumbel_argmax divides by the configuration's tau; else tau is 1."""
     transposed_grid: bool
     """The covering search's (rows, columns) are taken as (columns, rows) when the picture is cut."""
     crop_before_resize: bool
@@ -30,6 +34,8 @@ class Convention:
 TRANSFORMERS = Convention(
     name="transformers",
     vision_final_norm=True,
+    argmax_of_logits=False,
+    gumbel_tau=False,
     transposed_grid=True,
     crop_before_resize=False,
     placeholders_in_vocabulary=True,
@@ -40,6 +46,8 @@ TRANSFORMERS = Convention(
 ORIGINAL = Convention(
     name="original",
     vision_final_norm=False,
+    argmax_of_logits=True,
+    gumbel_tau=True,
     transposed_grid=False,
     crop_before_resize=True,
     placeholders_in_vocabulary=False,

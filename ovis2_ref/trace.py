@@ -24,6 +24,11 @@ def tap(name: str, array: Array) -> None:
         listener(name, array)
 
 
+def is_listening() -> bool:
+    """True while a recording is open: for values that have to be put together before they can be shown."""
+    return _listener.get() is not None
+
+
 @contextmanager
 def listening(listener: Callable[[str, Array], None]) -> Iterator[None]:
     """Call `listener(name, array)` at every tap inside the block. The array is live: copy what you keep."""

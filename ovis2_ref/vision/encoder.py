@@ -1,0 +1,186 @@
+"""AIMv2, the vision transformer (Fini et al., 2024, "Multimodal Autoregressive Pre-training of Large Vision Encoders").
+
+tiles (n, channels, side, side) -> patches (n, P, D) -> blocks: x + attention(norm1(x)), then x + ffn(norm2(x)) -> features (n, P, D)
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from jaxtyping import Float
+
+from ovis2_ref.arrays import Array, array_module, sum_dtype
+from ovis2_ref.config import Ovis2VisionConfig
+from ovis2_ref.convention import Convention
+from ovis2_ref.ops import ACTIVATIONS, linear, matmul, rms_norm, softmax
+from ovis2_ref.trace import is_listening, tap
+
+Weights = Mapping[str, Array]
+
+QUERY_ROWS = 256
+"""Rows of attention scores made at a time: 256 x 1024 float32 are 1 MiB, and stay in a core's cache until they are used."""
+SWIGLU_ROWS = 64
+"""Rows of the feed-forward activated at a time, for the same reason."""
+
+
+class VisionOutput(NamedTuple):
+    """What the vision transformer computes; the last two are empty unless asked for."""
+
+    features: Array
+    """(tiles, patches, hidden)."""
+    hidden_states: tuple[Array, ...] = ()
+    """The embedded patches and each block's output, before the final norm; each (tiles, patches, hidden)."""
+    attentions: tuple[Array, ...] = ()
+    """Each block's attention weights (tiles, heads, patches, patches)."""
+
+
+def vision_transformer(
+    pixel_values: Float[Array, "tiles channels height width"],
+    weights: Weights,
+    name: str,
+    config: Ovis2VisionConfig,
+    convention: Convention,
+    *,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+) -> VisionOutput:
+    """Features of every patch of every tile.
+
+    transformers' `Ovis2VisionTransformer` applies an RMSNorm after the last block. The authors' code has that norm but takes
+    its features from before it (`hidden_states[-1]`, collected ahead of `post_trunk_norm`); the weights were trained so.
+    """
+    x = embed_patches(pixel_values, weights, f"{name}.embeddings", config)
+    hidden_states, attentions = [x], []
+    for i in range(config.num_hidden_layers):
+        x, probabilities = block(x, weights, f"{name}.encoder.layers.{i}", config, output_attentions)
+        hidden_states.append(x)
+        attentions.append(probabilities)
+    if convention.vision_final_norm:
+        x = rms_norm(x, weights[f"{name}.rms_norm.weight"], config.rms_norm_eps)
+        tap(f"{name}.rms_norm.output", x)
+    return VisionOutput(
+        x, tuple(hidden_states) if output_hidden_states else (), tuple(attentions) if output_attentions else ()
+    )
+
+
+def embed_patches(
+    pixel_values: Float[Array, "tiles channels height width"], weights: Weights, name: str, config: Ovis2VisionConfig
+) -> Float[Array, "tiles patches hidden"]:
+    """norm(patch embedding) + position embedding. The norm comes before the positions, which are learned and absolute."""
+    x = patch_embedding(pixel_values, weights, f"{name}.patch_embedding")
+    x = rms_norm(x, weights[f"{name}.rms_norm.weight"], config.rms_norm_eps)
+    tap(f"{name}.rms_norm.output", x)
+    x += weights[f"{name}.position_embedding.weight"]
+    tap(f"{name}.output", x)
+    return x
+
+
+def patch_embedding(
+    pixel_values: Float[Array, "tiles channels height width"], weights: Weights, name: str
+) -> Float[Array, "tiles patches hidden"]:
+    """W patch + b, patches in reading order: a convolution whose stride is its kernel, as one product.
+
+    Pixels to the right of and below the last whole patch are not looked at (padding="valid").
+    """
+    kernel = weights[f"{name}.weight"]
+    hidden, channels, patch, _ = kernel.shape
+    tiles, _, height, width = pixel_values.shape
+    rows, columns = height // patch, width // patch
+    patches = pixel_values[:, :, : rows * patch, : columns * patch].reshape(
+        tiles, channels, rows, patch, columns, patch
+    )
+    patches = patches.transpose(0, 2, 4, 1, 3, 5).reshape(tiles, rows * columns, channels * patch * patch)
+    embeddings = linear(patches, kernel.reshape(hidden, -1), weights[f"{name}.bias"])
+    tap(f"{name}.output", embeddings)
+    return embeddings
+
+
+def block(
+    x: Float[Array, "tiles patches hidden"],
+    weights: Weights,
+    name: str,
+    config: Ovis2VisionConfig,
+    output_attentions: bool = False,
+) -> tuple[Float[Array, "tiles patches hidden"], Float[Array, "tiles heads patches patches"] | None]:
+    """x + attention(norm1(x)), then x + ffn(norm2(x)) (pre-norm); and the attention weights if they are asked for."""
+    normed = rms_norm(x, weights[f"{name}.rms_norm1.weight"], config.rms_norm_eps)
+    tap(f"{name}.rms_norm1.output", normed)
+    attended, probabilities = attention(normed, weights, f"{name}.attention", config, output_attentions)
+    x = x + attended
+    tap(f"{name}.after_attention", x)
+    normed = rms_norm(x, weights[f"{name}.rms_norm2.weight"], config.rms_norm_eps)
+    tap(f"{name}.rms_norm2.output", normed)
+    x += feed_forward(normed, weights, f"{name}.ffn", config)
+    tap(f"{name}.output", x)
+    return x, probabilities
+
+
+def attention(
+    x: Float[Array, "tiles patches hidden"],
+    weights: Weights,
+    name: str,
+    config: Ovis2VisionConfig,
+    output_attentions: bool = False,
+) -> tuple[Float[Array, "tiles patches hidden"], Float[Array, "tiles heads patches patches"] | None]:
+    """out_proj(concatenated heads of softmax(q k^T / sqrt(head_dim)) v) (Vaswani et al., 2017, section 3.2); nothing is masked.
+
+    A head of a tile at a time. The weights of all heads are put together only if asked for, or if a tap is listened to.
+    """
+    xp = array_module(x)
+    q, k, v = (project(x, weights, f"{name}.{part}_proj", config.qkv_bias) for part in "qkv")
+    heads, head_dim = config.num_attention_heads, config.head_dim
+    context = xp.empty_like(x)
+    probabilities = None
+    if output_attentions or is_listening():
+        probabilities = xp.empty((len(x), heads, x.shape[1], x.shape[1]), dtype=x.dtype)
+    for tile in range(len(x)):
+        for head in range(heads):
+            columns = slice(head * head_dim, (head + 1) * head_dim)
+            for rows in row_blocks(x.shape[1], QUERY_ROWS):
+                p = attention_weights(q[tile, rows, columns], k[tile, :, columns])
+                context[tile, rows, columns] = matmul(p, v[tile, :, columns])
+                if probabilities is not None:
+                    probabilities[tile, head, rows] = p
+    if probabilities is not None:
+        tap(f"{name}.weights", probabilities)
+    tap(f"{name}.context", context)
+    # transformers gives out_proj a bias by the same setting as q, k and v.
+    return project(context, weights, f"{name}.out_proj", config.qkv_bias), probabilities
+
+
+def attention_weights(
+    q: Float[Array, "queries head_dim"], k: Float[Array, "keys head_dim"]
+) -> Float[Array, "queries keys"]:
+    """softmax(q k^T / sqrt(head_dim)), of one head. In 16 bits the product, its scaling and the softmax are rounded each."""
+    scores = matmul(q, k.T).astype(sum_dtype(q.dtype), copy=False)
+    scores *= q.shape[-1] ** -0.5
+    return softmax(scores.astype(q.dtype, copy=False))
+
+
+def feed_forward(
+    x: Float[Array, "tiles patches hidden"], weights: Weights, name: str, config: Ovis2VisionConfig
+) -> Float[Array, "tiles patches hidden"]:
+    """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
+    gate = project(x, weights, f"{name}.gate_proj", config.mlp_bias)
+    up = project(x, weights, f"{name}.up_proj", config.mlp_bias)
+    act = ACTIVATIONS[config.hidden_act]
+    flat_gate, flat_up = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
+    for rows in row_blocks(len(flat_gate), SWIGLU_ROWS):
+        xp = array_module(x)
+        xp.multiply(act(flat_gate[rows]), flat_up[rows], out=flat_gate[rows])
+    tap(f"{name}.activated", gate)
+    return project(gate, weights, f"{name}.down_proj", config.mlp_bias)
+
+
+def project(
+    x: Float[Array, "*batch inputs"], weights: Weights, name: str, has_bias: bool
+) -> Float[Array, "*batch outputs"]:
+    """W x, or W x + b: the linear layer called `name`."""
+    y = linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"] if has_bias else None)
+    tap(f"{name}.output", y)
+    return y
+
+
+def row_blocks(rows: int, size: int) -> Iterator[slice]:
+    """Slices of `size` rows, the last one shorter, that cover `rows` rows."""
+    for start in range(0, rows, size):
+        yield slice(start, start + size)
