@@ -11,28 +11,36 @@ Without an open recording a tap is one comparison with None.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 from ovis2_ref.arrays import Array
 
-_listener: ContextVar[Callable[[str, Array], None] | None] = ContextVar("ovis2_ref_tap", default=None)
+
+class _Listener(NamedTuple):
+    take: Callable[[str, Array], None]
+    wants: Callable[[str], bool]
+
+
+_listener: ContextVar[_Listener | None] = ContextVar("ovis2_ref_tap", default=None)
 
 
 def tap(name: str, array: Array) -> None:
     """Show `array`, under `name`, to the recording that is open; do nothing when none is."""
     listener = _listener.get()
-    if listener is not None:
-        listener(name, array)
+    if listener is not None and listener.wants(name):
+        listener.take(name, array)
 
 
-def is_listening() -> bool:
-    """True while a recording is open: for values that have to be put together before they can be shown."""
-    return _listener.get() is not None
+def is_listening(name: str) -> bool:
+    """True if an open recording wants `name`: for values that have to be put together before they can be shown."""
+    listener = _listener.get()
+    return listener is not None and listener.wants(name)
 
 
 @contextmanager
-def listening(listener: Callable[[str, Array], None]) -> Iterator[None]:
-    """Call `listener(name, array)` at every tap inside the block. The array is live: copy what you keep."""
-    token = _listener.set(listener)
+def listening(take: Callable[[str, Array], None], wants: Callable[[str], bool] = lambda name: True) -> Iterator[None]:
+    """Call `take(name, array)` at every tap inside the block whose name it `wants`. The array is live: copy what you keep."""
+    token = _listener.set(_Listener(take, wants))
     try:
         yield
     finally:
@@ -40,8 +48,8 @@ def listening(listener: Callable[[str, Array], None]) -> Iterator[None]:
 
 
 @contextmanager
-def recording() -> Iterator[dict[str, Array]]:
-    """Collect a copy of every tapped value inside the block, in execution order, as a dict.
+def recording(wants: Callable[[str], bool] = lambda name: True) -> Iterator[dict[str, Array]]:
+    """Collect a copy of every tapped value inside the block whose name it `wants`, in execution order, as a dict.
 
     A name that comes again (each step of a generation passes the same modules) gets `#2`, `#3`, ... appended.
     """
@@ -52,5 +60,5 @@ def recording() -> Iterator[dict[str, Array]]:
         times[name] = times.get(name, 0) + 1
         values[name if times[name] == 1 else f"{name}#{times[name]}"] = array.copy()
 
-    with listening(keep):
+    with listening(keep, wants):
         yield values

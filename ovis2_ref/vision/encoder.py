@@ -130,7 +130,7 @@ def attention(
     heads, head_dim = config.num_attention_heads, config.head_dim
     context = xp.empty_like(x)
     probabilities = None
-    if output_attentions or is_listening():
+    if output_attentions or is_listening(f"{name}.weights"):
         probabilities = xp.empty((len(x), heads, x.shape[1], x.shape[1]), dtype=x.dtype)
     for tile in range(len(x)):
         for head in range(heads):
