@@ -27,6 +27,9 @@ class Convention:
     else the whole picture is resized to the canvas of tiles, and cut then."""
     placeholders_in_vocabulary: bool
     """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
+    tiles_one_by_one: bool
+    """Where one prompt makes several answers (beams, num_return_sequences), each tile is repeated in its place, not all tiles of
+    the prompt together: where it has more than one, they are embedded in the wrong places."""
     max_tiles: int
     """How many tiles a picture is cut into at most, where nothing else is said."""
 
@@ -39,6 +42,7 @@ TRANSFORMERS = Convention(
     transposed_grid=True,
     crop_before_resize=False,
     placeholders_in_vocabulary=True,
+    tiles_one_by_one=True,
     max_tiles=12,
 )
 """What transformers 4.56 to 5.x computes. The default."""
@@ -51,6 +55,7 @@ ORIGINAL = Convention(
     transposed_grid=False,
     crop_before_resize=True,
     placeholders_in_vocabulary=False,
+    tiles_one_by_one=False,
     max_tiles=9,
 )
 """What the authors' code (AIDC-AI/Ovis, branch v2.0) computes; the released weights were trained with it."""

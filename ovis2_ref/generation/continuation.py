@@ -1,0 +1,98 @@
+"""Texts in the making: the model, its cache, and the tokens so far, one row for each text."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ovis2_ref.arrays import Array, sum_dtype
+from ovis2_ref.generation.prompt import Prompt
+
+
+class Continuation:
+    """Rows of text that a model continues, a token at a time, on the model's device."""
+
+    def __init__(self, model: Any, prompt: Prompt, copies: int, new_tokens: int, use_cache: bool) -> None:
+        """Let the model read `prompt`, and go on with `copies` rows for each of its own, by at most `new_tokens`.
+
+        The model reads each prompt once, and the cache is copied. Without a cache every step reads the whole text again.
+        """
+        xp = model.xp
+        one_by_one = model.convention.tiles_one_by_one
+        if copies > 1 and (not use_cache or (one_by_one and _has_many_tiles(prompt, model.config.image_token_id))):
+            prompt = prompt.repeated(copies, model.config.image_token_id, one_by_one)
+            copies = 1
+        self._model = model
+        self._tiles = None if use_cache else prompt.pixel_values
+        self._cache = model.new_cache(len(prompt.mask), prompt.length + new_tokens) if use_cache else None
+        padded = prompt.padding is not None
+        self.scores = self._forward(
+            None if prompt.embeddings is not None else prompt.ids,
+            prompt.mask if padded else None,
+            prompt.positions,
+            pixel_values=prompt.pixel_values,
+            inputs_embeds=prompt.embeddings,
+        )
+        if copies > 1:
+            rows = xp.repeat(xp.arange(len(prompt.mask)), copies)
+            self._cache.reorder(rows)
+            self.scores = self.scores[rows]
+            prompt = replace(prompt, pixel_values=None).repeated(copies, model.config.image_token_id, one_by_one)
+        rows = len(prompt.mask)
+        self._ids = xp.concatenate([prompt.ids, xp.zeros((rows, new_tokens), dtype=np.int64)], axis=1)
+        self._mask = (
+            xp.concatenate([prompt.mask, xp.ones((rows, new_tokens), dtype=np.int64)], axis=1) if padded else None
+        )
+        # transformers 5.23 counts on from the last position, whatever the mask says of it (4.56 counts the mask's ones)
+        coming = prompt.positions[:, -1:] + 1 + xp.arange(new_tokens)
+        self._positions = xp.concatenate([prompt.positions, coming], axis=1)
+        self._prompt_ids, self._prompt_length = prompt.ids.shape[1], prompt.length
+        self.made = 0
+
+    scores: Float[Array, "rows vocabulary"]
+    """The logits of the next token, in float32, or float64 from a model in float64 (transformers always takes float32)."""
+
+    @property
+    def ids(self) -> Int[Array, "rows tokens"]:
+        """The tokens of prompt and answer so far; without those of a prompt that came as embeddings."""
+        return self._ids[:, : self._prompt_ids + self.made]
+
+    def append(self, tokens: Int[Array, " rows"]) -> None:
+        """Put a token behind each row. `scores` are those from before until `advance` is called."""
+        self._ids[:, self._prompt_ids + self.made] = tokens
+        self.made += 1
+
+    def advance(self) -> None:
+        """Let the model read the last tokens, for the scores of the next."""
+        end = self._prompt_length + self.made
+        start = 0 if self._cache is None else end - 1
+        ids = self.ids[:, start - end :]
+        mask = None if self._mask is None else self._mask[:, :end]
+        self.scores = self._forward(ids, mask, self._positions[:, start:end], pixel_values=self._tiles)
+
+    def reorder(self, rows: Int[Array, " rows"]) -> None:
+        """Let row i go on from what was row `rows[i]`, a copy of the same prompt."""
+        self._ids = self._ids[rows]
+        if self._cache is not None:
+            self._cache.reorder(rows)
+
+    def _forward(self, ids: Array | None, mask: Array | None, positions: Array, **prompt: Any) -> Array:
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=self._cache is not None,
+            logits_to_keep=1,
+            **prompt,
+        )
+        return output.logits[:, -1].astype(sum_dtype(output.logits.dtype), copy=False)
+
+
+def _has_many_tiles(prompt: Prompt, image_token_id: int) -> bool:
+    """True unless there are no tiles at all, or one for each prompt."""
+    if prompt.pixel_values is None:
+        return False
+    atoms = (prompt.ids == image_token_id).sum(axis=1)
+    return len(prompt.pixel_values) != len(atoms) or not atoms.size or bool((atoms != atoms[0]).any())

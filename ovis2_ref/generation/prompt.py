@@ -1,0 +1,107 @@
+"""What `generate` starts from: a batch of prompts, checked, with the mask and the positions that transformers derives."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ovis2_ref.arrays import Array, array_module, to_device
+from ovis2_ref.errors import InputError
+from ovis2_ref.generation.settings import GenerationSettings
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A batch of prompts of one length, padded on the left."""
+
+    ids: Int[Array, "batch tokens"]
+    """No tokens where only embeddings were given."""
+    embeddings: Float[Array, "batch length hidden"] | None
+    pixel_values: Float[Array, "tiles channels side side"] | None
+    mask: Int[Array, "batch length"]
+    """0 at padding, else 1."""
+    positions: Int[Array, "batch length"]
+
+    @property
+    def length(self) -> int:
+        """Tokens that the model reads of each prompt."""
+        return self.mask.shape[1]
+
+    @property
+    def padding(self) -> Int[Array, " batch"] | None:
+        """How many tokens of padding each prompt begins with; None if none has any padding at all."""
+        return None if bool(self.mask.all()) else (self.mask != 0).argmax(axis=1)
+
+    def repeated(self, copies: int, image_token_id: int, tiles_one_by_one: bool) -> Self:
+        """Every prompt `copies` times in a row, with its tiles: all of one prompt before they come again.
+
+        With `tiles_one_by_one`, each tile `copies` times in a row, as transformers repeats them (4.56 to 5.23): where a prompt has
+        several tiles, they then reach the wrong places.
+        """
+        xp = array_module(self.mask)
+        tiles = self.pixel_values
+        if tiles is not None and not tiles_one_by_one:
+            atoms = (self.ids == image_token_id).sum(axis=1).tolist()
+            ends = np.cumsum([0, *atoms]) * len(tiles) // max(sum(atoms), 1)
+            tiles = xp.concatenate(
+                [tiles[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True) for _ in range(copies)]
+            )
+        elif tiles is not None:
+            tiles = xp.repeat(tiles, copies, axis=0)
+        return replace(
+            self,
+            ids=xp.repeat(self.ids, copies, axis=0),
+            embeddings=None if self.embeddings is None else xp.repeat(self.embeddings, copies, axis=0),
+            pixel_values=tiles,
+            mask=xp.repeat(self.mask, copies, axis=0),
+            positions=xp.repeat(self.positions, copies, axis=0),
+        )
+
+
+def read_prompt(
+    model: Any,
+    settings: GenerationSettings,
+    input_ids: Any | None,
+    attention_mask: Any | None,
+    pixel_values: Any | None,
+    inputs_embeds: Any | None,
+) -> Prompt:
+    """The prompt in the arguments of a call, on the model's device.
+
+    positions = cumsum(mask) - 1, and 0 where the mask is 0 (transformers 5.23; 4.56 puts 1 there: no token sees the difference).
+    Without a mask, padding is where the ids are `pad_token_id`, unless that is an end token, too (transformers' rule).
+    Raises `InputError` for shapes that can't be.
+    """
+    if input_ids is None and inputs_embeds is None:
+        raise InputError("generate needs a prompt: give input_ids or inputs_embeds")
+    xp = model.xp
+    embeddings = None if inputs_embeds is None else to_device(inputs_embeds, xp)
+    if embeddings is not None and embeddings.ndim != 3:
+        raise InputError(f"inputs_embeds should have the shape (batch, tokens, hidden), not {embeddings.shape}")
+    if input_ids is None:
+        ids = xp.zeros((embeddings.shape[0], 0), dtype=np.int64)
+    else:
+        ids = to_device(input_ids, xp)
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise InputError(f"input_ids should be whole numbers (batch, tokens), not {ids.dtype} of shape {ids.shape}")
+        ids = ids.astype(np.int64)
+    shape = ids.shape if embeddings is None else embeddings.shape[:2]
+    if 0 in shape or (ids.shape[1] and ids.shape != shape):
+        raise InputError(
+            f"a prompt of the shape {shape} can't be continued" + (f"; input_ids: {ids.shape}" if ids.size else "")
+        )
+    mask = _mask(settings, ids, shape) if attention_mask is None else to_device(attention_mask, xp)
+    if mask.shape != shape:
+        raise InputError(f"attention_mask should have the prompt's shape {shape}, not {mask.shape}")
+    mask = (mask != 0).astype(np.int64)
+    positions = xp.where(mask == 1, xp.cumsum(mask, axis=1) - 1, 0)
+    pixels = None if pixel_values is None else to_device(pixel_values, xp)
+    return Prompt(ids, embeddings, pixels, mask, positions)
+
+
+def _mask(settings: GenerationSettings, ids: Int[Array, "batch tokens"], shape: tuple[int, ...]) -> Array:
+    pad = settings.pad_token()
+    if ids.shape[1] == 0 or pad is None or pad in settings.eos_tokens():
+        return array_module(ids).ones(shape, dtype=np.int64)
+    return ids != pad

@@ -1,0 +1,137 @@
+"""From logits to the scores that a token is chosen by: which processors a call asks for, in transformers' order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ovis2_ref.arrays import Array
+from ovis2_ref.errors import InputError
+from ovis2_ref.generation import processors, truncation
+from ovis2_ref.generation.settings import GenerationSettings
+
+Processor = Callable[[Array, Array], Array]
+"""(ids so far (rows, tokens), scores (rows, vocabulary)) -> scores."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the processors have to know of the prompt and the room after it."""
+
+    prompt_ids: Int[Array, "rows tokens"]
+    """The prompt as far as the processors count it: no tokens where only embeddings were given."""
+    padding: Int[Array, " rows"] | None
+    """How many of each row's first tokens are padding; None if none are."""
+    vocabulary: int
+    min_new_tokens: int
+    max_new_tokens: int
+
+
+def score_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> list[Processor]:
+    """The processors that `settings` ask for, in the order of transformers' `_get_logits_processor` (5.23).
+
+    Raises `InputError` for tokens outside the vocabulary.
+    """
+    steps = [*_history_processors(settings, frame, xp), *_length_processors(settings, frame, xp)]
+    if settings.do_sample:
+        steps += _sampling_processors(settings)
+    if settings.renormalize_logits:
+        steps.append(lambda ids, scores: processors.log_softmax(scores))
+    return steps
+
+
+def process_scores(
+    steps: list[Processor], ids: Int[Array, "rows tokens"], scores: Float[Array, "rows vocabulary"]
+) -> Float[Array, "rows vocabulary"]:
+    """The scores after every processor."""
+    for step in steps:
+        scores = step(ids, scores)
+    return scores
+
+
+def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
+    """Those that look at the tokens so far."""
+    prompt = frame.prompt_ids
+    biases = _biases(settings.biases(), frame, xp)
+    if biases:
+        yield partial(processors.sequence_bias, biases=biases)
+    # transformers leaves out the "encoder" options where the prompt came as embeddings
+    if settings.encoder_repetition_penalty != 1 and prompt.shape[1]:
+        reward = 1 / settings.encoder_repetition_penalty
+        yield lambda ids, scores: processors.repetition_penalty(prompt, scores, reward)
+    if settings.repetition_penalty != 1:
+        yield partial(processors.repetition_penalty, penalty=settings.repetition_penalty, ignored=frame.padding)
+    if settings.no_repeat_ngram_size:
+        yield partial(processors.no_repeat_ngram, size=settings.no_repeat_ngram_size)
+    if settings.encoder_no_repeat_ngram_size and prompt.shape[1]:
+        yield partial(processors.no_repeat_ngram, size=settings.encoder_no_repeat_ngram_size, source=prompt)
+    ends = [[token] for token in settings.eos_tokens()]
+    words = _biases({tuple(w): -np.inf for w in settings.bad_words_ids or [] if list(w) not in ends}, frame, xp)
+    if words:
+        yield partial(processors.sequence_bias, biases=words)
+
+
+def _length_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
+    """Those that look at how many tokens were made."""
+    start = frame.prompt_ids.shape[1]
+
+    def tokens(ids: list[int]) -> Array:
+        return xp.asarray([token for token in ids if token < frame.vocabulary], dtype=np.int64)
+
+    def when(holds: Callable[[int], bool], change: Callable[[Array], Array]) -> Processor:
+        return lambda ids, scores: change(scores) if holds(ids.shape[1] - start) else scores
+
+    ends = tokens(settings.eos_tokens())
+    if frame.min_new_tokens and len(ends):
+        yield when(lambda made: made < frame.min_new_tokens, partial(processors.suppress, tokens=ends))
+    if settings.forced_eos_token_id is not None:
+        forced = settings.forced_eos_token_id
+        last = tokens(forced if isinstance(forced, list) else [forced])
+        yield when(lambda made: made == frame.max_new_tokens - 1, partial(processors.force, tokens=last))
+    if settings.remove_invalid_values:
+        yield when(lambda made: True, processors.remove_invalid)
+    if settings.exponential_decay_length_penalty is not None and len(ends):
+        begin, factor = settings.exponential_decay_length_penalty
+        yield (
+            lambda ids, scores: (
+                processors.exponential_decay(scores, ends, factor, ids.shape[1] - start - begin)
+                if ids.shape[1] - start > begin
+                else scores
+            )
+        )
+    if settings.suppress_tokens:
+        yield when(lambda made: True, partial(processors.suppress, tokens=tokens(settings.suppress_tokens)))
+    if settings.begin_suppress_tokens:
+        yield when(lambda made: made == 0, partial(processors.suppress, tokens=tokens(settings.begin_suppress_tokens)))
+
+
+def _sampling_processors(settings: GenerationSettings) -> Iterator[Processor]:
+    """Those that shape a distribution to draw from. Beams keep a token more than there are end tokens, to have a way on."""
+    keep = 1 if settings.num_beams == 1 else len(settings.eos_tokens()) + 1 if settings.eos_tokens() else 2
+    if settings.temperature != 1:
+        yield lambda ids, scores: truncation.temperature(scores, settings.temperature)
+    if settings.top_k:
+        yield lambda ids, scores: truncation.top_k(scores, settings.top_k, keep)
+    if settings.top_p < 1:
+        yield lambda ids, scores: truncation.top_p(scores, settings.top_p, keep)
+    if (least := settings.min_p) is not None:
+        yield lambda ids, scores: truncation.min_p(scores, least, keep)
+    if settings.typical_p < 1:
+        yield lambda ids, scores: truncation.typical_p(scores, settings.typical_p, keep)
+    if 0 < settings.epsilon_cutoff < 1:
+        yield lambda ids, scores: truncation.epsilon_cutoff(scores, settings.epsilon_cutoff, keep)
+    if 0 < settings.eta_cutoff < 1:
+        yield lambda ids, scores: truncation.eta_cutoff(scores, settings.eta_cutoff, keep)
+
+
+def _biases(biases: dict[tuple[int, ...], float], frame: Frame, xp: ModuleType) -> list[tuple[Array, float]]:
+    """Token sequences as arrays, short ones first (the order in which transformers adds the biases up)."""
+    outside = sorted({token for tokens in biases for token in tokens if token >= frame.vocabulary})
+    if outside:
+        raise InputError(
+            f"tokens {outside} of sequence_bias or bad_words_ids are outside the vocabulary of {frame.vocabulary}"
+        )
+    return [(xp.asarray(tokens), bias) for tokens, bias in sorted(biases.items(), key=lambda item: len(item[0]))]

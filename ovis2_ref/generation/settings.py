@@ -1,0 +1,220 @@
+"""What `generate` can be told, with transformers' names, defaults and precedence.
+
+A value given in the call beats the checkpoint's `generation_config.json`, which beats the default; None in the call switches an
+option off, None in the checkpoint leaves the default. A checkpoint's `repetition_penalty` so applies to greedy decoding too.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, Self
+
+from ovis2_ref.errors import InputError
+
+UNSUPPORTED = {
+    "assistant_early_exit": None,
+    "constraints": None,
+    "diversity_penalty": 0.0,
+    "dola_layers": None,
+    "force_words_ids": None,
+    "forced_bos_token_id": None,
+    "guidance_scale": 1,
+    "max_time": None,
+    "num_beam_groups": 1,
+    "penalty_alpha": None,
+    "prompt_lookup_num_tokens": None,
+    "stop_strings": None,
+    "token_healing": False,
+    "top_h": None,
+    "watermarking_config": None,
+}
+"""Options of transformers' generation_config.json that change the answer and are not here, with the value that does nothing."""
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How an answer is made. Names, defaults and meaning are those of transformers' `GenerationConfig` (5.23).
+
+    A whole number will do where transformers insists on a float. Sampling options are checked and used only when sampling.
+    """
+
+    max_new_tokens: int | None = None
+    """Beats `max_length`; with neither, 20 tokens are made."""
+    max_length: int | None = None
+    """Tokens of prompt and answer together."""
+    min_new_tokens: int | None = None
+    """Beats `min_length`."""
+    min_length: int = 0
+    do_sample: bool = False
+    num_beams: int = 1
+    num_return_sequences: int = 1
+    early_stopping: bool | str = False
+    length_penalty: float = 1.0
+    use_cache: bool = True
+    temperature: float = 1.0
+    top_k: int = 50
+    top_p: float = 1.0
+    min_p: float | None = None
+    typical_p: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
+    repetition_penalty: float = 1.0
+    encoder_repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    encoder_no_repeat_ngram_size: int = 0
+    sequence_bias: list[list[Any]] | dict[tuple[int, ...], float] | None = None
+    bad_words_ids: list[list[int]] | None = None
+    suppress_tokens: list[int] | None = None
+    begin_suppress_tokens: list[int] | None = None
+    forced_eos_token_id: int | list[int] | None = None
+    exponential_decay_length_penalty: tuple[int, float] | list[Any] | None = None
+    remove_invalid_values: bool = False
+    renormalize_logits: bool = False
+    eos_token_id: int | list[int] | None = None
+    pad_token_id: int | None = None
+
+    @classmethod
+    def merge(cls, checkpoint: Mapping[str, Any], call: Mapping[str, Any]) -> Self:
+        """The settings of one call.
+
+        Raises `InputError` for an argument that doesn't exist, for an option of the checkpoint that changes the answer and isn't
+        supported, and for values that can't be.
+        """
+        known = {f.name: f.default for f in fields(cls)}
+        for name in call:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]}?" if near else f"; it knows {', '.join(known)}"
+                raise InputError(f"generate has no argument {name!r}{hint}")
+        for name, idle in UNSUPPORTED.items():
+            if checkpoint.get(name) not in (None, idle):
+                raise InputError(
+                    f"the checkpoint's generation_config.json sets {name}={checkpoint[name]!r}, which is not supported here; "
+                    "take it out of the file"
+                )
+        values = {name: value for name, value in checkpoint.items() if name in known and value is not None}
+        off = {"top_k": 0}
+        values |= {name: off.get(name, known[name]) if value is None else value for name, value in call.items()}
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        self._whole("max_new_tokens", 1, optional=True)
+        self._whole("max_length", 1, optional=True)
+        self._whole("min_new_tokens", 0, optional=True)
+        for name in ("num_beams", "num_return_sequences"):
+            self._whole(name, 1)
+        for name in ("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
+            self._whole(name, 0)
+        for name in ("do_sample", "use_cache", "remove_invalid_values", "renormalize_logits"):
+            self._expect(isinstance(getattr(self, name), bool), name, "True or False")
+        for name in ("repetition_penalty", "encoder_repetition_penalty"):
+            self._number(name, lambda x: x > 0, "a number above 0")
+        self._number("length_penalty", lambda x: True, "a number")
+        self._expect(self.early_stopping in (True, False, "never"), "early_stopping", 'True, False or "never"')
+        self._expect(
+            self.num_return_sequences == 1 or self.do_sample or self.num_return_sequences <= self.num_beams,
+            "num_return_sequences",
+            f"1, or at most num_beams={self.num_beams}; or sample, with do_sample=True",
+        )
+        self._expect(
+            self.num_beams == 1 or self.num_return_sequences <= self.num_beams,
+            "num_return_sequences",
+            f"at most num_beams={self.num_beams}",
+        )
+        self._check_token_lists()
+        if self.do_sample:
+            self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        hint = "; for greedy decoding use do_sample=False" if self.temperature == 0 else ""
+        self._number("temperature", lambda x: x > 0, f"a number above 0{hint}")
+        self._whole("top_k", 0)
+        self._number("top_p", lambda x: x >= 0, "a number from 0 to 1")
+        if self.min_p is not None:
+            self._number("min_p", lambda x: 0 <= x <= 1, "a number from 0 to 1")
+        self._number("typical_p", lambda x: x > 0, "a number above 0, up to 1")
+        for name in ("epsilon_cutoff", "eta_cutoff"):
+            self._number(name, lambda x: True, "a number from 0 to 1")
+
+    def _check_token_lists(self) -> None:
+        for name in ("eos_token_id", "forced_eos_token_id"):
+            value = getattr(self, name)
+            self._expect(value is None or _is_id(value) or _are_ids(value), name, "a token id or a list of them")
+        self._expect(self.pad_token_id is None or _is_id(self.pad_token_id), "pad_token_id", "a token id")
+        for name in ("suppress_tokens", "begin_suppress_tokens"):
+            value = getattr(self, name)
+            self._expect(value is None or _are_ids(value), name, "a list of token ids")
+        words = self.bad_words_ids
+        lists = isinstance(words, list) and len(words) > 0 and all(isinstance(w, list) and _are_ids(w) for w in words)
+        self._expect(words is None or lists, "bad_words_ids", "a list of lists of token ids, none of them empty")
+        try:
+            biases = self.biases()
+        except (TypeError, ValueError):
+            self._expect(False, "sequence_bias", "a list of pairs [list of token ids, number]")
+        else:
+            well = all(_are_ids(tokens) and _is_number(bias) for tokens, bias in biases.items())
+            self._expect(well, "sequence_bias", "a list of pairs [list of token ids, number]")
+        decay = self.exponential_decay_length_penalty
+        self._expect(
+            decay is None or (len(decay) == 2 and isinstance(decay[0], int) and _is_number(decay[1])),
+            "exponential_decay_length_penalty",
+            "a pair (start, factor)",
+        )
+
+    def _expect(self, holds: bool, name: str, wanted: str) -> None:
+        if not holds:
+            raise InputError(f"{name}={getattr(self, name)!r} should be {wanted}")
+
+    def _whole(self, name: str, least: int, optional: bool = False) -> None:
+        value = getattr(self, name)
+        whole = isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+        self._expect(whole or (optional and value is None), name, f"a whole number, {least} or more")
+
+    def _number(self, name: str, holds: Callable[[float], bool], wanted: str) -> None:
+        value = getattr(self, name)
+        self._expect(_is_number(value) and holds(value), name, wanted)
+
+    def biases(self) -> dict[tuple[int, ...], float]:
+        """`sequence_bias` as token sequence -> bias."""
+        pairs = self.sequence_bias.items() if isinstance(self.sequence_bias, dict) else self.sequence_bias or []
+        return {tuple(tokens): bias for tokens, bias in pairs}
+
+    def eos_tokens(self) -> list[int]:
+        """The tokens that end an answer."""
+        if self.eos_token_id is None:
+            return []
+        return [self.eos_token_id] if isinstance(self.eos_token_id, Integral) else list(self.eos_token_id)
+
+    def pad_token(self) -> int | None:
+        """What an ended answer is filled up with: `pad_token_id`, or the first end token where there is none."""
+        eos = self.eos_tokens()
+        return eos[0] if self.pad_token_id is None and eos else self.pad_token_id
+
+    def new_tokens(self, prompt_tokens: int) -> int:
+        """How many tokens are made at most after a prompt of so many. Raises `InputError` if `max_length` leaves no room."""
+        if self.max_new_tokens is not None:
+            return self.max_new_tokens
+        if self.max_length is None:
+            return 20
+        if self.max_length <= prompt_tokens:
+            raise InputError(
+                f"max_length={self.max_length} leaves nothing after a prompt of {prompt_tokens} tokens; say max_new_tokens"
+            )
+        return self.max_length - prompt_tokens
+
+    def least_new_tokens(self, prompt_tokens: int) -> int:
+        """How many tokens are made at least after a prompt of so many."""
+        return max(self.min_length - prompt_tokens, 0) if self.min_new_tokens is None else self.min_new_tokens
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(map(_is_id, value))
