@@ -8,7 +8,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-install_import_hook("ovis2_ref", "beartype.beartype")
+import tests.shape_checking  # noqa: F401  the hook below imports no more than the package `tests`
+
+install_import_hook("ovis2_ref", "tests.shape_checking.checked")
 
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("default", max_examples=25, derandomize=True, **COMMON)

@@ -1,0 +1,15 @@
+"""The checker of signatures that the import hook puts on every function of the package: beartype, over jaxtyping's shapes."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from beartype import beartype
+
+
+def checked(function: Callable) -> Callable:
+    """The function, checked by beartype at every call; `Self`, which it takes in whole classes only, is let through."""
+    annotations = getattr(function, "__annotations__", {})
+    for name, hint in annotations.items():
+        if hint is Self:
+            annotations[name] = Any
+    return beartype(function)
