@@ -3,44 +3,25 @@
 Fields, defaults and their meaning are those of transformers' `Ovis2VisionConfig`, `Qwen2Config` and `Ovis2Config`.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from ovis2_ref.errors import CheckpointError, ConfigError
+from ovis2_ref.errors import ConfigError
+from ovis2_ref.files import read_json
 from ovis2_ref.ops import ACTIVATIONS
+from ovis2_ref.presets import preset
+from ovis2_ref.records import Record
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
-
-
-class _Record:
-    """What the three configurations share: to and from the dictionaries of `config.json`."""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration in `values`; keys that don't change a number (`transformers_version`, ...) are left out."""
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{key: value for key, value in values.items() if key in known})
-
-    def to_dict(self) -> dict[str, Any]:
-        """The configuration as `config.json` spells it."""
-        return asdict(self)  # type: ignore[call-overload]
-
-    def _expect(self, holds: bool, message: str) -> None:
-        if not holds:
-            raise ConfigError(f"{type(self).__name__}: {message}")
-
-    def _expect_positive(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            self._expect(whole and value > 0, f"{name}={value!r} should be a whole number above 0")
+LAYER_TYPES = ("full_attention", "sliding_attention")
+MOST_LAYERS = 1000
+"""Nobody has built more; a number that a damaged file makes up would fill the memory with names."""
 
 
 @dataclass
-class Ovis2VisionConfig(_Record):
+class Ovis2VisionConfig(Record):
     """The vision transformer (AIMv2) and the visual tokenizer on top of it."""
 
     hidden_size: int = 1024
@@ -62,25 +43,28 @@ class Ovis2VisionConfig(_Record):
     model_type: str = "ovis2_vision"
 
     def __post_init__(self) -> None:
-        self._expect_positive(
+        self.expect_types()
+        self.expect_positive(
             "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels",
             "image_size", "patch_size", "vocab_size", "hidden_stride",
         )  # fmt: skip
-        self._expect(
+        self.expect(self.num_hidden_layers <= MOST_LAYERS, f"num_hidden_layers={self.num_hidden_layers} is too many")
+        self.expect(self.rms_norm_eps >= 0, f"rms_norm_eps={self.rms_norm_eps} is below 0")
+        self.expect(
             self.hidden_size % self.num_attention_heads == 0,
             f"hidden_size={self.hidden_size} can't be split among num_attention_heads={self.num_attention_heads}",
         )
-        self._expect(
+        self.expect(
             self.patch_size <= self.image_size, f"patch_size={self.patch_size} exceeds image_size={self.image_size}"
         )
-        self._expect(
+        self.expect(
             0 <= self.num_visual_indicator_tokens < self.vocab_size,
             f"num_visual_indicator_tokens={self.num_visual_indicator_tokens} leaves no visual words of {self.vocab_size}",
         )
-        self._expect(
+        self.expect(
             self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
         )
-        self._expect(
+        self.expect(
             self.tokenize_function in TOKENIZE_FUNCTIONS,
             f"tokenize_function={self.tokenize_function!r} is not one of {TOKENIZE_FUNCTIONS}",
         )
@@ -102,7 +86,7 @@ class Ovis2VisionConfig(_Record):
 
 
 @dataclass
-class Qwen2Config(_Record):
+class Qwen2Config(Record):
     """The language model."""
 
     vocab_size: int = 151936
@@ -110,17 +94,17 @@ class Qwen2Config(_Record):
     intermediate_size: int = 22016
     num_hidden_layers: int = 32
     num_attention_heads: int = 32
-    num_key_value_heads: int | None = 32
-    head_dim: int | None = None
+    num_key_value_heads: int = 32
+    head_dim: int = None  # type: ignore[assignment]  # filled in
     hidden_act: str = "silu"
     max_position_embeddings: int = 32768
     rms_norm_eps: float = 1e-6
     tie_word_embeddings: bool = False
-    rope_parameters: dict[str, Any] | None = None
+    rope_parameters: dict[str, Any] = None  # type: ignore[assignment]  # filled in
     use_sliding_window: bool = False
     sliding_window: int | None = 4096
     max_window_layers: int = 28
-    layer_types: list[str] | None = None
+    layer_types: list[str] = None  # type: ignore[assignment]  # filled in
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -131,43 +115,73 @@ class Qwen2Config(_Record):
         """The configuration in `values`. `rope_theta` and `rope_scaling` (before transformers 5) become `rope_parameters`."""
         values = dict(values)
         if values.get("rope_parameters") is None:
-            scaling = dict(values.get("rope_scaling") or {})
+            scaling = values.get("rope_scaling") or {}
+            if not isinstance(scaling, Mapping):
+                raise ConfigError(f"Qwen2Config: rope_scaling={scaling!r} should be an object")
+            scaling = dict(scaling)
             scaling.setdefault("rope_type", scaling.pop("type", "default"))
             values["rope_parameters"] = {"rope_theta": values.get("rope_theta", 10000.0), **scaling}
         return super().from_dict(values)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as `config.json` spells it; the rope's settings both as transformers 5 and as 4 does."""
+        scaling = {key: value for key, value in self.rope_parameters.items() if key != "rope_theta"}
+        return {
+            **super().to_dict(),
+            "rope_theta": self.rope_parameters["rope_theta"],
+            "rope_scaling": None if scaling == {"rope_type": "default"} else scaling,
+        }
+
     def __post_init__(self) -> None:
+        self.expect_positive(
+            "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"
+        )
+        self.expect(self.num_hidden_layers <= MOST_LAYERS, f"num_hidden_layers={self.num_hidden_layers} is too many")
+        self.expect_types("max_window_layers", "use_sliding_window")
+        self._fill_in()
+        self.expect_types()
+        self.expect_positive("num_key_value_heads", "head_dim", "max_position_embeddings")
+        self.expect(self.model_type == "qwen2", f"model_type={self.model_type!r}; Ovis2's language model is qwen2")
+        self.expect(
+            self.num_attention_heads % self.num_key_value_heads == 0,
+            f"num_attention_heads={self.num_attention_heads} can't share num_key_value_heads={self.num_key_value_heads}",
+        )
+        self.expect(self.head_dim % 2 == 0, f"head_dim={self.head_dim} is odd; the rotary embedding turns pairs")
+        self.expect(self.rms_norm_eps >= 0, f"rms_norm_eps={self.rms_norm_eps} is below 0")
+        self.expect(
+            self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
+        )
+        self.expect(
+            len(self.layer_types) == self.num_hidden_layers,
+            f"layer_types names {len(self.layer_types)} layers, num_hidden_layers={self.num_hidden_layers}",
+        )
+        self.expect(set(self.layer_types) <= set(LAYER_TYPES), f"layer_types holds others than {LAYER_TYPES}")
+        if self.sliding_window is not None:
+            self.expect_positive("sliding_window")
+
+    def _fill_in(self) -> None:
+        """What is left open follows from the rest, as in transformers."""
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
         if self.head_dim is None:
             self.head_dim = self.hidden_size // self.num_attention_heads
-        self.rope_parameters = {"rope_type": "default", "rope_theta": 10000.0, **(self.rope_parameters or {})}
+        if self.rope_parameters is None or isinstance(self.rope_parameters, dict):
+            self.rope_parameters = {"rope_type": "default", "rope_theta": 10000.0, **(self.rope_parameters or {})}
+        self.expect_types("rope_parameters")
+        theta = self.rope_parameters["rope_theta"]
+        self.expect(
+            type(theta) in (int, float) and 0 < theta < 1e30, f"rope_theta={theta!r} should be a number above 0"
+        )
         self.sliding_window = self.sliding_window if self.use_sliding_window else None
         if self.layer_types is None:
             windowed = [
                 self.sliding_window is not None and i >= self.max_window_layers for i in range(self.num_hidden_layers)
             ]
             self.layer_types = ["sliding_attention" if sliding else "full_attention" for sliding in windowed]
-        self._expect_positive(
-            "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-            "num_key_value_heads", "head_dim", "max_position_embeddings",
-        )  # fmt: skip
-        self._expect(
-            self.num_attention_heads % self.num_key_value_heads == 0,
-            f"num_attention_heads={self.num_attention_heads} can't share num_key_value_heads={self.num_key_value_heads}",
-        )
-        self._expect(self.head_dim % 2 == 0, f"head_dim={self.head_dim} is odd; the rotary embedding turns pairs")
-        self._expect(
-            self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
-        )
-        self._expect(
-            len(self.layer_types) == self.num_hidden_layers,
-            f"layer_types names {len(self.layer_types)} layers, num_hidden_layers={self.num_hidden_layers}",
-        )
 
 
 @dataclass
-class Ovis2Config(_Record):
+class Ovis2Config(Record):
     """The whole model: vision, language, and the tokens that stand between them."""
 
     vision_config: Ovis2VisionConfig = field(default_factory=Ovis2VisionConfig)
@@ -184,12 +198,15 @@ class Ovis2Config(_Record):
             self.vision_config = Ovis2VisionConfig.from_dict(self.vision_config)
         if isinstance(self.text_config, Mapping):
             self.text_config = Qwen2Config.from_dict(self.text_config)
-        self.visual_indicator_token_ids = list(self.visual_indicator_token_ids)
-        self._expect(
+        if isinstance(self.visual_indicator_token_ids, tuple):
+            self.visual_indicator_token_ids = list(self.visual_indicator_token_ids)
+        self.expect_types()
+        self.expect(self.model_type == "ovis2", f"model_type={self.model_type!r} is not ovis2")
+        self.expect(
             self.hidden_size == self.text_config.hidden_size,
             f"hidden_size={self.hidden_size} differs from the language model's {self.text_config.hidden_size}",
         )
-        self._expect(
+        self.expect(
             len(self.visual_indicator_token_ids) == self.vision_config.num_visual_indicator_tokens,
             f"{len(self.visual_indicator_token_ids)} visual_indicator_token_ids for "
             f"num_visual_indicator_tokens={self.vision_config.num_visual_indicator_tokens}",
@@ -198,9 +215,12 @@ class Ovis2Config(_Record):
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
         """The configuration in `folder`/config.json. Raises `CheckpointError` if there is none, `ConfigError` if it can't be."""
-        path = Path(folder) / "config.json"
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} can't be read as JSON: {error}") from error
-        return cls.from_dict(values)
+        return cls.from_dict(read_json(folder, "config.json"))
+
+    @classmethod
+    def preset(cls, name: str) -> Self:
+        """The configuration of a released size, "Ovis2-1B" to "Ovis2-34B", in transformers' layout.
+
+        Raises `ConfigError` for another name.
+        """
+        return cls.from_dict(preset(name))

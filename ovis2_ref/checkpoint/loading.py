@@ -1,0 +1,148 @@
+"""A checkpoint folder becomes a configuration and arrays; everything wrong with it is said in one message."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ovis2_ref.arrays import Array, as_dtype
+from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
+from ovis2_ref.checkpoint.original import original_config
+from ovis2_ref.checkpoint.safetensors_file import BLOCK, WEIGHT_DTYPES, StoredTensor, all_finite
+from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
+from ovis2_ref.config import Ovis2Config
+from ovis2_ref.convention import Convention, as_convention
+from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files import checked_folder, has_file, read_json
+
+MOST_NAMED = 200
+"""Faults that one message lists; the rest are counted."""
+
+
+def read_config(folder: str | Path, convention: str | Convention = "transformers") -> Ovis2Config:
+    """The configuration in `folder`, of transformers' layout (model_type ovis2) or the authors' (ovis).
+
+    Under convention "original" the placeholders have the authors' ids, whatever the layout. `tie_word_embeddings` is what holds
+    for the weights that are there: see `_head_is_tied`.
+    Raises `CheckpointError` for a folder without a readable config.json, `ConfigError` for one of another model.
+    """
+    root = checked_folder(folder)
+    convention = as_convention(convention)
+    values = read_json(root, "config.json")
+    layout = values.get("model_type")
+    if layout == "ovis":
+        config = original_config(values, root, convention)
+    elif layout == "ovis2":
+        config = Ovis2Config.from_dict(values)
+    else:
+        raise CheckpointError(
+            f"{root}/config.json is of model_type {layout!r}; Ovis2 is 'ovis2', or 'ovis' as its authors write it"
+        )
+    if not convention.placeholders_in_vocabulary:
+        atom, indicators = -300, [-301 - i for i in range(config.vision_config.num_visual_indicator_tokens)]
+        config = replace(config, image_token_id=atom, visual_indicator_token_ids=indicators)
+    if not has_weights(root):
+        return config
+    tied = _head_is_tied(config, open_weights(root))
+    return replace(config, tie_word_embeddings=tied, text_config=replace(config.text_config, tie_word_embeddings=tied))
+
+
+def read_generation_config(folder: str | Path) -> dict[str, Any]:
+    """What generation_config.json in `folder` says, as it stands; nothing if there is none."""
+    return read_json(folder, "generation_config.json") if has_file(folder, "generation_config.json") else {}
+
+
+def load_weights(
+    folder: str | Path,
+    config: Ovis2Config,
+    dtype: str | np.dtype = "float32",
+    device_module: ModuleType = np,
+    progress: bool = False,
+) -> dict[str, Array]:
+    """The weights in `folder` by transformers' names, as `dtype` arrays of `device_module`, in the order of their use.
+
+    A tied output head is left out. Weights stored as `dtype` stay in the file's memory map and can't be written to; others are
+    converted, one at a time. `progress` shows a bar on a terminal.
+    Raises `CheckpointError` that names every weight that is missing, too many, of another shape or not finite.
+    """
+    tensors = open_weights(folder)
+    shapes = expected_shapes(config)
+    faults = find_faults(tensors, shapes)
+    weights: dict[str, Array] = {}
+    for name in _shown([name for name in shapes if name in tensors and name not in faults], tensors, progress):
+        array = tensors[name].read(as_dtype(dtype))
+        if not all_finite(array):
+            faults[name] = not_finite(array)
+        elif not faults:
+            weights[name] = device_module.asarray(array)
+    raise_faults(folder, faults)
+    return weights
+
+
+def find_faults(tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """What the headers show to be wrong with `tensors`, by name. A stored head that isn't needed is no fault."""
+    faults = {name: f"missing, shape {shape} expected" for name, shape in shapes.items() if name not in tensors}
+    for name, tensor in tensors.items():
+        if name not in shapes:
+            if name != HEAD:
+                faults[name] = f"extra, not a part of this model (shape {tensor.shape})"
+        elif tensor.shape != shapes[name]:
+            faults[name] = f"misshapen, {tensor.shape} where {shapes[name]} was expected"
+        elif tensor.kind not in WEIGHT_DTYPES:
+            faults[name] = f"stored as {tensor.kind}; one of {', '.join(WEIGHT_DTYPES)} expected"
+    return faults
+
+
+def not_finite(array: Array) -> str:
+    """The fault of `array`, which holds NaN or an infinity."""
+    return f"not finite as {array.dtype} (shape {array.shape})"
+
+
+def raise_faults(folder: str | Path, faults: Mapping[str, str]) -> None:
+    """Raise `CheckpointError` that lists `faults`, unless there are none."""
+    if not faults:
+        return
+    lines = [f"  {ascii(name)[1:-1]}: {fault}" for name, fault in list(faults.items())[:MOST_NAMED]]
+    if len(faults) > MOST_NAMED:
+        lines.append(f"  and {len(faults) - MOST_NAMED} more")
+    raise CheckpointError(f"{folder}: {len(faults)} weights don't fit config.json:\n" + "\n".join(lines))
+
+
+def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, StoredTensor]) -> bool:
+    """Whether the output head is the text table.
+
+    A head that is stored and differs from the table counts, whatever the configuration says (transformers 5; 4.56 would
+    overwrite it). Without one, either of the two configurations may call it tied: 4.56 asks text_config, 5 the whole.
+    """
+    claimed = config.tie_word_embeddings or config.text_config.tie_word_embeddings
+    head, table = tensors.get(HEAD), tensors.get(EMBEDDINGS)
+    if not claimed or head is None or table is None:
+        return claimed
+    if (head.shape, head.kind) != (table.shape, table.kind) or head.kind not in WEIGHT_DTYPES:
+        return False
+    ours, theirs = head.view().reshape(-1), table.view().reshape(-1)
+    equal = all(np.array_equal(ours[i : i + BLOCK], theirs[i : i + BLOCK]) for i in range(0, ours.size, BLOCK))
+    head.release()
+    table.release()
+    return equal
+
+
+def _shown(names: list[str], tensors: Mapping[str, StoredTensor], progress: bool) -> Any:
+    """`names`, with a bar that moves by the bytes of each tensor, if `progress` and on a terminal."""
+    if not progress:
+        return names
+    from tqdm import tqdm
+
+    total = sum(tensors[name].bytes for name in names)
+    bar = tqdm(total=total, desc="loading weights", unit="B", unit_scale=True, disable=None, leave=False)
+
+    def moving() -> Any:
+        with bar:
+            for name in names:
+                yield name
+                bar.update(tensors[name].bytes)
+
+    return moving()

@@ -1,0 +1,158 @@
+"""The safetensors format: eight bytes of length, a JSON header, and the numbers; read in place through a memory map.
+
+Format: https://huggingface.co/docs/safetensors. The `safetensors` library's NumPy side can't read bfloat16 (0.8.0), and its
+header limit of 100 MB takes gigabytes to parse; so this is our own reader. Nothing in a header is believed before it is checked.
+"""
+
+import math
+import mmap
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ovis2_ref.arrays import DTYPES, Array
+from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files import parse_json
+
+HEADER_LIMIT = 4 * 2**20
+"""Bytes: the longest published Ovis2 header takes 0.2 MB."""
+BLOCK = 2**20
+"""Numbers converted at a time: few enough for the cache, many enough for the loop to cost nothing."""
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+"""The number types of the format, apart from those of less than a byte."""
+WEIGHT_DTYPES = {
+    "F64": DTYPES["float64"],
+    "F32": DTYPES["float32"],
+    "F16": DTYPES["float16"],
+    "BF16": DTYPES["bfloat16"],
+}
+"""The number types that weights come in."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that lies in a file: nothing of it is in memory until it is looked at."""
+
+    key: str
+    """Its name in the file."""
+    kind: str
+    """Its number type in the format's spelling, such as BF16."""
+    shape: tuple[int, ...]
+    offset: int
+    """Where its first byte is, counted from the start of the file."""
+    source: mmap.mmap
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes it takes in the file."""
+        return math.prod(self.shape) * BITS[self.kind] // 8
+
+    def third(self, index: int) -> "StoredTensor":
+        """The first, second or last third of the rows."""
+        rows = self.shape[0] // 3
+        return replace(self, shape=(rows, *self.shape[1:]), offset=self.offset + index * self.bytes // 3)
+
+    def view(self) -> Array:
+        """The numbers as they lie in the file, not copied and not writable."""
+        dtype = WEIGHT_DTYPES[self.kind]
+        return np.frombuffer(self.source, dtype, math.prod(self.shape), self.offset).reshape(self.shape)
+
+    def read(self, dtype: np.dtype) -> Float[Array, "..."]:
+        """The numbers as `dtype`: the view itself where nothing is to be converted, else a converted copy, made block by block
+        so that no second whole tensor is in memory. A number too large for `dtype` becomes infinite.
+        """
+        stored = self.view()
+        if stored.dtype == dtype and stored.flags.aligned:
+            return stored
+        converted = np.empty(self.shape, dtype)
+        flat_in, flat_out = stored.reshape(-1), converted.reshape(-1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, flat_in.size, BLOCK):
+                flat_out[start : start + BLOCK] = flat_in[start : start + BLOCK]
+                self.release(start, BLOCK)
+        return converted
+
+    def release(self, start: int = 0, count: int | None = None) -> None:
+        """Take the file's pages under `count` numbers from `start` (default: all) out of memory; a look brings them back."""
+        if not hasattr(self.source, "madvise"):
+            return  # Windows, which has no such call, drops unused pages by itself
+        size = BITS[self.kind] // 8
+        end = self.offset + (self.bytes if count is None else min((start + count) * size, self.bytes))
+        first = (self.offset + start * size) // mmap.PAGESIZE * mmap.PAGESIZE
+        if end > first:
+            self.source.madvise(mmap.MADV_DONTNEED, first, end - first)
+
+
+def all_finite(array: Float[Array, "..."]) -> bool:
+    """True if `array` holds neither an infinity nor a NaN; looked at block by block."""
+    flat = array.reshape(-1)
+    return all(np.isfinite(flat[start : start + BLOCK]).all() for start in range(0, flat.size, BLOCK))
+
+
+def open_safetensors(path: Path) -> dict[str, StoredTensor]:
+    """Every tensor of the file at `path`, by name, in the order in which they lie there.
+
+    Raises `CheckpointError` if the file is cut short, or its header is too long, no JSON object, or says anything that can't be:
+    a number type that isn't one, a shape that doesn't fill its place, tensors that overlap, leave a gap or end outside the file.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            if size < 10:
+                raise CheckpointError(f"{path} holds {size} bytes; no safetensors file is that short")
+            source = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read ({error.strerror})") from error
+    length = int.from_bytes(source[:8], "little")
+    if length > HEADER_LIMIT:
+        raise CheckpointError(f"{path}: its header claims {length} bytes; at most {HEADER_LIMIT} are read")
+    if 8 + length > size:
+        raise CheckpointError(f"{path} is cut short: its header claims {length} bytes, and {size - 8} follow")
+    header = parse_json(source[8 : 8 + length], f"{path}: the header")
+    header.pop("__metadata__", None)
+    tensors = [_tensor(f"{path}: {key!r}", key, entry, 8 + length, source) for key, entry in header.items()]
+    tensors.sort(key=lambda tensor: (tensor.offset, tensor.bytes))
+    _expect_no_gaps(path, tensors, 8 + length, size)
+    return {tensor.key: tensor for tensor in tensors}
+
+
+def _tensor(place: str, key: str, entry: Any, data: int, source: mmap.mmap) -> StoredTensor:
+    """The tensor that a header's `entry` speaks of, the numbers of the file beginning at byte `data`."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise CheckpointError(f"{place} should be described by dtype, shape and data_offsets")
+    kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(kind, str) or kind not in BITS:
+        raise CheckpointError(f"{place} has the number type {str(kind)[:20]!r}; known are {', '.join(BITS)}")
+    if not _whole_numbers(shape) or len(shape) > 8:
+        raise CheckpointError(f"{place} has the shape {str(shape)[:80]}; up to 8 whole numbers from 0 were expected")
+    if not _whole_numbers(offsets) or len(offsets) != 2:
+        raise CheckpointError(f"{place} has data_offsets {str(offsets)[:80]}; two whole numbers from 0 were expected")
+    tensor = StoredTensor(key, kind, tuple(shape), data + offsets[0], source)
+    if offsets[1] - offsets[0] != tensor.bytes:
+        raise CheckpointError(
+            f"{place}: {kind} of shape {tensor.shape} can't lie in the bytes {offsets[0]} to {offsets[1]}"
+        )
+    return tensor
+
+
+def _whole_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+
+
+def _expect_no_gaps(path: Path, tensors: list[StoredTensor], start: int, size: int) -> None:
+    """Tensors lie one after the other, from the header to the end of the file."""
+    end = start
+    for tensor in tensors:
+        if tensor.offset != end:
+            what = "overlaps the tensor before it" if tensor.offset < end else "leaves a gap before it"
+            raise CheckpointError(f"{path}: {tensor.key!r} {what}, at byte {tensor.offset} where {end} was expected")
+        end += tensor.bytes
+    if end != size:
+        what = "is cut short" if end > size else "goes on after its last tensor"
+        raise CheckpointError(f"{path} {what}: its header speaks of {end} bytes, it has {size}")

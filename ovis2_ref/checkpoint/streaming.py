@@ -1,0 +1,73 @@
+"""Weights that stay in their file: each is read and converted when the model looks it up, and forgotten after its layer."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from ovis2_ref.arrays import Array, as_dtype
+from ovis2_ref.checkpoint.loading import find_faults, not_finite, raise_faults
+from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
+from ovis2_ref.checkpoint.safetensors_file import all_finite
+from ovis2_ref.checkpoint.weight_files import open_weights
+from ovis2_ref.config import Ovis2Config
+
+
+class StreamedWeights(Mapping[str, Array]):
+    """The weights in a folder, by transformers' names, equal to those that `load_weights` gives, with little in memory.
+
+    Kept is the text table alone, which every step of a generation looks into; of the rest only what the caller still holds.
+    """
+
+    def __init__(
+        self, folder: str | Path, config: Ovis2Config, dtype: str | np.dtype = "float32", device_module: ModuleType = np
+    ) -> None:
+        """Look at the headers alone. Raises `CheckpointError` as `load_weights` does, and for a weight that isn't finite when it
+        is looked up.
+        """
+        self._folder, self._dtype, self._xp = folder, as_dtype(dtype), device_module
+        self._shapes = expected_shapes(config)
+        self._tensors = open_weights(folder)
+        raise_faults(folder, find_faults(self._tensors, self._shapes))
+        self._mapped: list[str] = []
+        self._kept: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        """The weight called `name`, fresh from the file."""
+        if name in self._kept:
+            return self._kept[name]
+        if name not in self._shapes:
+            raise KeyError(name)
+        self._leave_other_layers(name)
+        array = self._tensors[name].read(self._dtype)
+        if not all_finite(array):
+            raise_faults(self._folder, {name: not_finite(array)})
+        self._mapped.append(name)
+        array = self._xp.asarray(array)
+        if name == EMBEDDINGS:
+            self._kept[name] = array
+        return array
+
+    def _leave_other_layers(self, name: str) -> None:
+        """Take the pages of the layers before out of memory: a weight that needs no conversion is a view of the file."""
+        if self._mapped and _layer(self._mapped[-1]) != _layer(name):
+            for left in self._mapped:
+                if left not in self._kept:
+                    self._tensors[left].release()
+            self._mapped.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, in the order in which a model uses them."""
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        """How many weights there are."""
+        return len(self._shapes)
+
+
+def _layer(name: str) -> str:
+    """The part of a name that says which layer it belongs to: up to the first number, else all but its last two words."""
+    words = name.split(".")
+    numbers = [i for i, word in enumerate(words) if word.isdecimal()]
+    return ".".join(words[: numbers[0] + 1] if numbers else words[:-1])

@@ -1,0 +1,70 @@
+"""Which files of a folder hold the weights: one, or the shards of an index; never a pickle, nothing outside."""
+
+from pathlib import Path
+
+from ovis2_ref.checkpoint.original import in_transformers_layout, transformers_name
+from ovis2_ref.checkpoint.safetensors_file import HEADER_LIMIT, StoredTensor, open_safetensors
+from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files import checked_folder, has_file, path_inside, read_json
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".bin.index.json")
+MOST_SHARDS = 1000
+
+
+def open_weights(folder: str | Path) -> dict[str, StoredTensor]:
+    """Every weight in `folder` under transformers' name, from either layout, with nothing read but the headers.
+
+    As in transformers, model.safetensors goes before model.safetensors.index.json. Raises `CheckpointError` if there is neither,
+    or if one is damaged or leads out of the folder.
+    """
+    root = checked_folder(folder)
+    if has_file(root, SINGLE):
+        tensors = open_safetensors(path_inside(root, SINGLE))
+    elif has_file(root, INDEX):
+        tensors = _open_shards(root)
+    else:
+        raise CheckpointError(_no_weights(root))
+    is_original = any(transformers_name(key) != key for key in tensors)
+    return in_transformers_layout(tensors) if is_original else tensors
+
+
+def has_weights(folder: str | Path) -> bool:
+    """True if `folder` holds safetensors weights, sound or not."""
+    return has_file(folder, SINGLE) or has_file(folder, INDEX)
+
+
+def _open_shards(root: Path) -> dict[str, StoredTensor]:
+    """The tensors of all shards; each has to be in the one where the index says it is."""
+    places = read_json(root, INDEX, HEADER_LIMIT).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(shard, str) for shard in places.values()):
+        raise CheckpointError(f"{root / INDEX} has no weight_map from names to files")
+    shards = sorted(set(places.values()))
+    strangers = [shard for shard in shards if not shard.endswith(".safetensors")]
+    if strangers or len(shards) > MOST_SHARDS:
+        raise CheckpointError(
+            f"{root / INDEX} names {strangers[:1] or len(shards)} as shards; safetensors files were expected"
+        )
+    tensors: dict[str, StoredTensor] = {}
+    for shard in shards:
+        found = open_safetensors(path_inside(root, shard))
+        elsewhere = [key for key in found if places.get(key) != shard]
+        if elsewhere:
+            raise CheckpointError(f"{shard} holds {elsewhere[:5]}, which {INDEX} does not place there")
+        tensors |= found
+    absent = [key for key in places if key not in tensors]
+    if absent:
+        raise CheckpointError(
+            f"{INDEX} places {absent[:5]} in {places[absent[0]]!r}, which lacks {'it' if len(absent) == 1 else 'them'}"
+        )
+    return tensors
+
+
+def _no_weights(root: Path) -> str:
+    pickles = sorted(path.name for path in root.iterdir() if path.name.endswith(PICKLES))
+    if not pickles:
+        return f"{root} holds neither {SINGLE} nor {INDEX}; is it a checkpoint folder, and downloaded whole?"
+    return (
+        f"{root} holds its weights as {pickles[0]!r}, a pickle: reading one runs whatever code it contains, so it is refused. "
+        f"Save the model as safetensors with the program that made it (in transformers: save_pretrained)"
+    )

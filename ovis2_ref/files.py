@@ -1,0 +1,99 @@
+"""The door of a checkpoint folder: what is opened lies inside it, is a regular file of a sane size, and is read, never run."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+from ovis2_ref.errors import CheckpointError
+
+JSON_LIMIT = 2**20
+"""Bytes: a hundred times the largest configuration that is published, and little enough for the memory that parsing takes."""
+
+
+def checked_folder(folder: str | Path) -> Path:
+    """`folder` as an absolute path with every link followed. Raises `CheckpointError` if it is not a folder."""
+    try:
+        path = Path(folder).resolve(strict=True)
+        is_folder = path.is_dir()
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # ValueError: a NUL in the name; RuntimeError: links in a circle
+        raise CheckpointError(f"there is no checkpoint folder {str(folder)!r} ({_reason(error)})") from error
+    if not is_folder:
+        raise CheckpointError(f"{str(folder)!r} is a file; give the folder that holds config.json and the weights")
+    return path
+
+
+def path_inside(folder: str | Path, name: str) -> Path:
+    """The regular file called `name` in `folder`, links followed.
+
+    A link may end in the folder itself, or, in a snapshot of the Hugging Face cache (models--x/snapshots/revision), in that
+    model's blobs/. Raises `CheckpointError` if the file is missing, lies anywhere else, or is no regular file.
+    """
+    root = checked_folder(folder)
+    if Path(name).name != name or "\\" in name:
+        raise CheckpointError(
+            f"{name!r} is not the name of a file in {root}; a checkpoint is read from its own folder alone"
+        )
+    try:
+        path = (root / name).resolve(strict=True)
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{root} has no usable {name!r} ({_reason(error)})") from error
+    blobs = root.parent.parent / "blobs"
+    if path.parent != root and not (root.parent.name == "snapshots" and path.parent == blobs):
+        raise CheckpointError(f"{root / name} is a link out of the folder; copy the file itself into it")
+    if not is_file:
+        raise CheckpointError(f"{root / name} is not a regular file")
+    return path
+
+
+def has_file(folder: str | Path, name: str) -> bool:
+    """True if `folder` holds an entry called `name`, a broken link included."""
+    path = Path(folder) / name
+    return path.exists() or path.is_symlink()
+
+
+def read_bounded(folder: str | Path, name: str, limit: int) -> bytes:
+    """The bytes of the file called `name` in `folder`. Raises `CheckpointError` if there are more than `limit`."""
+    path = path_inside(folder, name)
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read ({_reason(error)})") from error
+    if len(content) > limit:
+        raise CheckpointError(f"{path} holds more than {limit} bytes; that is no {name}")
+    return content
+
+
+def read_json(folder: str | Path, name: str, limit: int = JSON_LIMIT) -> dict[str, Any]:
+    """The JSON object in the file called `name` in `folder`. Raises `CheckpointError` if it has none of at most `limit` bytes."""
+    return parse_json(read_bounded(folder, name, limit), str(Path(folder) / name))
+
+
+def parse_json(content: bytes, source: str) -> dict[str, Any]:
+    """The JSON object that `content` spells, its keys unique. Raises `CheckpointError`, naming `source`, if it is not one."""
+    try:
+        values = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:  # RecursionError: brackets nested by the thousand
+        raise CheckpointError(f"{source} can't be read as JSON: {_reason(error)}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{source} holds a JSON {type(values).__name__}; an object was expected")
+    return values
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} comes twice")
+        values[key] = value
+    return values
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)

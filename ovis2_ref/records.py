@@ -1,0 +1,66 @@
+"""What the configurations share: plain records, to and from the dictionaries of JSON, whose fields are checked by their types."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+from ovis2_ref.errors import ConfigError
+
+LARGEST = 2**31 - 1
+
+
+class Record:
+    """A dataclass of configuration values."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The record in `values`; keys that don't change a number (`transformers_version`, ...) are left out."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON spells it."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    def expect(self, holds: bool, message: str) -> None:
+        """Raise `ConfigError` with `message` unless it `holds`."""
+        if not holds:
+            raise ConfigError(f"{type(self).__name__}: {message}")
+
+    def expect_types(self, *names: str) -> None:
+        """The fields called `names`, or all, hold what they are annotated with; a whole number for a float becomes one."""
+        kinds = get_type_hints(type(self))
+        for name in names or kinds:
+            value, kind = getattr(self, name), kinds[name]
+            self.expect(_fits(value, kind), f"{name}={_short(value)} should be {getattr(kind, '__name__', kind)}")
+            if kind is float:
+                setattr(self, name, float(value))
+
+    def expect_positive(self, *names: str) -> None:
+        """The fields called `names` are whole numbers from 1 to 2^31 - 1."""
+        for name in names:
+            value = getattr(self, name)
+            self.expect(
+                _fits(value, int) and 0 < value <= LARGEST, f"{name}={_short(value)} should be a whole number above 0"
+            )
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """True if `value` is what the annotation `kind` says; true and false are no numbers, NaN and infinity no floats."""
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict)
+    if get_args(kind):
+        return any(_fits(value, option) for option in get_args(kind))
+    if kind is int:
+        return type(value) is int
+    if kind is float:
+        return type(value) in (int, float) and abs(value) < math.inf
+    return isinstance(value, kind)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
