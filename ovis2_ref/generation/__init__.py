@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from ovis2_ref.arrays import array_module, to_host
 from ovis2_ref.errors import InputError
+from ovis2_ref.generation.beam import beam_search
 from ovis2_ref.generation.continuation import Continuation
 from ovis2_ref.generation.prompt import read_prompt
 from ovis2_ref.generation.sampling import Streamer, sample
@@ -37,10 +38,10 @@ def generate(
 ) -> Int[np.ndarray, "rows tokens"]:
     """The ids of prompts and answers (batch * num_return_sequences, tokens), as transformers' `generate` returns them.
 
-    input_ids (batch, tokens), padded on the left, with attention_mask 0 at the padding; pixel_values (tiles, channels, side, side),
-    the tiles of all pictures in reading order. With inputs_embeds (batch, tokens, hidden) and no input_ids, only new ids return.
-    streamer: gets the prompt and then each step's tokens; not with beams. generator: where sampling takes its random numbers from,
-    a NumPy generator or a seed. options: the fields of `GenerationSettings`.
+    input_ids (batch, tokens), padded on the left, with attention_mask 0 at the padding; pixel_values (tiles, channels, side,
+    side), the tiles of all pictures in reading order. With inputs_embeds (batch, tokens, hidden) and no input_ids, only new ids
+    come back. streamer: gets the prompt and then each step's tokens; not with beams. generator: a NumPy generator, or a seed, for
+    sampling. options: the fields of `GenerationSettings`.
 
     With convention="original" the processors count new tokens only, since the authors' code hands its language model embeddings.
     Raises `InputError` for arguments that don't exist, don't fit or can't be.
@@ -68,6 +69,8 @@ def generate(
     )
     processors = score_processors(settings, frame, xp)
     random = np.random.default_rng(generator)
+    if settings.num_beams > 1:
+        return beam_search(text, settings, processors, first, new_tokens, random)
     ids = sample(text, settings, processors, first, new_tokens, random, streamer)
     if streamer is not None:
         streamer.end()

@@ -25,7 +25,7 @@ class Continuation:
             copies = 1
         self._model = model
         self._tiles = None if use_cache else prompt.pixel_values
-        self._cache = model.new_cache(len(prompt.mask), prompt.length + new_tokens) if use_cache else None
+        self._cache: Any = model.new_cache(len(prompt.mask), prompt.length + new_tokens) if use_cache else None
         padded = prompt.padding is not None
         self.scores = self._forward(
             None if prompt.embeddings is not None else prompt.ids,

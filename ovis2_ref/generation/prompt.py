@@ -1,6 +1,7 @@
 """What `generate` starts from: a batch of prompts, checked, with the mask and the positions that transformers derives."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -36,17 +37,15 @@ class Prompt:
     def repeated(self, copies: int, image_token_id: int, tiles_one_by_one: bool) -> Self:
         """Every prompt `copies` times in a row, with its tiles: all of one prompt before they come again.
 
-        With `tiles_one_by_one`, each tile `copies` times in a row, as transformers repeats them (4.56 to 5.23): where a prompt has
-        several tiles, they then reach the wrong places.
+        With `tiles_one_by_one`, each tile `copies` times in a row, as transformers repeats them (4.56 to 5.23): where a prompt
+        has several tiles, they then reach the wrong places.
         """
         xp = array_module(self.mask)
         tiles = self.pixel_values
         if tiles is not None and not tiles_one_by_one:
             atoms = (self.ids == image_token_id).sum(axis=1).tolist()
             ends = np.cumsum([0, *atoms]) * len(tiles) // max(sum(atoms), 1)
-            tiles = xp.concatenate(
-                [tiles[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True) for _ in range(copies)]
-            )
+            tiles = xp.concatenate([tiles[a:b] for a, b in pairwise(ends) for _ in range(copies)])
         elif tiles is not None:
             tiles = xp.repeat(tiles, copies, axis=0)
         return replace(
@@ -73,19 +72,19 @@ def read_prompt(
     Without a mask, padding is where the ids are `pad_token_id`, unless that is an end token, too (transformers' rule).
     Raises `InputError` for shapes that can't be.
     """
-    if input_ids is None and inputs_embeds is None:
-        raise InputError("generate needs a prompt: give input_ids or inputs_embeds")
     xp = model.xp
     embeddings = None if inputs_embeds is None else to_device(inputs_embeds, xp)
     if embeddings is not None and embeddings.ndim != 3:
         raise InputError(f"inputs_embeds should have the shape (batch, tokens, hidden), not {embeddings.shape}")
-    if input_ids is None:
-        ids = xp.zeros((embeddings.shape[0], 0), dtype=np.int64)
-    else:
+    if input_ids is not None:
         ids = to_device(input_ids, xp)
         if ids.ndim != 2 or ids.dtype.kind not in "iu":
             raise InputError(f"input_ids should be whole numbers (batch, tokens), not {ids.dtype} of shape {ids.shape}")
         ids = ids.astype(np.int64)
+    elif embeddings is not None:
+        ids = xp.zeros((len(embeddings), 0), dtype=np.int64)
+    else:
+        raise InputError("generate needs a prompt: give input_ids or inputs_embeds")
     shape = ids.shape if embeddings is None else embeddings.shape[:2]
     if 0 in shape or (ids.shape[1] and ids.shape != shape):
         raise InputError(

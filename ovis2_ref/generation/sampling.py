@@ -1,6 +1,6 @@
 """Greedy decoding and sampling: one token of each row at a time, until every row has ended."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -56,9 +56,9 @@ def sample(
         tokens = to_host(choose(scores, generator if settings.do_sample else None))
         if (tokens[~finished] < 0).any():
             raise InputError(impossible(text.made))
-        if eos:
+        if pad is not None:
             tokens = np.where(finished, pad, tokens)
-            finished |= np.isin(tokens, eos)
+        finished |= np.isin(tokens, eos)
         text.append(to_device(tokens, array_module(scores)))
         if streamer is not None:
             streamer.put(tokens)

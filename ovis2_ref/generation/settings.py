@@ -7,8 +7,9 @@ option off, None in the checkpoint leaves the default. A checkpoint's `repetitio
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, Self
+
+import numpy as np
 
 from ovis2_ref.errors import InputError
 
@@ -162,13 +163,13 @@ class GenerationSettings:
             "a pair (start, factor)",
         )
 
-    def _expect(self, holds: bool, name: str, wanted: str) -> None:
+    def _expect(self, holds: Any, name: str, wanted: str) -> None:
         if not holds:
             raise InputError(f"{name}={getattr(self, name)!r} should be {wanted}")
 
     def _whole(self, name: str, least: int, optional: bool = False) -> None:
         value = getattr(self, name)
-        whole = isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
         self._expect(whole or (optional and value is None), name, f"a whole number, {least} or more")
 
     def _number(self, name: str, holds: Callable[[float], bool], wanted: str) -> None:
@@ -184,7 +185,7 @@ class GenerationSettings:
         """The tokens that end an answer."""
         if self.eos_token_id is None:
             return []
-        return [self.eos_token_id] if isinstance(self.eos_token_id, Integral) else list(self.eos_token_id)
+        return [self.eos_token_id] if isinstance(self.eos_token_id, int | np.integer) else list(self.eos_token_id)
 
     def pad_token(self) -> int | None:
         """What an ended answer is filled up with: `pad_token_id`, or the first end token where there is none."""
@@ -209,11 +210,11 @@ class GenerationSettings:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
 
 
 def _are_ids(value: Any) -> bool:

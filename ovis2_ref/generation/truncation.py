@@ -60,7 +60,7 @@ def min_p(scores: Scores, p: float, keep: int = 1) -> Scores:
 def typical_p(scores: Scores, mass: float, keep: int = 1) -> Scores:
     """The tokens whose -log p is nearest to the entropy, up to a probability of `mass` together.
 
-    Meister et al., 2022; transformers' `TypicalLogitsWarper`, which keeps the tokens as far from the entropy as the last one, too.
+    Meister et al., 2022; transformers' `TypicalLogitsWarper`, which keeps the tokens as far off as the last one, too.
     """
     xp = array_module(scores)
     surprise = -log_softmax(scores)
