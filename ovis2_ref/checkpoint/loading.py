@@ -17,6 +17,7 @@ from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files import checked_folder, has_file, read_json
+from ovis2_ref.text.layout import ORIGINAL_IDS
 
 MOST_NAMED = 200
 """Faults that one message lists; the rest are counted."""
@@ -42,7 +43,7 @@ def read_config(folder: str | Path, convention: str | Convention = "transformers
             f"{root}/config.json is of model_type {layout!r}; Ovis2 is 'ovis2', or 'ovis' as its authors write it"
         )
     if not convention.placeholders_in_vocabulary:
-        atom, indicators = -300, [-301 - i for i in range(config.vision_config.num_visual_indicator_tokens)]
+        atom, *indicators = ORIGINAL_IDS.values()
         config = replace(config, image_token_id=atom, visual_indicator_token_ids=indicators)
     if not has_weights(root):
         return config

@@ -13,12 +13,7 @@ from ovis2_ref.checkpoint.safetensors_file import StoredTensor
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import CheckpointError, ConfigError
-from ovis2_ref.files import read_json
-
-ATOM, INDICATORS = -300, [-301, -302, -303, -304, -305]
-"""The authors' placeholder ids, which no vocabulary holds: a visual token; start, tile, column, row and end of a picture."""
-PLACEHOLDERS = ("<IMG_ATOM>", "<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
-"""The special tokens that stand for the same in transformers' vocabulary."""
+from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, ORIGINAL_IDS
 
 _BACKBONE = "visual_tokenizer.backbone"
 _BEGINNINGS = {
@@ -97,7 +92,8 @@ def original_config(values: Mapping[str, Any], folder: Path, convention: Convent
         if key in backbone
     }
     vision |= {key: visual[key] for key in ("vocab_size", "hidden_stride", "tokenize_function", "tau") if key in visual}
-    atom, *indicators = placeholder_ids(folder) if convention.placeholders_in_vocabulary else [ATOM, *INDICATORS]
+    in_vocabulary = convention.placeholders_in_vocabulary
+    atom, *indicators = placeholder_ids(folder) if in_vocabulary else ORIGINAL_IDS.values()
     return Ovis2Config.from_dict(
         {
             "vision_config": {**vision, "mlp_bias": backbone.get("use_bias", False)},
@@ -112,21 +108,12 @@ def original_config(values: Mapping[str, Any], folder: Path, convention: Convent
 
 
 def placeholder_ids(folder: Path) -> list[int]:
-    """The ids of `PLACEHOLDERS` once they are added to the tokenizer in `folder`: those they have, or the next free ones.
+    """The ids of the picture's special tokens once they are added to the tokenizer in `folder`: the next free ones."""
+    from ovis2_ref.text.tokenizer import Tokenizer  # brings in `tokenizers`, which the other ways of loading don't need
 
-    The highest id is looked for among the added tokens, which Qwen2's tokenizer numbers after all others.
-    """
-    added = read_json(folder, "tokenizer_config.json").get("added_tokens_decoder", {})
-    try:
-        ids = {token["content"]: int(number) for number, token in added.items()}
-        highest = max(ids.values())
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder}/tokenizer_config.json has no usable added_tokens_decoder ({error!r})"
-        ) from error
-    free = range(highest + 1, highest + 1 + len(PLACEHOLDERS))
-    missing = iter(free)
-    return [ids[token] if token in ids else next(missing) for token in PLACEHOLDERS]
+    tokenizer = Tokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens((IMAGE_ATOM, *INDICATORS))
+    return tokenizer.convert_tokens_to_ids([IMAGE_ATOM, *INDICATORS])
 
 
 def _part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

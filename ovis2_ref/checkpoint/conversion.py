@@ -1,0 +1,47 @@
+"""A checkpoint of the authors' layout becomes one of transformers': keys renamed, qkv split, special tokens added."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ovis2_ref.checkpoint.loading import find_faults, not_finite, raise_faults, read_config, read_generation_config
+from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
+from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, all_finite
+from ovis2_ref.checkpoint.saving import write_configs, write_weights
+from ovis2_ref.checkpoint.weight_files import open_weights
+from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files import checked_folder, read_json
+
+
+def convert_original(source: str | Path, target: str | Path) -> None:
+    """Write the model in `source`, a folder of the authors' layout, into the new folder `target` as transformers has it.
+
+    The weights keep their bits and their types and are copied one at a time. The special tokens for pictures are added to the
+    tokenizer and get rows of the text table that no token uses yet. The processor is the one that transformers makes.
+    Raises `CheckpointError` if `source` isn't of that layout or is damaged, if its table has no free rows, or if `target` holds
+    anything.
+    """
+    from ovis2_ref.text.processor import Ovis2Processor
+
+    root, out = checked_folder(source), Path(target)
+    layout = read_json(root, "config.json").get("model_type")
+    if layout != "ovis":
+        raise CheckpointError(
+            f"{root} is of model_type {layout!r}; only the authors' layout, 'ovis', is to be converted"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out} is there already; give a folder that doesn't exist yet, or an empty one")
+    config = read_config(root)
+    last, rows = max(config.image_token_id, *config.visual_indicator_token_ids), config.text_config.vocab_size
+    if last >= rows:
+        raise CheckpointError(f"the special tokens would get ids up to {last}, and the text table has {rows} rows")
+    shapes, tensors = expected_shapes(config), open_weights(root)
+    faults = find_faults(tensors, shapes)
+    for name in shapes:
+        if name not in faults and not all_finite(tensors[name].view()):
+            faults[name] = not_finite(tensors[name].view())
+    raise_faults(root, faults)
+    views = {name: tensors[name].view() for name in shapes}
+    Ovis2Processor.from_pretrained(root).save_pretrained(out)
+    write_configs(out, config, np.dtype(WEIGHT_DTYPES[tensors[EMBEDDINGS].kind]), read_generation_config(root))
+    write_weights(out, {name: (view.dtype, view.shape) for name, view in views.items()}, views)
