@@ -1,32 +1,107 @@
-"""Who may look at whom: the attention mask, as a number added to the scores, 0 where a query sees a key."""
+"""Who may look at whom: the attention mask, a number that is added to every score, 0 where the query sees the key.
+
+Where it doesn't, the number is the lowest of the type, not -infinity (transformers' "eager" attention): a query that may see
+nothing, such as one at padding on the left, so gets equal weights on all keys, and not NaN.
+"""
 
 import ml_dtypes
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from ovis2_ref.arrays import Array, array_module
+from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import InputError
 
 
-def attention_mask(
+def layer_masks(
     mask: Shaped[Array, "..."] | None,
-    position_ids: Int[Array, "#batch tokens"],
-    first: int,
-    seen: int,
-    window: int | None,
+    batch: int,
+    position_ids: Int[Array, "_ tokens"],
+    seen: int | None,
+    config: Qwen2Config,
     dtype: np.dtype,
-) -> Float[Array, "#batch kv_heads group tokens keys"] | None:
-    """The mask of `tokens` queries that come after `seen` tokens, over the keys from `first` on; None if all are seen."""
+) -> dict[str, Float[Array, "_ _ _ tokens _"] | None]:
+    """The mask for each kind of layer, of the queries at `position_ids` that follow `seen` tokens (None: there is no cache).
+
+    `mask` is what the caller gave: (batch, keys), 0 at padding; or a whole mask (batch or 1, heads or 1, tokens, keys), which
+    replaces every rule. Raises `InputError` for any other.
+    """
+    tokens = position_ids.shape[1]
+    keys = tokens + (seen or 0)
+    if mask is not None:
+        _check(mask, batch, tokens, keys, config.num_attention_heads)
+    masks = {}
+    for kind in dict.fromkeys(config.layer_types):
+        window = config.sliding_window if kind == "sliding_attention" else None
+        first = first_key(seen or 0, window)
+        if mask is not None and mask.ndim == 4:
+            masks[kind] = given_mask(mask[..., first:], config.num_key_value_heads, dtype)
+        else:
+            masks[kind] = causal_mask(position_ids, seen, first, window, mask, dtype)
+    return masks
+
+
+def first_key(seen: int, window: int | None) -> int:
+    """The first key that any query after `seen` tokens looks at: all earlier ones have left its window."""
+    return 0 if window is None else max(seen - window + 1, 0)
+
+
+def causal_mask(
+    position_ids: Int[Array, "_ tokens"],
+    seen: int | None,
+    first: int,
+    window: int | None,
+    padding: Shaped[Array, "batch all_keys"] | None,
+    dtype: np.dtype,
+) -> Float[Array, "_ 1 1 tokens keys"] | None:
+    """The mask over the keys from number `first` on; None, for nothing to add, if all is seen.
+
+    A query sees the keys up to itself, of these the last `window`, and of these those whose `padding` isn't 0.
+    Without a cache and without `padding`, transformers takes a jump in the positions as the start of another text, and no
+    text sees another.
+    """
     xp = array_module(position_ids)
-    tokens = position_ids.shape[-1]
-    if mask is None and tokens == 1:
+    tokens, start = position_ids.shape[1], seen or 0
+    if padding is None and tokens == 1:
         return None
-    queries = xp.arange(seen, seen + tokens)[:, None]
-    keys = xp.arange(first, seen + tokens)
+    queries, keys = xp.arange(start, start + tokens)[:, None], xp.arange(first, start + tokens)
     allowed = (keys <= queries)[None]
     if window is not None:
         allowed = allowed & (keys > queries - window)
-    if mask is not None:
-        allowed = allowed & (mask[:, None, first:] != 0)
-    blocked = ml_dtypes.finfo(dtype).min
-    return xp.where(allowed, dtype.type(0), blocked)[:, None, None]
+    if padding is not None:
+        allowed = allowed & (padding[:, None, first:] != 0)
+    elif seen is None:
+        jumps = position_ids[:, 1:] != position_ids[:, :-1] + 1
+        text = xp.cumsum(xp.concatenate([xp.zeros_like(jumps[:, :1]), jumps], axis=1), axis=1)
+        allowed = allowed & (text[:, :, None] == text[:, None, :])
+    return _blocked(allowed, dtype)[:, None, None]
+
+
+def given_mask(
+    mask: Shaped[Array, "_ _ tokens keys"], kv_heads: int, dtype: np.dtype
+) -> Float[Array, "_ _ _ tokens keys"]:
+    """A whole mask, its heads in groups: numbers to add as they are, true as 0 and false as the lowest number.
+
+    transformers' "sdpa" attention, its default, takes true and false so, too; its "eager" attention would add 1 and 0.
+    """
+    if mask.dtype == np.bool_:
+        mask = _blocked(mask, dtype)
+    return mask.reshape(len(mask), kv_heads if mask.shape[1] > 1 else 1, -1, *mask.shape[2:])
+
+
+def _blocked(allowed: Array, dtype: np.dtype) -> Array:
+    """0 where `allowed` is true, the lowest number of `dtype` elsewhere."""
+    return array_module(allowed).where(allowed, dtype.type(0), dtype.type(ml_dtypes.finfo(dtype).min))
+
+
+def _check(mask: Array, batch: int, tokens: int, keys: int, heads: int) -> None:
+    if mask.ndim == 4:
+        fits = mask.shape[0] in (1, batch) and mask.shape[1] in (1, heads) and mask.shape[2:] == (tokens, keys)
+        fits = fits and (mask.dtype == np.bool_ or mask.dtype.kind not in "iu")
+    else:
+        fits = mask.shape == (batch, keys)
+    if not fits:
+        raise InputError(
+            f"attention_mask is {mask.dtype} of shape {mask.shape}; it should be (batch, past + new tokens) = "
+            f"({batch}, {keys}), or booleans or numbers to add of shape ({batch}, 1 or {heads}, {tokens}, {keys})"
+        )

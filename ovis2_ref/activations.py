@@ -1,0 +1,221 @@
+"""The activation functions that a configuration can name, as transformers 5.23's `ACT2FN` defines them (and torch computes them).
+
+Those with learnable parameters (prelu, xielu) can't be a `hidden_act`: no checkpoint of an Ovis2 has a place for them.
+
+In float16 and bfloat16 an activation that is one torch function is computed in float32 and rounded once. One that
+transformers writes as an expression is rounded by torch after every operation; here `_rounded` stands wherever that happens.
+"""
+
+from collections.abc import Callable
+from math import pi, sqrt
+
+import ml_dtypes
+import numpy as np
+from jaxtyping import Float
+
+from ovis2_ref.arrays import Array, array_module, is_half, sum_dtype
+
+Activation = Callable[[Array], Array]
+
+
+def _wide(x: Array) -> Array:
+    return x.astype(sum_dtype(x.dtype), copy=False)
+
+
+def _rounded(y: Array, dtype: np.dtype) -> Array:
+    """`y`, in the type it has, with its values rounded to 16-bit `dtype`; as it is for the others."""
+    return y.astype(dtype).astype(y.dtype) if is_half(dtype) else y
+
+
+def linear_activation(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x."""
+    return x
+
+
+def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """max(x, 0)."""
+    return array_module(x).maximum(x, x.dtype.type(0))
+
+
+def relu2(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """max(x, 0)^2 (So et al., 2021)."""
+    y = relu(x)
+    return y * y
+
+
+def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """min(max(x, 0), 6)."""
+    return array_module(x).minimum(relu(x), x.dtype.type(6))
+
+
+def leaky_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x above 0, x / 100 below."""
+    wide = _wide(x)
+    return array_module(x).where(wide > 0, wide, wide * 0.01).astype(x.dtype, copy=False)
+
+
+def selu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """s x above 0, s a (exp(x) - 1) below, with a mean of 0 and a variance of 1 as fixed point (Klambauer et al., 2017, eq. 2).
+
+    transformers' documentation names it, `ACT2FN` doesn't have it: the reference is torch.nn.functional.selu.
+    """
+    xp = array_module(x)
+    wide = _wide(x)
+    scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+    below = scale * alpha * xp.expm1(xp.minimum(wide, 0))
+    return xp.where(wide > 0, scale * wide, below).astype(x.dtype, copy=False)
+
+
+def sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """1 / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right limit, 0
+        return (1 / (1 + array_module(x).exp(-_wide(x)))).astype(x.dtype, copy=False)
+
+
+def silu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x / (1 + exp(-x)), the sigmoid linear unit (Elfwing et al., 2017), also called swish."""
+    xp = array_module(x)
+    wide = _wide(x)
+    y = xp.negative(wide)
+    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right limit, 0
+        xp.exp(y, out=y)
+    y += 1
+    return xp.divide(wide, y, out=y).astype(x.dtype, copy=False)
+
+
+def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The hyperbolic tangent."""
+    return array_module(x).tanh(_wide(x)).astype(x.dtype, copy=False)
+
+
+def hardswish(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)."""
+    wide = _wide(x)
+    return (wide * array_module(x).clip(wide + 3, 0, 6) / 6).astype(x.dtype, copy=False)
+
+
+def _softplus(wide: Array) -> Array:
+    """log(1 + exp(x)); x itself above 20, as in torch."""
+    xp = array_module(wide)
+    return xp.where(wide > 20, wide, xp.log1p(xp.exp(xp.minimum(wide, 20))))
+
+
+def sqrtsoftplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The square root of log(1 + exp(x))."""
+    return array_module(x).sqrt(_rounded(_softplus(_wide(x)), x.dtype)).astype(x.dtype, copy=False)
+
+
+def mish(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x tanh(log(1 + exp(x))) (Misra, 2019)."""
+    wide = _wide(x)
+    return (wide * array_module(x).tanh(_softplus(wide))).astype(x.dtype, copy=False)
+
+
+# erf(x) = x P(x^2) / Q(x^2) below 0.46875, and 1 - exp(-x^2) C(x) / D(x) above, highest power first.
+_P = (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3)
+_Q = (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3)
+_C = (
+    2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1, 2.98635138197400131e2,
+    8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3,
+)  # fmt: skip
+_D = (
+    1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+    3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
+)  # fmt: skip
+
+
+def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
+    y = array_module(x).full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        y *= x
+        y += coefficient
+    return y
+
+
+def erf(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of float32 or float64.
+
+    Rational approximations of W. J. Cody (1969, "Rational Chebyshev Approximations for the Error Function", tables II and III),
+    within 2 units in the last place. Cody's third, for |x| > 4, isn't needed: there the second is off by less than half a unit.
+    """
+    xp = array_module(x)
+    size = xp.minimum(abs(x), 6)  # erf(6) is 1 in both types
+    square = xp.minimum(size, 0.5) ** 2
+    inner = x * _polynomial(square, _P) / _polynomial(square, _Q)
+    # exp(-x^2) as exp(-s^2) exp(-(x - s)(x + s)), s of few digits: the square of s is exact, and the rest is small.
+    short = xp.floor(size * 16) / 16
+    tail = xp.exp(-short * short) * xp.exp((short - size) * (short + size))
+    outer = 1 - tail * _polynomial(size, _C) / _polynomial(size, _D)
+    return xp.where(size <= 0.46875, inner, xp.copysign(outer, x))
+
+
+def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x Phi(x) = x (1 + erf(x / sqrt(2))) / 2, Phi the normal distribution (Hendrycks and Gimpel, 2016)."""
+    wide = _wide(x)
+    return (wide * 0.5 * (1 + erf(wide * sqrt(0.5)))).astype(x.dtype, copy=False)
+
+
+def gelu_python(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x (1 + erf(x / sqrt(2))) / 2, written out."""
+    wide = _wide(x)
+    phi = _rounded(1 + _rounded(erf(_rounded(wide / sqrt(2), x.dtype)), x.dtype), x.dtype)
+    return (_rounded(wide * 0.5, x.dtype) * phi).astype(x.dtype, copy=False)
+
+
+def gelu_10(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """gelu(x), clipped to -10 .. 10."""
+    return array_module(x).clip(gelu(x), x.dtype.type(-10), x.dtype.type(10))
+
+
+def gelu_pytorch_tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 (Hendrycks and Gimpel, 2016)."""
+    wide = _wide(x)
+    inner = sqrt(2 / pi) * (wide + 0.044715 * (wide * wide * wide))
+    return (0.5 * wide * (1 + array_module(x).tanh(inner))).astype(x.dtype, copy=False)
+
+
+def gelu_new(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The same as `gelu_pytorch_tanh`, written out."""
+    wide = _wide(x)
+    square = wide * wide
+    if x.dtype == ml_dtypes.bfloat16:  # torch.pow(x, 3) on a CPU rounds x * x in bfloat16, and not in float16
+        square = _rounded(square, x.dtype)
+    cubic = _rounded(0.044715 * _rounded(square * wide, x.dtype), x.dtype)
+    inner = _rounded(sqrt(2 / pi) * _rounded(wide + cubic, x.dtype), x.dtype)
+    return _half_times_one_plus_tanh(wide, inner, x.dtype)
+
+
+def gelu_fast(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x (1 + tanh(0.7978845608 x (1 + 0.044715 x^2))) / 2, written out."""
+    wide = _wide(x)
+    square = _rounded(_rounded(0.044715 * wide, x.dtype) * wide, x.dtype)
+    inner = _rounded(_rounded(wide * 0.7978845608, x.dtype) * _rounded(1 + square, x.dtype), x.dtype)
+    return _half_times_one_plus_tanh(wide, inner, x.dtype)
+
+
+def _half_times_one_plus_tanh(wide: Array, inner: Array, dtype: np.dtype) -> Array:
+    """x / 2 * (1 + tanh(inner)), rounded to `dtype` after each operation."""
+    factor = _rounded(1 + _rounded(array_module(wide).tanh(inner), dtype), dtype)
+    return (_rounded(0.5 * wide, dtype) * factor).astype(dtype, copy=False)
+
+
+def quick_gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """x / (1 + exp(-1.702 x)) (Hendrycks and Gimpel, 2016)."""
+    wide = _wide(x)
+    return (wide * _rounded(sigmoid(_rounded(1.702 * wide, x.dtype)), x.dtype)).astype(x.dtype, copy=False)
+
+
+def laplace(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """(1 + erf((x - mu) / (sigma sqrt(2)))) / 2 with mu = 0.707107, sigma = 0.282095 (Ma et al., 2022, eq. 17)."""
+    scaled = _rounded(_rounded(_wide(x) - 0.707107, x.dtype) / (0.282095 * sqrt(2)), x.dtype)
+    return (0.5 * _rounded(1 + _rounded(erf(scaled), x.dtype), x.dtype)).astype(x.dtype, copy=False)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": gelu, "gelu_10": gelu_10, "gelu_accurate": gelu_new, "gelu_fast": gelu_fast, "gelu_new": gelu_new,
+    "gelu_python": gelu_python, "gelu_python_tanh": gelu_new, "gelu_pytorch_tanh": gelu_pytorch_tanh,
+    "hardswish": hardswish, "laplace": laplace, "leaky_relu": leaky_relu, "linear": linear_activation, "mish": mish,
+    "quick_gelu": quick_gelu, "relu": relu, "relu2": relu2, "relu6": relu6, "selu": selu, "sigmoid": sigmoid, "silu": silu,
+    "sqrtsoftplus": sqrtsoftplus, "swish": silu, "tanh": tanh,
+}  # fmt: skip
+"""`hidden_act` of a configuration -> the function."""
