@@ -47,8 +47,11 @@ def row_blocks(rows: int, width: int, xp: ModuleType) -> Iterator[slice]:
 
 
 def matmul(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]) -> Float[Array, "*batch n m"]:
-    """The matrix product a b. NumPy has no 16-bit products: float32 computes them, rounded once, as a GPU does by itself."""
-    if is_half(a.dtype) and array_module(a) is np:
+    """The matrix product a b. 16-bit products that the library doesn't have are made in float32 and rounded once, as a GPU does.
+
+    NumPy has none at all; CuPy 14 has those of two matrices, but of stacks it refuses bfloat16 and widens float16 itself.
+    """
+    if is_half(a.dtype) and (array_module(a) is np or max(a.ndim, b.ndim) > 2):
         return (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype)
     return a @ b
 
