@@ -27,6 +27,8 @@ class Convention:
     else the whole picture is resized to the canvas of tiles, and cut then."""
     placeholders_in_vocabulary: bool
     """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
+    default_system_always: bool
+    """The default system message comes first also where the conversation brings its own; else its own replaces it."""
     tiles_one_by_one: bool
     """Where one prompt makes several answers (beams, num_return_sequences), each tile is repeated in its place, not all tiles of
     the prompt together: where it has more than one, they are embedded in the wrong places."""
@@ -42,6 +44,7 @@ TRANSFORMERS = Convention(
     transposed_grid=True,
     crop_before_resize=False,
     placeholders_in_vocabulary=True,
+    default_system_always=True,
     tiles_one_by_one=True,
     max_tiles=12,
 )
@@ -55,6 +58,7 @@ ORIGINAL = Convention(
     transposed_grid=False,
     crop_before_resize=True,
     placeholders_in_vocabulary=False,
+    default_system_always=False,
     tiles_one_by_one=False,
     max_tiles=9,
 )

@@ -15,7 +15,8 @@ Nothing from a checkpoint is executed: its template is compared with the one bel
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.convention import TRANSFORMERS, Convention
+from ovis2_ref.errors import CheckpointError, InputError, OvisError
 
 Message = Mapping[str, Any]
 IMAGE_TOKEN = "<image>"
@@ -37,26 +38,30 @@ CHAT_TEMPLATE = (
 """The template in the released checkpoints of transformers' layout (its convert_ovis2_weights_to_hf.py writes it), as saved."""
 
 
-def check_chat_template(template: object, where: str) -> None:
-    """Raise `CheckpointError` unless `template`, read from `where`, is Ovis2's own (white space at its ends aside)."""
+def check_chat_template(template: object, where: str, error: type[OvisError] = CheckpointError) -> None:
+    """Raise `error` unless `template`, which came from `where`, is Ovis2's own (white space at its ends aside)."""
     if not isinstance(template, str) or template.strip() != CHAT_TEMPLATE.strip():
-        raise CheckpointError(
+        raise error(
             f"{where}: this chat template is not Ovis2's own, and templates are programs, which are never executed here. "
-            "Put Ovis2's template in its place (ovis2_ref.text.chat.CHAT_TEMPLATE) or take the file out, "
+            "Put Ovis2's template in its place (ovis2_ref.text.chat.CHAT_TEMPLATE) or take it out, "
             "or render the prompt yourself and give it as text"
         )
 
 
 def render_chat(
-    messages: Sequence[Message], *, add_generation_prompt: bool = False, continue_final_message: bool = False
+    messages: Sequence[Message],
+    *,
+    add_generation_prompt: bool = False,
+    continue_final_message: bool = False,
+    convention: Convention = TRANSFORMERS,
 ) -> str:
     """The prompt for a conversation, as the template above renders it in transformers 5.23.
 
     A message has a `role` and a `content`: a text, or a list of parts {"type": "image"} and {"type": "text", "text": ...}.
     `add_generation_prompt` opens the assistant's turn; `continue_final_message` leaves the last message open after its last text.
 
-    Quirks of the template, kept: the default system message always comes first, also before the conversation's own; a picture is
-    followed by a line break; parts of another type (a video) leave no trace.
+    Quirks of the template, kept: the default system message comes first also where the conversation brings its own (the authors'
+    `QwenConversationFormatter` replaces it); a picture is followed by a line break; parts of other types (videos) leave no trace.
     Raises `InputError` for what is not a conversation.
     """
     if add_generation_prompt and continue_final_message:
@@ -68,16 +73,9 @@ def render_chat(
     turns = [_turn(message) for message in messages]
     if continue_final_message:
         turns[-1] = _open_turn(messages[-1])
-    system = f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n"
-    return system + "".join(turns) + ("<|im_start|>assistant\n" if add_generation_prompt else "")
-
-
-def original_system_prompt(prompt: str) -> str:
-    """The prompt as the authors' `QwenConversationFormatter` writes it: a conversation's own system message, where it comes
-    first, replaces the default one; the template keeps both.
-    """
-    default, own = f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n", "<|im_start|>system\n"
-    return prompt.removeprefix(default) if prompt.startswith(default + own) else prompt
+    if convention.default_system_always or messages[0]["role"] != "system":
+        turns.insert(0, f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n")
+    return "".join(turns) + ("<|im_start|>assistant\n" if add_generation_prompt else "")
 
 
 def message_parts(message: Message) -> list[Mapping[str, Any]]:

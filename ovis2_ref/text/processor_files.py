@@ -1,0 +1,111 @@
+"""A processor's files: the three sets there are (transformers 4.56, transformers 5.x, the authors'), and the one that is written.
+
+transformers 4.56: processor_config.json, preprocessor_config.json, chat_template.jinja, the tokenizer's
+transformers 5.x:  processor_config.json (the image processor inside), chat_template.jinja, the tokenizer's
+the authors:       preprocessor_config.json (a CLIPImageProcessor's), the tokenizer's, and config.json for the sizes
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig
+from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files import has_file, read_bounded, read_json
+from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template
+from ovis2_ref.text.layout import IMAGE_TOKEN
+
+TEMPLATE_LIMIT = 2**20
+"""Bytes of a chat template at most."""
+
+DEFAULT_SEQ_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class ProcessorFiles:
+    """What a folder says about a processor, its tokenizer aside."""
+
+    image_processor: dict[str, Any]
+    image_seq_length: int
+    config: Ovis2Config | None
+    """The model's configuration, where the folder has one of transformers' layout."""
+    of_authors: bool
+
+
+def read_processor_files(root: Path) -> ProcessorFiles:
+    """The settings in `root`, of whichever set. Raises `CheckpointError` for files that are missing, damaged, or don't fit each
+    other, and for a chat template other than Ovis2's.
+    """
+    model = read_json(root, "config.json") if has_file(root, "config.json") else {}
+    if model.get("model_type") == "ovis":
+        return _authors(root, model)
+    settings = read_json(root, "processor_config.json") if has_file(root, "processor_config.json") else {}
+    image_processor = settings.get("image_processor")
+    if image_processor is None:
+        image_processor = read_json(root, "preprocessor_config.json")
+    if not isinstance(image_processor, dict):
+        raise CheckpointError(
+            f"{root}/processor_config.json: image_processor should be an object, not {image_processor!r:.200}"
+        )
+    _check_templates(root)
+    length = settings.get("image_seq_length", DEFAULT_SEQ_LENGTH)
+    if isinstance(length, bool) or not isinstance(length, int) or not 0 < length < 2**20:
+        raise CheckpointError(f"{root}/processor_config.json: image_seq_length={length!r:.40} is no number of tokens")
+    config = Ovis2Config.from_pretrained(root) if model else None
+    if config is not None and config.vision_config.tokens_per_tile != length:
+        raise CheckpointError(
+            f"{root}: processor_config.json has image_seq_length={length}, the model of config.json makes "
+            f"{config.vision_config.tokens_per_tile} visual tokens of a tile; take both files from one checkpoint"
+        )
+    return ProcessorFiles(image_processor, length, config, of_authors=False)
+
+
+def write_processor_files(folder: Path, image_processor: dict[str, Any], image_seq_length: int) -> None:
+    """The set of transformers 4.56, which 5.x reads too."""
+    settings = {"image_seq_length": image_seq_length, "image_token": IMAGE_TOKEN, "processor_class": "Ovis2Processor"}
+    image_processor = {**image_processor, "processor_class": "Ovis2Processor"}
+    for name, values in (("processor_config.json", settings), ("preprocessor_config.json", image_processor)):
+        (folder / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+
+
+def _authors(root: Path, model: dict[str, Any]) -> ProcessorFiles:
+    """The authors' set. Their tokenizer_config.json may carry Qwen2.5's chat template, which their code never uses."""
+    clip = read_json(root, "preprocessor_config.json")
+    visual = model.get("visual_tokenizer_config")
+    backbone = visual.get("backbone_config") if isinstance(visual, dict) else None
+    if not isinstance(visual, dict) or not isinstance(backbone, dict) or not isinstance(clip.get("crop_size"), dict):
+        raise CheckpointError(
+            f"{root} is no Ovis2 as its authors write it: visual_tokenizer_config with a backbone_config was expected in "
+            "config.json, crop_size in preprocessor_config.json"
+        )
+    sizes = {"image_size": backbone.get("image_size"), "patch_size": backbone.get("patch_size")}
+    vision = Ovis2VisionConfig.from_dict({**sizes, "hidden_stride": visual.get("hidden_stride")})
+    names = (
+        "do_convert_rgb",
+        "do_normalize",
+        "do_rescale",
+        "do_resize",
+        "image_mean",
+        "image_std",
+        "resample",
+        "rescale_factor",
+    )
+    # A tile's side is their crop_size (Aimv2VisualTokenizer.get_image_size); their size has one edge only.
+    image_processor = {name: clip[name] for name in names if name in clip} | {
+        "size": clip["crop_size"],
+        "crop_to_patches": True,
+    }
+    return ProcessorFiles(image_processor, vision.tokens_per_tile, None, of_authors=True)
+
+
+def _check_templates(root: Path) -> None:
+    """Every chat template that transformers could take for the processor has to be Ovis2's."""
+    if has_file(root, "chat_template.jinja"):
+        content = read_bounded(root, "chat_template.jinja", TEMPLATE_LIMIT)
+        check_chat_template(content.decode("utf-8", errors="replace"), f"{root}/chat_template.jinja")
+    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+        values = read_json(root, name) if has_file(root, name) else {}
+        if values.get("chat_template") is not None:
+            check_chat_template(values["chat_template"], f"{root}/{name}")

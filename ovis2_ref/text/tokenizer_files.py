@@ -1,0 +1,177 @@
+"""A tokenizer's files: what transformers 4.56 and 5.x write, read without running anything in them, and written for both.
+
+tokenizer.json is a program for the `tokenizers` library (patterns, normalisers, templates). Ovis2's is Qwen2's; a file with any
+other is refused before the library sees it. So the two ways in which transformers reads the file (4.56 runs it, 5.x takes its
+vocabulary alone and builds the rest itself) give the same ids.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files import has_file, parse_json, read_bounded, read_json
+from ovis2_ref.text.batch import NO_LIMIT
+
+TOKENIZER_LIMIT = 2**26
+"""Bytes of a tokenizer.json at most: six times the size of Qwen2.5's."""
+
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""Where Qwen2 cuts a text into words: contractions, letters, single digits, punctuation, line breaks, other white space."""
+
+QWEN2_PROGRAM: dict[str, tuple[Any, ...]] = {
+    "normalizer": ({"type": "NFC"},),
+    "pre_tokenizer": (
+        {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": QWEN2_PATTERN}, "behavior": "Isolated", "invert": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+            ],
+        },
+    ),
+    "post_processor": (
+        {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]},  # the text, and nothing more
+        {"type": "ByteLevel"},
+        None,
+    ),
+    "decoder": ({"type": "ByteLevel"},),
+}
+"""For each stage of tokenizer.json but the model, what Qwen2 has there; keys that are not named don't change an id or a text."""
+
+QWEN2_MODEL: dict[str, tuple[Any, ...]] = {
+    "type": ("BPE",),
+    "dropout": (None, 0.0),
+    "unk_token": (None,),
+    "continuing_subword_prefix": (None, ""),
+    "end_of_word_suffix": (None, ""),
+    "byte_fallback": (None, False),
+    "ignore_merges": (None, False),
+}
+
+
+@dataclass
+class TokenizerSettings:
+    """What stands beside the vocabulary, with the defaults of transformers' `Qwen2Tokenizer`."""
+
+    unk_token: str | None = "<|endoftext|>"
+    bos_token: str | None = None
+    eos_token: str | None = "<|endoftext|>"
+    pad_token: str | None = "<|endoftext|>"
+    extra_special_tokens: list[str] = field(default_factory=list)
+    padding_side: str = "right"
+    truncation_side: str = "right"
+    model_max_length: int = NO_LIMIT
+
+    def special_tokens(self) -> list[str]:
+        """All special tokens that are named here, each once."""
+        named = (self.bos_token, self.eos_token, self.unk_token, self.pad_token)
+        return list(dict.fromkeys(token for token in (*named, *self.extra_special_tokens) if token is not None))
+
+
+def read_tokenizer_json(folder: Path) -> str:
+    """The text of tokenizer.json, which is a byte-level BPE that works as Qwen2's. Raises `CheckpointError` if it is not."""
+    content = read_bounded(folder, "tokenizer.json", TOKENIZER_LIMIT)
+    source = str(folder / "tokenizer.json")
+    values = parse_json(content, source)
+    model = values.get("model")
+    if not isinstance(model, dict):
+        raise CheckpointError(f"{source} has no model; the file that transformers' save_pretrained writes was expected")
+    for stages, program in ((values, QWEN2_PROGRAM), (model, QWEN2_MODEL)):
+        for name, known in program.items():
+            if not any(_agrees(stages.get(name), expected) for expected in known):
+                raise CheckpointError(
+                    f"{source}: its {name} is not Qwen2's: {json.dumps(stages.get(name))[:200]}; expected "
+                    f"{json.dumps(known[-1])}. Take the tokenizer.json that belongs to the checkpoint"
+                )
+    return content.decode("utf-8")
+
+
+def read_settings(folder: Path) -> tuple[TokenizerSettings, dict[str, dict[str, Any]]]:
+    """tokenizer_config.json (and, where it lists no added tokens, special_tokens_map.json): the settings, and the tokens that the
+    file wants added, by id. Raises `CheckpointError` for values of another kind, or for a tokenizer that isn't used as Qwen2's.
+    """
+    config = read_json(folder, "tokenizer_config.json") if has_file(folder, "tokenizer_config.json") else {}
+    source = str(folder / "tokenizer_config.json")
+    if "added_tokens_decoder" not in config and has_file(folder, "special_tokens_map.json"):
+        config |= read_json(folder, "special_tokens_map.json")
+    for switch in ("add_bos_token", "add_eos_token", "add_prefix_space", "split_special_tokens"):
+        if config.get(switch):
+            raise CheckpointError(f"{source}: {switch} is on; Qwen2's tokenizer, which Ovis2 uses, has it off")
+    settings = TokenizerSettings()
+    for name in ("unk_token", "bos_token", "eos_token", "pad_token"):
+        if name in config:
+            setattr(settings, name, None if config[name] is None else _token(config[name], f"{source}: {name}"))
+    extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+    extra = list(extra.values()) if isinstance(extra, dict) else extra
+    if not isinstance(extra, list):
+        raise CheckpointError(f"{source}: the extra special tokens should be a list, not {extra!r:.200}")
+    settings.extra_special_tokens = [_token(token, f"{source}: an extra special token") for token in extra]
+    for name in ("padding_side", "truncation_side"):
+        side = config.get(name, "right")
+        if side not in ("left", "right"):
+            raise CheckpointError(f'{source}: {name} should be "left" or "right", not {side!r:.200}')
+        setattr(settings, name, side)
+    longest = config.get("model_max_length")
+    if longest is not None:
+        if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
+            raise CheckpointError(f"{source}: model_max_length should be a number of tokens, not {longest!r:.200}")
+        settings.model_max_length = int(min(longest, NO_LIMIT))
+    return settings, _added_tokens(config.get("added_tokens_decoder") or {}, source)
+
+
+def write_settings(folder: Path, settings: TokenizerSettings, added_tokens: dict[int, dict[str, Any]]) -> None:
+    """tokenizer_config.json as transformers 4.56 writes it, which 5.x reads too."""
+    config = {
+        "added_tokens_decoder": {str(token_id): token for token_id, token in sorted(added_tokens.items())},
+        "additional_special_tokens": settings.extra_special_tokens,
+        "bos_token": settings.bos_token,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": settings.eos_token,
+        "model_max_length": settings.model_max_length,
+        "pad_token": settings.pad_token,
+        "padding_side": settings.padding_side,
+        "processor_class": "Ovis2Processor",
+        "tokenizer_class": "Qwen2Tokenizer",
+        "truncation_side": settings.truncation_side,
+        "unk_token": settings.unk_token,
+    }
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+
+
+def _agrees(value: Any, expected: Any) -> bool:
+    """True if `value` equals `expected`, the keys that `expected` doesn't name aside."""
+    if isinstance(expected, dict):
+        return isinstance(value, dict) and all(_agrees(value.get(key), part) for key, part in expected.items())
+    if isinstance(expected, list):
+        return isinstance(value, list) and len(value) == len(expected) and all(map(_agrees, value, expected))
+    return type(value) is type(expected) and value == expected
+
+
+def _token(value: Any, what: str) -> str:
+    """A token is spelled as a text, or as a dictionary with the text as its content."""
+    content = value.get("content") if isinstance(value, dict) else value
+    if not isinstance(content, str) or not content:
+        raise CheckpointError(f"{what} should be a token, not {value!r:.200}")
+    return content
+
+
+def _added_tokens(entries: Any, source: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise CheckpointError(
+            f"{source}: added_tokens_decoder should be an object of tokens by id, not {entries!r:.200}"
+        )
+    for token_id, entry in entries.items():
+        _token(entry, f"{source}: added token {token_id}")
+        flags = [entry.get(flag, False) for flag in ("lstrip", "rstrip", "single_word", "normalized", "special")]
+        if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 10):
+            raise CheckpointError(f"{source}: {token_id!r:.40} is no id of an added token")
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise CheckpointError(
+                f"{source}: added token {token_id} has a flag that is neither true nor false: {entry!r:.200}"
+            )
+    return entries
