@@ -48,6 +48,8 @@ class Ovis2VisionConfig(Record):
             "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels",
             "image_size", "patch_size", "vocab_size", "hidden_stride",
         )  # fmt: skip
+        self.model_type = self.model_type or "ovis2_vision"  # transformers 4.56 writes an empty one
+        self.expect(self.model_type == "ovis2_vision", f"model_type={self.model_type!r} is not ovis2_vision")
         self.expect(self.num_hidden_layers <= MOST_LAYERS, f"num_hidden_layers={self.num_hidden_layers} is too many")
         self.expect(self.rms_norm_eps >= 0, f"rms_norm_eps={self.rms_norm_eps} is below 0")
         self.expect(
