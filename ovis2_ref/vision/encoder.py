@@ -1,9 +1,9 @@
 """AIMv2, the vision transformer (Fini et al., 2024, "Multimodal Autoregressive Pre-training of Large Vision Encoders").
 
-tiles (n, channels, side, side) -> patches (n, P, D) -> blocks: x + attention(norm1(x)), then x + ffn(norm2(x)) -> features (n, P, D)
+tiles (n, channels, side, side) -> patches (n, P, D) -> x + attention(norm1(x)) -> x + ffn(norm2(x)) -> ... -> features (n, P, D)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -15,11 +15,6 @@ from ovis2_ref.ops import ACTIVATIONS, linear, matmul, rms_norm, softmax
 from ovis2_ref.trace import is_listening, tap
 
 Weights = Mapping[str, Array]
-
-QUERY_ROWS = 256
-"""Rows of attention scores made at a time: 256 x 1024 float32 are 1 MiB, and stay in a core's cache until they are used."""
-SWIGLU_ROWS = 64
-"""Rows of the feed-forward activated at a time, for the same reason."""
 
 
 class VisionOutput(NamedTuple):
@@ -123,23 +118,23 @@ def attention(
 ) -> tuple[Float[Array, "tiles patches hidden"], Float[Array, "tiles heads patches patches"] | None]:
     """out_proj(concatenated heads of softmax(q k^T / sqrt(head_dim)) v) (Vaswani et al., 2017, section 3.2); nothing is masked.
 
-    A head of a tile at a time. The weights of all heads are put together only if asked for, or if a tap is listened to.
+    A head of a tile at a time: its 1024 x 1024 scores fit a cache, those of all heads don't. The weights of all heads are put
+    together only if they are asked for, or recorded.
     """
     xp = array_module(x)
     q, k, v = (project(x, weights, f"{name}.{part}_proj", config.qkv_bias) for part in "qkv")
-    heads, head_dim = config.num_attention_heads, config.head_dim
+    tiles, patches, _ = x.shape
     context = xp.empty_like(x)
     probabilities = None
     if output_attentions or is_listening(f"{name}.weights"):
-        probabilities = xp.empty((len(x), heads, x.shape[1], x.shape[1]), dtype=x.dtype)
-    for tile in range(len(x)):
-        for head in range(heads):
-            columns = slice(head * head_dim, (head + 1) * head_dim)
-            for rows in row_blocks(x.shape[1], QUERY_ROWS):
-                p = attention_weights(q[tile, rows, columns], k[tile, :, columns])
-                context[tile, rows, columns] = matmul(p, v[tile, :, columns])
-                if probabilities is not None:
-                    probabilities[tile, head, rows] = p
+        probabilities = xp.empty((tiles, config.num_attention_heads, patches, patches), dtype=x.dtype)
+    for tile in range(tiles):
+        for head in range(config.num_attention_heads):
+            columns = slice(head * config.head_dim, (head + 1) * config.head_dim)
+            p = attention_weights(q[tile, :, columns], k[tile, :, columns])
+            context[tile, :, columns] = matmul(p, v[tile, :, columns])
+            if probabilities is not None:
+                probabilities[tile, head] = p
     if probabilities is not None:
         tap(f"{name}.weights", probabilities)
     tap(f"{name}.context", context)
@@ -162,11 +157,8 @@ def feed_forward(
     """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
     gate = project(x, weights, f"{name}.gate_proj", config.mlp_bias)
     up = project(x, weights, f"{name}.up_proj", config.mlp_bias)
-    act = ACTIVATIONS[config.hidden_act]
-    flat_gate, flat_up = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
-    for rows in row_blocks(len(flat_gate), SWIGLU_ROWS):
-        xp = array_module(x)
-        xp.multiply(act(flat_gate[rows]), flat_up[rows], out=flat_gate[rows])
+    gate = ACTIVATIONS[config.hidden_act](gate)
+    gate *= up
     tap(f"{name}.activated", gate)
     return project(gate, weights, f"{name}.down_proj", config.mlp_bias)
 
@@ -178,9 +170,3 @@ def project(
     y = linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"] if has_bias else None)
     tap(f"{name}.output", y)
     return y
-
-
-def row_blocks(rows: int, size: int) -> Iterator[slice]:
-    """Slices of `size` rows, the last one shorter, that cover `rows` rows."""
-    for start in range(0, rows, size):
-        yield slice(start, start + size)

@@ -52,6 +52,7 @@ def visual_tokens(
     The words are the visual vocabulary without its indicators, whose probability is 0 always. `noise` is for gumbel_argmax
     alone: standard Gumbel noise, or the seed of a NumPy generator that draws it.
     """
+    tap(f"{name}.merged", merged)
     logits = linear(merged, weights[f"{name}.head_linear.weight"])
     tap(f"{name}.head_linear.output", logits)
     logits = layer_norm(logits, weights[f"{name}.head_norm.weight"], weights[f"{name}.head_norm.bias"])
@@ -76,8 +77,8 @@ def straight_through(soft: Float[Array, "*batch words"]) -> Float[Array, "*batch
     The sum is computed as written, so that its rounding, a few last bits away from 0 and 1, is that of both programs.
     """
     xp = array_module(soft)
-    hard = xp.zeros_like(soft)
-    xp.put_along_axis(hard, soft.argmax(axis=-1, keepdims=True), 1, axis=-1)
+    chosen = soft.argmax(axis=-1)[..., None]
+    hard = (xp.arange(soft.shape[-1]) == chosen).astype(soft.dtype)
     return hard - soft + soft
 
 
