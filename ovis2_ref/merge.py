@@ -1,0 +1,66 @@
+"""Where picture and text meet: tiles become visual embeddings, and these take their places among the text embeddings.
+
+ids -> rows of the text table; <IMG_ATOM> -> visual embeddings; <IMG_START> ... <IMG_END> -> the table's last rows
+"""
+
+from collections.abc import Mapping
+
+from jaxtyping import Float, Int
+
+from ovis2_ref.arrays import Array, array_module
+from ovis2_ref.config import Ovis2Config
+from ovis2_ref.convention import Convention
+from ovis2_ref.errors import InputError
+from ovis2_ref.outputs import ImageFeatures
+from ovis2_ref.trace import tap
+from ovis2_ref.vision.encoder import vision_transformer
+from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, indicator_embeddings, merge_patches, visual_tokens
+
+Weights = Mapping[str, Array]
+VISION, TABLE = "model.vision_tower", "model.visual_embeddings_table"
+
+
+def image_features(
+    pixel_values: Float[Array, "tiles channels side side"],
+    weights: Weights,
+    config: Ovis2Config,
+    convention: Convention,
+    noise: Array | int = 0,
+) -> ImageFeatures:
+    """Tiles -> ViT features -> merged patches -> visual tokens -> visual embeddings, and the embeddings of the indicators.
+
+    `noise` is for gumbel_argmax alone, see `visual_tokens`.
+    """
+    vision = config.vision_config
+    features = vision_transformer(pixel_values, weights, f"{VISION}.transformer", vision, convention).features
+    merged = merge_patches(features, vision.hidden_stride)
+    tokens = visual_tokens(merged, weights, VISION, vision, convention, noise)
+    table = weights[f"{TABLE}.weight"]
+    embeddings = embed_visual_tokens(tokens, table)
+    tap(f"{TABLE}.output", embeddings)
+    return ImageFeatures(merged, embeddings, indicator_embeddings(table, vision))
+
+
+def merge_embeddings(
+    ids: Int[Array, "batch tokens"],
+    embeddings: Float[Array, "batch tokens hidden"],
+    images: ImageFeatures,
+    config: Ovis2Config,
+) -> Float[Array, "batch tokens hidden"]:
+    """The text embeddings with the picture's put in: the atoms in reading order, the indicators each by its own row.
+
+    Raises `InputError` if the ids hold another number of atoms than the pictures have visual tokens.
+    """
+    xp = array_module(embeddings)
+    atoms = xp.nonzero(ids == config.image_token_id)
+    visual = images.pooler_output.reshape(-1, embeddings.shape[-1])
+    if len(atoms[0]) != len(visual):
+        raise InputError(
+            f"the prompt has {len(atoms[0])} image tokens and the pictures {len(visual)} visual tokens; "
+            "make both with one processor call, from the same pictures"
+        )
+    merged = embeddings.copy()
+    merged[atoms] = visual
+    for indicator, row in zip(config.visual_indicator_token_ids, images.visual_indicator_features, strict=True):
+        merged[xp.nonzero(ids == indicator)] = row
+    return merged

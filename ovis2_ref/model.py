@@ -1,0 +1,253 @@
+"""The whole model: tiles and tokens in; hidden states, logits, a loss or an answer out.
+
+The two classes hold a configuration and weights, check arguments at the door, and call the functions that are the model.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ovis2_ref.arrays import Array, array_module, as_dtype, device_module, sum_dtype, to_device
+from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
+from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.config import Ovis2Config
+from ovis2_ref.convention import Convention, as_convention
+from ovis2_ref.errors import InputError
+from ovis2_ref.language.cache import KVCache
+from ovis2_ref.language.decoder import decoder, embed_tokens
+from ovis2_ref.merge import Weights, image_features, merge_embeddings
+from ovis2_ref.ops import linear
+from ovis2_ref.outputs import CausalLMOutput, ImageFeatures, ModelOutput
+from ovis2_ref.trace import tap
+
+TEXT = "model.language_model"
+
+
+def causal_lm_loss(
+    logits: Float[Array, "batch tokens vocabulary"], labels: Int[Array, "batch tokens"]
+) -> Float[Array, ""]:
+    """The mean of -log softmax(logits[t])[labels[t + 1]] over every t whose label is not -100 (transformers' loss)."""
+    xp = array_module(logits)
+    targets = labels[:, 1:].reshape(-1)
+    kept = xp.nonzero(targets != -100)[0]
+    scores = logits[:, :-1].reshape(-1, logits.shape[-1])[kept].astype(sum_dtype(logits.dtype))
+    scores -= scores.max(axis=-1, keepdims=True)
+    log_sums = xp.log(xp.exp(scores).sum(axis=-1))
+    return xp.mean(log_sums - scores[xp.arange(len(kept)), targets[kept]])
+
+
+class Ovis2Model:
+    """Ovis2 without its output head: from tokens and tiles to hidden states (transformers' `Ovis2Model`)."""
+
+    def __init__(
+        self,
+        config: Ovis2Config,
+        weights: Weights,
+        convention: str | Convention = "transformers",
+        generation_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A model of `config`, with `weights` by checkpoint name, that computes what `convention` computes."""
+        self.config = config
+        self.weights = weights
+        self.convention = as_convention(convention)
+        self.generation_config = dict(generation_config or {})
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        dtype: Any = "float32",
+        device: str = "cpu",
+        convention: str | Convention = "transformers",
+        stream: bool = False,
+        progress: bool = False,
+    ) -> Self:
+        """The model in a checkpoint folder, of transformers' layout or the authors'.
+
+        `dtype` is the type it computes in, whatever the file holds; `device` "cpu", "cuda", "cuda:N" or "auto". `stream` leaves
+        the weights in the file and reads each when it is needed. `progress` shows a bar while they load.
+        Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't be.
+        """
+        xp = device_module(device)
+        config = read_config(folder, convention)
+        if stream:
+            weights: Weights = StreamedWeights(folder, config, as_dtype(dtype), xp)
+        else:
+            weights = load_weights(folder, config, as_dtype(dtype), xp, progress=progress)
+        return cls(config, weights, convention, read_generation_config(folder))
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array module that the model computes with."""
+        return array_module(self._table)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type that the model computes in."""
+        return self._table.dtype
+
+    @property
+    def _table(self) -> Array:
+        return self.weights[f"{TEXT}.embed_tokens.weight"]
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        """An empty KV cache with room for `capacity` tokens of each of `batch` sequences."""
+        return KVCache(self.config.text_config, batch, capacity, self.dtype, self.xp)
+
+    def get_image_features(self, pixel_values: Array, noise: Array | int = 0) -> ImageFeatures:
+        """The visual embeddings of the tiles `pixel_values` (tiles, channels, side, side), with what led to them.
+
+        `noise` is for a model of `tokenize_function="gumbel_argmax"` alone: standard Gumbel noise, or a seed to draw it from.
+        """
+        vision = self.config.vision_config
+        pixels = to_device(pixel_values, self.xp)
+        expected = (vision.num_channels, vision.image_size, vision.image_size)
+        if pixels.ndim != 4 or pixels.shape[1:] != expected:
+            raise InputError(
+                f"pixel_values has the shape {pixels.shape}; this model takes (tiles, {', '.join(map(str, expected))})"
+            )
+        return image_features(pixels.astype(self.dtype, copy=False), self.weights, self.config, self.convention, noise)
+
+    def get_input_embeddings(self, input_ids: Array) -> Array:
+        """The rows of the text table for `input_ids` (batch, tokens); placeholders outside the vocabulary get row 0."""
+        ids = to_device(input_ids, self.xp)
+        return embed_tokens(self.xp.maximum(ids, 0), self.weights, TEXT)
+
+    def get_placeholder_mask(self, input_ids: Array | None, inputs_embeds: Array | None = None) -> Array:
+        """True where a visual token goes: by id, or, without ids, where the embedding is that of the image token."""
+        return self._placeholder_ids(input_ids, inputs_embeds) == self.config.image_token_id
+
+    def _placeholder_ids(self, input_ids: Array | None, inputs_embeds: Array | None) -> Array:
+        """The ids, or, where only embeddings were given, the ids of those that equal a placeholder's embedding, and else -1."""
+        if input_ids is not None:
+            return to_device(input_ids, self.xp)
+        ids = self.xp.full(inputs_embeds.shape[:2], -1, dtype=np.int64)
+        if self.convention.placeholders_in_vocabulary:
+            for token in (self.config.image_token_id, *self.config.visual_indicator_token_ids):
+                ids[(inputs_embeds == self._table[token]).all(axis=-1)] = token
+        return ids
+
+    def _embed(
+        self, input_ids: Array | None, inputs_embeds: Array | None, pixel_values: Array | None
+    ) -> tuple[Array, Array | None]:
+        """The embeddings that go into the language model, and the visual ones among them (None without pictures)."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise InputError("give exactly one of input_ids and inputs_embeds")
+        if inputs_embeds is None:
+            self._check_ids(input_ids, pixel_values)
+            embeddings = self.get_input_embeddings(input_ids)
+        else:
+            embeddings = to_device(inputs_embeds, self.xp).astype(self.dtype, copy=False)
+        if pixel_values is None:
+            return embeddings, None
+        images = self.get_image_features(pixel_values)
+        ids = self._placeholder_ids(input_ids, embeddings)
+        return merge_embeddings(ids, embeddings, images, self.config), images.pooler_output
+
+    def _check_ids(self, ids: Array, pixel_values: Array | None) -> None:
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise InputError(f"input_ids should be whole numbers (batch, tokens), not {ids.dtype} of shape {ids.shape}")
+        placeholders = {self.config.image_token_id, *self.config.visual_indicator_token_ids}
+        lowest = min(0, *placeholders) if pixel_values is not None else 0
+        if ids.shape[1] == 1 and array_module(ids) is not np:
+            return  # a decoding step on a GPU: to look at the ids, the CPU would wait for it at every token
+        if ids.size and (int(ids.min()) < lowest or int(ids.max()) >= self.config.text_config.vocab_size):
+            raise InputError(
+                f"input_ids run from {int(ids.min())} to {int(ids.max())}; this model's vocabulary from 0 to "
+                f"{self.config.text_config.vocab_size - 1}"
+                + (", and there are no pixel_values for placeholders" if lowest == 0 else "")
+            )
+
+    def forward(
+        self,
+        input_ids: Array | None = None,
+        pixel_values: Array | None = None,
+        attention_mask: Array | None = None,
+        position_ids: Array | None = None,
+        past_key_values: KVCache | None = None,
+        inputs_embeds: Array | None = None,
+        use_cache: bool = True,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool = True,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Hidden states of every token.
+
+        input_ids (batch, tokens) or inputs_embeds (batch, tokens, hidden); pixel_values (tiles, channels, side, side), the
+        tiles of all pictures in reading order; attention_mask (batch, past + tokens), 0 at padding; position_ids (batch, tokens).
+        Raises `InputError` for arguments that don't fit the model or each other.
+        """
+        embeddings, visual = self._embed(input_ids, inputs_embeds, pixel_values)
+        cache = past_key_values
+        if cache is None and use_cache:
+            cache = self.new_cache(*embeddings.shape[:2])
+        result = decoder(
+            embeddings,
+            self.weights,
+            TEXT,
+            self.config.text_config,
+            position_ids=None if position_ids is None else to_device(position_ids, self.xp),
+            attention_mask=None if attention_mask is None else to_device(attention_mask, self.xp),
+            cache=cache,
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
+        output = ModelOutput(result.last_hidden_state, cache, result.hidden_states, result.attentions, visual)
+        return output if return_dict else output.to_tuple()
+
+    __call__ = forward
+
+
+class Ovis2ForConditionalGeneration(Ovis2Model):
+    """Ovis2 with its output head: from tokens and tiles to logits, a loss, or an answer (transformers' class of that name)."""
+
+    def lm_head(self, hidden: Float[Array, "batch tokens hidden"]) -> Float[Array, "batch tokens vocabulary"]:
+        """Scores of every token of the vocabulary; a tied head is the text table itself."""
+        name = f"{TEXT}.embed_tokens.weight" if self.config.tie_word_embeddings else "lm_head.weight"
+        return linear(hidden, self.weights[name])
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Array | None = None,
+        pixel_values: Array | None = None,
+        attention_mask: Array | None = None,
+        position_ids: Array | None = None,
+        past_key_values: KVCache | None = None,
+        inputs_embeds: Array | None = None,
+        labels: Array | None = None,
+        use_cache: bool = True,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        logits_to_keep: int | Array = 0,
+        return_dict: bool = True,
+    ) -> CausalLMOutput | tuple[Any, ...]:
+        """Logits of the next token after every token, and the loss if `labels` (batch, tokens) are given.
+
+        `logits_to_keep`: only for the last so many tokens (0: all), or for the tokens with these indices.
+        """
+        output = super().forward(
+            input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
+            output_attentions, output_hidden_states,
+        )  # fmt: skip
+        whole = isinstance(logits_to_keep, int)
+        kept = slice(-logits_to_keep, None) if whole else to_device(logits_to_keep, self.xp)
+        logits = self.lm_head(output.last_hidden_state[:, kept])
+        tap("lm_head.output", logits)
+        loss = None if labels is None else causal_lm_loss(logits, to_device(labels, self.xp))
+        result = CausalLMOutput(
+            loss, logits, output.past_key_values, output.hidden_states, output.attentions, output.image_hidden_states
+        )
+        return result if return_dict else result.to_tuple()
+
+    __call__ = forward
+
+    def generate(self, input_ids: Array | None = None, **options: Any) -> Array:
+        """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options."""
+        from ovis2_ref.generation import generate
+
+        return generate(self, input_ids, **options)
