@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.errors import ConfigError
 from ovis2_ref.files import read_json
-from ovis2_ref.ops import ACTIVATIONS
 from ovis2_ref.presets import preset
 from ovis2_ref.records import Record
+from ovis2_ref.rope_settings import rope_fault
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
 LAYER_TYPES = ("full_attention", "sliding_attention")
@@ -115,14 +116,10 @@ class Qwen2Config(Record):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The configuration in `values`. `rope_theta` and `rope_scaling` (before transformers 5) become `rope_parameters`."""
-        values = dict(values)
-        if values.get("rope_parameters") is None:
-            scaling = values.get("rope_scaling") or {}
-            if not isinstance(scaling, Mapping):
-                raise ConfigError(f"Qwen2Config: rope_scaling={scaling!r} should be an object")
-            scaling = dict(scaling)
-            scaling.setdefault("rope_type", scaling.pop("type", "default"))
-            values["rope_parameters"] = {"rope_theta": values.get("rope_theta", 10000.0), **scaling}
+        rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
+        if not isinstance(rope, Mapping):
+            raise ConfigError(f"Qwen2Config: the rope's settings are {str(rope)[:100]!r}; they should be an object")
+        values = {**values, "rope_parameters": {"rope_theta": values.get("rope_theta", 10000.0), **rope}}
         return super().from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,6 +146,8 @@ class Qwen2Config(Record):
             f"num_attention_heads={self.num_attention_heads} can't share num_key_value_heads={self.num_key_value_heads}",
         )
         self.expect(self.head_dim % 2 == 0, f"head_dim={self.head_dim} is odd; the rotary embedding turns pairs")
+        fault = rope_fault(self.rope_parameters, self.head_dim)
+        self.expect(fault is None, f"rope_parameters: {fault}")
         self.expect(self.rms_norm_eps >= 0, f"rms_norm_eps={self.rms_norm_eps} is below 0")
         self.expect(
             self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
@@ -158,7 +157,7 @@ class Qwen2Config(Record):
             f"layer_types names {len(self.layer_types)} layers, num_hidden_layers={self.num_hidden_layers}",
         )
         self.expect(set(self.layer_types) <= set(LAYER_TYPES), f"layer_types holds others than {LAYER_TYPES}")
-        if self.sliding_window is not None:
+        if "sliding_attention" in self.layer_types or self.sliding_window is not None:
             self.expect_positive("sliding_window")
 
     def _fill_in(self) -> None:
@@ -167,13 +166,12 @@ class Qwen2Config(Record):
             self.num_key_value_heads = self.num_attention_heads
         if self.head_dim is None:
             self.head_dim = self.hidden_size // self.num_attention_heads
-        if self.rope_parameters is None or isinstance(self.rope_parameters, dict):
-            self.rope_parameters = {"rope_type": "default", "rope_theta": 10000.0, **(self.rope_parameters or {})}
+        if self.rope_parameters is None:
+            self.rope_parameters = {}
         self.expect_types("rope_parameters")
-        theta = self.rope_parameters["rope_theta"]
-        self.expect(
-            type(theta) in (int, float) and 0 < theta < 1e30, f"rope_theta={theta!r} should be a number above 0"
-        )
+        rope = dict(self.rope_parameters)
+        rope.setdefault("rope_type", rope.pop("type", "default"))
+        self.rope_parameters = {"rope_theta": 10000.0, **rope}
         self.sliding_window = self.sliding_window if self.use_sliding_window else None
         if self.layer_types is None:
             windowed = [

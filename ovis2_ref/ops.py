@@ -24,6 +24,7 @@ computed as they are, from end to end. Where 16-bit values are rounded, on a CPU
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
+import ml_dtypes
 import numpy as np
 from jaxtyping import Float
 
@@ -89,7 +90,7 @@ def gated_perceptron(
     gate = project(x, weights, f"{name}.gate_proj", has_bias)
     up = project(x, weights, f"{name}.up_proj", has_bias)
     gates, ups = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
-    for rows in row_blocks(*gates.shape, xp):
+    for rows in row_blocks(len(gates), gates.shape[1], xp):
         xp.multiply(ACTIVATIONS[hidden_act](gates[rows]), ups[rows], out=gates[rows])
     tap(f"{name}.activated", gate)
     return project(gate, weights, f"{name}.down_proj", has_bias)

@@ -12,10 +12,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import transformers
+from transformers import modeling_rope_utils
 from transformers.models.ovis2 import modeling_ovis2
 from transformers.models.qwen2 import modeling_qwen2
 
-from ovis2_ref.config import Ovis2Config
+from ovis2_ref.config import Ovis2Config, Qwen2Config
 
 TORCH_DTYPES = {
     "float32": torch.float32,
@@ -45,17 +46,32 @@ def reference_model(
 
     Matrices are normal with variance 1 / inputs, norm weights near 1, biases near 0: one draw for every dtype, rounded to it.
     """
-    model = transformers.Ovis2ForConditionalGeneration(reference_config(config)).eval()
+    return drawn(transformers.Ovis2ForConditionalGeneration(reference_config(config)), seed, dtype)
+
+
+def reference_language_model(config: Qwen2Config, seed: int, dtype: str = "float32") -> transformers.Qwen2Model:
+    """A transformers Qwen2 without a head, with weights drawn in the same way."""
+    whole = Ovis2Config(text_config=config, vocab_size=config.vocab_size, hidden_size=config.hidden_size)
+    reference = reference_config(whole).text_config
+    reference._attn_implementation = "eager"
+    return drawn(transformers.Qwen2Model(reference), seed, dtype)
+
+
+def drawn(model: transformers.PreTrainedModel, seed: int, dtype: str) -> Any:
+    """The model with drawn weights, in evaluation mode.
+
+    Only the weights take `dtype`: the rotary embedding's inverse frequencies stay float32, as in a model that is loaded.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            drawn = torch.randn(parameter.shape, generator=generator)
+            values = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim == 1:
-                drawn = drawn * 0.1 + (0.0 if name.endswith("bias") else 1.0)
+                values = values * 0.1 + (0.0 if name.endswith("bias") else 1.0)
             elif "embed" not in name or "patch_embedding" in name:
-                drawn = drawn / parameter[0].numel() ** 0.5
-            parameter.copy_(drawn)
-    return model.to(TORCH_DTYPES[dtype])
+                values = values / parameter[0].numel() ** 0.5
+            parameter.data = values.to(TORCH_DTYPES[dtype])
+    return model.eval()
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -89,15 +105,42 @@ def _attention(
     return (weights @ value).transpose(1, 2).contiguous(), weights
 
 
+@contextmanager
+def exact_powers() -> Iterator[None]:
+    """torch's powers of float32 numbers, correctly rounded: its own are off by a unit in the last place once in a hundred."""
+
+    def power(base: Any, exponent: Any) -> torch.Tensor:
+        base, exponent = (torch.as_tensor(v, dtype=torch.float32).double() for v in (base, exponent))
+        return torch.pow(base, exponent).float()
+
+    with (
+        patch.object(torch.Tensor, "__pow__", power),
+        patch.object(torch.Tensor, "__rpow__", lambda exponent, base: power(base, exponent)),
+    ):
+        yield
+
+
+def exact_frequencies(rotary: modeling_qwen2.Qwen2RotaryEmbedding, position_ids: torch.Tensor) -> tuple[Any, float]:
+    """transformers' inverse frequencies and attention factor for these positions, from exact powers."""
+    kind, functions = rotary.rope_type, modeling_rope_utils.ROPE_INIT_FUNCTIONS
+    length = position_ids.max() + 1
+    grown = kind == "dynamic" and length > rotary.config.max_position_embeddings
+    # transformers 4 has the default among the functions, 5 in the class.
+    compute = functions.get(kind, getattr(rotary, "compute_default_rope_parameters", None))
+    with exact_powers():
+        return compute(rotary.config, seq_len=length if grown else None)
+
+
 def _rotary(self: Any, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    angles = position_ids[..., None].double() * self.inv_freq.double()
+    frequencies, factor = exact_frequencies(self, position_ids)
+    angles = position_ids[..., None].double() * frequencies.double()
     angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos() * self.attention_scaling, angles.sin() * self.attention_scaling
+    return angles.cos() * factor, angles.sin() * factor
 
 
 @contextmanager
 def lifted() -> Iterator[None]:
-    """transformers' float32 islands in float64. The default rope's inverse frequencies are float32 numbers in both programs."""
+    """transformers' float32 islands in float64. The rotary inverse frequencies are float32 numbers in both programs."""
     with (
         patch.object(modeling_ovis2.Ovis2RMSNorm, "forward", _rms_norm),
         patch.object(modeling_qwen2.Qwen2RMSNorm, "forward", _rms_norm),

@@ -6,6 +6,7 @@ arithmetic shows (1 / x times a number for a number / x), it is followed.
 """
 
 from math import ceil, floor, log, pi
+from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -26,7 +27,8 @@ def inverse_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2C
     theta = np.float32(rope["rope_theta"])
     if rope["rope_type"] == "dynamic":
         theta = dynamic_theta(position_ids, config)
-    powers = _power(theta, xp.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim))
+    exponents = xp.arange(0, config.head_dim, 2, dtype=np.float32) / np.float32(config.head_dim)
+    powers = _power(theta, exponents, xp)
     if rope["rope_type"] == "linear":
         return 1 / powers / np.float32(rope["factor"])
     if rope["rope_type"] == "yarn":
@@ -36,9 +38,9 @@ def inverse_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2C
     return 1 / powers
 
 
-def _power(base: Array, exponent: Array) -> Array:
+def _power(base: Array | np.float32, exponent: Array | np.float32, xp: ModuleType) -> Array:
     """base^exponent, of float32 numbers, correctly rounded."""
-    return array_module(exponent).power(base.astype(np.float64), exponent.astype(np.float64)).astype(np.float32)
+    return xp.power(base.astype(np.float64), exponent.astype(np.float64)).astype(np.float32)
 
 
 def dynamic_theta(position_ids: Int[Array, "batch tokens"], config: Qwen2Config) -> Float32[Array, ""]:
@@ -55,7 +57,7 @@ def dynamic_theta(position_ids: Int[Array, "batch tokens"], config: Qwen2Config)
     )
     length = xp.maximum((position_ids.max() + 1).astype(np.float32), longest)
     stretch = factor * length / longest - np.float32(rope["factor"] - 1)
-    stretched = theta * _power(stretch, np.float32(config.head_dim / (config.head_dim - 2)))
+    stretched = theta * _power(stretch, np.float32(config.head_dim / (config.head_dim - 2)), xp)
     return xp.where(length > longest, stretched, theta)
 
 
