@@ -61,13 +61,13 @@ def read_bounded(folder: str | Path, name: str, limit: int) -> bytes:
     """The bytes of the file called `name` in `folder`. Raises `CheckpointError` if there are more than `limit`."""
     path = path_inside(folder, name)
     try:
+        size = path.stat().st_size
+        if size > limit:
+            raise CheckpointError(f"{path} holds {size} bytes; at most {limit} are read")
         with path.open("rb") as file:
-            content = file.read(limit + 1)
+            return file.read(size)
     except OSError as error:
         raise CheckpointError(f"{path} can't be read ({_reason(error)})") from error
-    if len(content) > limit:
-        raise CheckpointError(f"{path} holds more than {limit} bytes; that is no {name}")
-    return content
 
 
 def read_json(folder: str | Path, name: str, limit: int = JSON_LIMIT) -> dict[str, Any]:
