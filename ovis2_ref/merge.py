@@ -41,26 +41,34 @@ def image_features(
     return ImageFeatures(merged, embeddings, indicator_embeddings(table, vision))
 
 
+def atom_places(
+    ids: Int[Array, "batch tokens"], visual: Float[Array, "tiles visual_tokens hidden"], config: Ovis2Config
+) -> tuple[Int[Array, " atoms"], Int[Array, " atoms"]]:
+    """Row and column of every place in the prompt where a visual token goes, in reading order.
+
+    Raises `InputError` if there are not as many of them as visual tokens.
+    """
+    places = array_module(ids).nonzero(ids == config.image_token_id)
+    tokens = visual.shape[0] * visual.shape[1]
+    if len(places[0]) != tokens:
+        raise InputError(
+            f"the prompt has {len(places[0])} image tokens and the pictures {tokens} visual tokens; "
+            "make both with one processor call, from the same pictures"
+        )
+    return places
+
+
 def merge_embeddings(
     ids: Int[Array, "batch tokens"],
     embeddings: Float[Array, "batch tokens hidden"],
     images: ImageFeatures,
     config: Ovis2Config,
 ) -> Float[Array, "batch tokens hidden"]:
-    """The text embeddings with the picture's put in: the atoms in reading order, the indicators each by its own row.
-
-    Raises `InputError` if the ids hold another number of atoms than the pictures have visual tokens.
-    """
+    """The text embeddings with the picture's put in: the atoms in reading order, the indicators each by its own row."""
     xp = array_module(embeddings)
-    atoms = xp.nonzero(ids == config.image_token_id)
-    visual = images.pooler_output.reshape(-1, embeddings.shape[-1])
-    if len(atoms[0]) != len(visual):
-        raise InputError(
-            f"the prompt has {len(atoms[0])} image tokens and the pictures {len(visual)} visual tokens; "
-            "make both with one processor call, from the same pictures"
-        )
     merged = embeddings.copy()
-    merged[atoms] = visual
+    visual = images.pooler_output
+    merged[atom_places(ids, visual, config)] = visual.reshape(-1, visual.shape[-1])
     for indicator, row in zip(config.visual_indicator_token_ids, images.visual_indicator_features, strict=True):
         merged[xp.nonzero(ids == indicator)] = row
     return merged

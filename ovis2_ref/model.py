@@ -1,99 +1,30 @@
 """The whole model: tiles and tokens in; hidden states, logits, a loss or an answer out.
 
-The two classes hold a configuration and weights, check arguments at the door, and call the functions that are the model.
+The two classes check arguments at the door and call the functions that are the model.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.arrays import Array, array_module, as_dtype, device_module, sum_dtype, to_device
-from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
-from ovis2_ref.checkpoint.streaming import StreamedWeights
-from ovis2_ref.config import Ovis2Config
-from ovis2_ref.convention import Convention, as_convention
+from ovis2_ref.arrays import Array, array_module, to_device
+from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.errors import InputError
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
-from ovis2_ref.merge import Weights, image_features, merge_embeddings
+from ovis2_ref.loss import causal_lm_loss
+from ovis2_ref.merge import atom_places, image_features, merge_embeddings
 from ovis2_ref.ops import linear
 from ovis2_ref.outputs import CausalLMOutput, ImageFeatures, ModelOutput
+from ovis2_ref.pretrained import PretrainedModel
 from ovis2_ref.trace import tap
 
 TEXT = "model.language_model"
 
 
-def causal_lm_loss(
-    logits: Float[Array, "batch tokens vocabulary"], labels: Int[Array, "batch tokens"]
-) -> Float[Array, ""]:
-    """The mean of -log softmax(logits[t])[labels[t + 1]] over every t whose label is not -100 (transformers' loss)."""
-    xp = array_module(logits)
-    targets = labels[:, 1:].reshape(-1)
-    kept = xp.nonzero(targets != -100)[0]
-    scores = logits[:, :-1].reshape(-1, logits.shape[-1])[kept].astype(sum_dtype(logits.dtype))
-    scores -= scores.max(axis=-1, keepdims=True)
-    log_sums = xp.log(xp.exp(scores).sum(axis=-1))
-    return xp.mean(log_sums - scores[xp.arange(len(kept)), targets[kept]])
-
-
-class Ovis2Model:
+class Ovis2Model(PretrainedModel):
     """Ovis2 without its output head: from tokens and tiles to hidden states (transformers' `Ovis2Model`)."""
-
-    def __init__(
-        self,
-        config: Ovis2Config,
-        weights: Weights,
-        convention: str | Convention = "transformers",
-        generation_config: Mapping[str, Any] | None = None,
-    ) -> None:
-        """A model of `config`, with `weights` by checkpoint name, that computes what `convention` computes."""
-        self.config = config
-        self.weights = weights
-        self.convention = as_convention(convention)
-        self.generation_config = dict(generation_config or {})
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        folder: str | Path,
-        *,
-        dtype: Any = "float32",
-        device: str = "cpu",
-        convention: str | Convention = "transformers",
-        stream: bool = False,
-        progress: bool = False,
-    ) -> Self:
-        """The model in a checkpoint folder, of transformers' layout or the authors'.
-
-        `dtype` is the type it computes in, whatever the file holds; `device` "cpu", "cuda", "cuda:N" or "auto". `stream` leaves
-        the weights in the file and reads each when it is needed. `progress` shows a bar while they load.
-        Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't be.
-        """
-        xp = device_module(device)
-        config = read_config(folder, convention)
-        if stream:
-            weights: Weights = StreamedWeights(folder, config, as_dtype(dtype), xp)
-        else:
-            weights = load_weights(folder, config, as_dtype(dtype), xp, progress=progress)
-        return cls(config, weights, convention, read_generation_config(folder))
-
-    @property
-    def xp(self) -> ModuleType:
-        """The array module that the model computes with."""
-        return array_module(self._table)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type that the model computes in."""
-        return self._table.dtype
-
-    @property
-    def _table(self) -> Array:
-        return self.weights[f"{TEXT}.embed_tokens.weight"]
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """An empty KV cache with room for `capacity` tokens of each of `batch` sequences."""
@@ -118,18 +49,25 @@ class Ovis2Model:
         ids = to_device(input_ids, self.xp)
         return embed_tokens(self.xp.maximum(ids, 0), self.weights, TEXT)
 
-    def get_placeholder_mask(self, input_ids: Array | None, inputs_embeds: Array | None = None) -> Array:
-        """True where a visual token goes: by id, or, without ids, where the embedding is that of the image token."""
-        return self._placeholder_ids(input_ids, inputs_embeds) == self.config.image_token_id
+    def get_placeholder_mask(
+        self, input_ids: Array | None, inputs_embeds: Array | None, image_features: Array
+    ) -> Bool[Array, "batch tokens 1"]:
+        """True where a visual token goes: by id, or, without ids, where the embedding is that of the image token.
 
-    def _placeholder_ids(self, input_ids: Array | None, inputs_embeds: Array | None) -> Array:
+        Raises `InputError` if there are not as many of them as `image_features` (tiles, tokens, hidden) has tokens.
+        """
+        ids = self._placeholder_ids(input_ids, inputs_embeds)
+        atom_places(ids, image_features, self.config)
+        return (ids == self.config.image_token_id)[..., None]
+
+    def _placeholder_ids(self, input_ids: Array | None, inputs_embeds: Array) -> Int[Array, "batch tokens"]:
         """The ids, or, where only embeddings were given, the ids of those that equal a placeholder's embedding, and else -1."""
         if input_ids is not None:
             return to_device(input_ids, self.xp)
         ids = self.xp.full(inputs_embeds.shape[:2], -1, dtype=np.int64)
         if self.convention.placeholders_in_vocabulary:
             for token in (self.config.image_token_id, *self.config.visual_indicator_token_ids):
-                ids[(inputs_embeds == self._table[token]).all(axis=-1)] = token
+                ids[(inputs_embeds == self.weights[EMBEDDINGS][token]).all(axis=-1)] = token
         return ids
 
     def _embed(
@@ -182,8 +120,29 @@ class Ovis2Model:
         tiles of all pictures in reading order; attention_mask (batch, past + tokens), 0 at padding; position_ids (batch, tokens).
         Raises `InputError` for arguments that don't fit the model or each other.
         """
+        output = self._read(
+            input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
+            output_attentions, output_hidden_states,
+        )  # fmt: skip
+        return output if return_dict else output.to_tuple()
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """The same as `forward`."""
+        return self.forward(*arguments, **options)
+
+    def _read(
+        self,
+        input_ids: Array | None,
+        pixel_values: Array | None,
+        attention_mask: Array | None,
+        position_ids: Array | None,
+        cache: KVCache | None,
+        inputs_embeds: Array | None,
+        use_cache: bool,
+        output_attentions: bool,
+        output_hidden_states: bool,
+    ) -> ModelOutput:
         embeddings, visual = self._embed(input_ids, inputs_embeds, pixel_values)
-        cache = past_key_values
         if cache is None and use_cache:
             cache = self.new_cache(*embeddings.shape[:2])
         result = decoder(
@@ -197,10 +156,7 @@ class Ovis2Model:
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
-        output = ModelOutput(result.last_hidden_state, cache, result.hidden_states, result.attentions, visual)
-        return output if return_dict else output.to_tuple()
-
-    __call__ = forward
+        return ModelOutput(result.last_hidden_state, cache, result.hidden_states, result.attentions, visual)
 
 
 class Ovis2ForConditionalGeneration(Ovis2Model):
@@ -208,8 +164,7 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
 
     def lm_head(self, hidden: Float[Array, "batch tokens hidden"]) -> Float[Array, "batch tokens vocabulary"]:
         """Scores of every token of the vocabulary; a tied head is the text table itself."""
-        name = f"{TEXT}.embed_tokens.weight" if self.config.tie_word_embeddings else "lm_head.weight"
-        return linear(hidden, self.weights[name])
+        return linear(hidden, self.weights[EMBEDDINGS if self.config.tie_word_embeddings else "lm_head.weight"])
 
     def forward(  # type: ignore[override]
         self,
@@ -230,12 +185,14 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
 
         `logits_to_keep`: only for the last so many tokens (0: all), or for the tokens with these indices.
         """
-        output = super().forward(
+        output = self._read(
             input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
             output_attentions, output_hidden_states,
         )  # fmt: skip
-        whole = isinstance(logits_to_keep, int)
-        kept = slice(-logits_to_keep, None) if whole else to_device(logits_to_keep, self.xp)
+        if isinstance(logits_to_keep, int):
+            kept: Any = slice(-logits_to_keep, None)
+        else:
+            kept = to_device(logits_to_keep, self.xp)
         logits = self.lm_head(output.last_hidden_state[:, kept])
         tap("lm_head.output", logits)
         loss = None if labels is None else causal_lm_loss(logits, to_device(labels, self.xp))
@@ -243,8 +200,6 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
             loss, logits, output.past_key_values, output.hidden_states, output.attentions, output.image_hidden_states
         )
         return result if return_dict else result.to_tuple()
-
-    __call__ = forward
 
     def generate(self, input_ids: Array | None = None, **options: Any) -> Array:
         """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options."""

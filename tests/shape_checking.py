@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Self
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
+
+CONFIGURATION = BeartypeConf(is_pep484_tower=True)
+"""A whole number will do where a float is asked for, as it does for every type checker."""
 
 
 def checked(function: Callable) -> Callable:
@@ -17,4 +20,4 @@ def checked(function: Callable) -> Callable:
     for name, hint in annotations.items():
         if hint is Self:
             annotations[name] = Any
-    return beartype(function)
+    return beartype(conf=CONFIGURATION)(function)

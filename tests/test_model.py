@@ -1,4 +1,4 @@
-"""The whole model against transformers' Ovis2ForConditionalGeneration: drawn configurations, pictures, prompts and masks together.
+"""The whole model against transformers' Ovis2ForConditionalGeneration: drawn configurations, pictures, prompts, masks together.
 
 float64 is compared with transformers in float64, its float32 islands lifted (`tests.oracle.lifted`), to 1e-10 of the largest
 value; float32 to 64 eps times the square root of the number of additions on the longest path, measured against float64.
@@ -29,7 +29,7 @@ def calls(draw: st.DrawFn) -> tuple[Ovis2Config, int, dict[str, np.ndarray]]:
     for count in tiles:
         row = list(rng.integers(0, config.image_token_id, draw(st.integers(1, 5))))
         for _ in range(count):
-            row += [config.visual_indicator_token_ids[0]] + [config.image_token_id] * vision.tokens_per_tile
+            row += config.visual_indicator_token_ids[:1] + [config.image_token_id] * vision.tokens_per_tile
         rows.append(row + list(rng.permutation(config.visual_indicator_token_ids)) + [1])
     length = max(map(len, rows))
     left = draw(st.booleans())
@@ -84,7 +84,7 @@ def test_forward_float64(call, keep):
         expect_close(mine.swapaxes(1, 2), to_numpy(other).swapaxes(1, 2), 1e-10, f"attention {i}", real)
     if "pixel_values" in arguments:
         expect_close(ours.image_hidden_states, to_numpy(theirs.image_hidden_states), 1e-10, "visual embeddings")
-    assert ours.keys() == [key for key in theirs.keys() if theirs[key] is not None]
+    assert ours.keys() == [key for key in theirs if theirs[key] is not None]
 
     whole = model(**arguments, labels=labels)
     targets = torch.from_numpy(labels[:, 1:].reshape(-1))
@@ -97,7 +97,9 @@ def test_forward_float32(call):
     """float32 strays from float64 by rounding alone; transformers' own float32 is no nearer than a small factor."""
     config, seed, arguments = call
     reference = reference_model(config, seed, "float32")
-    exact = Ovis2ForConditionalGeneration(config, {k: v.astype(np.float64) for k, v in weights_of(reference).items()})(**arguments)
+    exact = Ovis2ForConditionalGeneration(config, {k: v.astype(np.float64) for k, v in weights_of(reference).items()})(
+        **arguments
+    )
     ours = Ovis2ForConditionalGeneration(config, weights_of(reference))(**arguments)
     with torch.no_grad():
         theirs = reference(**as_torch(arguments, "float32"))
@@ -119,10 +121,15 @@ def test_embeddings_instead_of_ids(call, data):
     from_ids = model(input_ids=ids, **arguments).last_hidden_state
     from_embeddings = model(inputs_embeds=embeddings, **arguments).last_hidden_state
     np.testing.assert_array_equal(from_ids, from_embeddings)
-    mask = reference.model.get_placeholder_mask(
-        None, torch.from_numpy(embeddings), torch.zeros(int((ids == config.image_token_id).sum()), 1, config.hidden_size)
-    )
-    np.testing.assert_array_equal(model.get_placeholder_mask(None, embeddings), mask[..., 0].numpy())
+    features = np.zeros((1, int((ids == config.image_token_id).sum()), config.hidden_size), np.float32)
+    expected = reference.model.get_placeholder_mask(None, torch.from_numpy(embeddings), torch.from_numpy(features))
+    for mask in (
+        model.get_placeholder_mask(ids, None, features),
+        model.get_placeholder_mask(None, embeddings, features),
+    ):
+        np.testing.assert_array_equal(mask, expected[..., :1].numpy())
+    with pytest.raises(InputError, match="image tokens"):
+        model.get_placeholder_mask(ids, None, np.zeros((1, features.shape[1] + 1, config.hidden_size), np.float32))
 
 
 @given(calls(), st.data())
@@ -140,7 +147,9 @@ def test_chunks_equal_the_whole(call, data):
     cache, parts = None, []
     for piece in (slice(0, cut), slice(cut, None)):
         if embeddings[:, piece].shape[1]:
-            output = model(inputs_embeds=embeddings[:, piece], attention_mask=mask[:, : piece.stop], past_key_values=cache)
+            output = model(
+                inputs_embeds=embeddings[:, piece], attention_mask=mask[:, : piece.stop], past_key_values=cache
+            )
             cache = output.past_key_values
             parts.append(output.logits)
     real = mask.astype(bool)
