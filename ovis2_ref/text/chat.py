@@ -49,7 +49,7 @@ def check_chat_template(template: object, where: str, error: type[OvisError] = C
 
 
 def render_chat(
-    messages: Sequence[Message],
+    messages: Any,
     *,
     add_generation_prompt: bool = False,
     continue_final_message: bool = False,
@@ -78,7 +78,7 @@ def render_chat(
     return "".join(turns) + ("<|im_start|>assistant\n" if add_generation_prompt else "")
 
 
-def message_parts(message: Message) -> list[Mapping[str, Any]]:
+def message_parts(message: Any) -> list[Mapping[str, Any]]:
     """The parts of a message's content: none for a missing one, one text part for a text, OpenAI's image_url as image."""
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise InputError(f"a message is a dictionary with a 'role' (a text) and a 'content'; got {message!r:.200}")
@@ -110,12 +110,12 @@ def _render(part: Mapping[str, Any]) -> str:
     return part["text"]
 
 
-def _turn(message: Message) -> str:
+def _turn(message: Any) -> str:
     parts = message_parts(message)
     return f"<|im_start|>{message['role']}\n{''.join(map(_render, parts))}<|im_end|>\n"
 
 
-def _open_turn(message: Message) -> str:
+def _open_turn(message: Any) -> str:
     parts = message_parts(message)
     texts = [i for i, part in enumerate(parts) if part["type"] == "text"]
     if not texts:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ovis2_ref.arrays import to_host
 from ovis2_ref.convention import Convention, as_convention
-from ovis2_ref.errors import InputError
+from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.files import checked_folder
+from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.text.batch import BatchFeature
 from ovis2_ref.text.chat import CHAT_TEMPLATE, Message, check_chat_template, message_parts, render_chat
@@ -69,7 +70,10 @@ class Ovis2Processor:
             if files.config is not None:
                 check_special_tokens(tokenizer, files.config)
         kind = Ovis2ImageProcessorFast if use_fast else Ovis2ImageProcessor
-        image_processor = kind.from_dict(files.image_processor, convention)
+        try:
+            image_processor = kind.from_dict(files.image_processor, convention)
+        except InputError as error:
+            raise CheckpointError(f"{root}: the image processor's settings can't be used: {error}") from error
         return cls(image_processor, tokenizer, image_seq_length=files.image_seq_length, convention=convention)
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -84,7 +88,7 @@ class Ovis2Processor:
     def __call__(
         self,
         images: Any = None,
-        text: str | Sequence[str] | None = None,
+        text: Any = None,
         *,
         padding: bool | str = False,
         truncation: bool | str | None = None,
@@ -108,7 +112,7 @@ class Ovis2Processor:
             padding_side=padding_side,
             return_tensors=return_tensors,
         )
-        pictures = _flat(images)
+        pictures = [] if images is None else list(flat_pictures(images))
         if text is None and not pictures:
             raise InputError("give text, a prompt or a list of them, with an <image> for each picture in images")
         prompts = [] if text is None else _prompts(text)
@@ -125,7 +129,7 @@ class Ovis2Processor:
 
     def apply_chat_template(
         self,
-        conversation: Sequence[Message] | Sequence[Sequence[Message]],
+        conversation: Any,
         chat_template: str | None = None,
         *,
         add_generation_prompt: bool = False,
@@ -203,19 +207,6 @@ def _prompts(text: Any) -> list[str]:
     if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
         raise InputError(f"text should be a prompt or a list of prompts, not {text!r:.200}")
     return prompts
-
-
-def _flat(images: Any) -> list[Any]:
-    """The pictures in `images`: one, a list, a list of lists, an array of several; file names are opened."""
-    if images is None:
-        return []
-    if isinstance(images, list | tuple):
-        return [picture for part in images for picture in _flat(part)]
-    if isinstance(images, str | Path):
-        from ovis2_ref.image.loading import load_image
-
-        return [load_image(images)]
-    return list(images) if getattr(images, "ndim", 3) == 4 else [images]
 
 
 def _pictures_of(message: Message) -> list[Any]:

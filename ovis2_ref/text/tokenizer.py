@@ -92,7 +92,7 @@ class Tokenizer:
         token_id = self._backend.token_to_id(tokens)
         return self._id_or_none(self.settings.unk_token) if token_id is None else token_id
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: Any) -> list[int]:
         """The token ids of `text`. Raises `InputError` for what is not a text that UTF-8 can write."""
         if not isinstance(text, str):
             raise InputError(f"a prompt should be a text, not a {type(text).__name__}: {text!r:.100}")
@@ -102,7 +102,7 @@ class Tokenizer:
             raise InputError(f"the prompt holds half of a surrogate pair at character {error.start}") from error
         return self._backend.encode(text).ids
 
-    def __call__(self, text: str | Sequence[str], **options: Any) -> BatchFeature:
+    def __call__(self, text: Any, **options: Any) -> BatchFeature:
         """`input_ids` and `attention_mask` of one text or several, cut and padded by the `options` of `BatchRules`.
 
         One text gives flat lists, or, as an array, a batch of one.

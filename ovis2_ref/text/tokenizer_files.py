@@ -80,11 +80,11 @@ def read_tokenizer_json(folder: Path) -> str:
     model = values.get("model")
     if not isinstance(model, dict):
         raise CheckpointError(f"{source} has no model; the file that transformers' save_pretrained writes was expected")
-    for stages, program in ((values, QWEN2_PROGRAM), (model, QWEN2_MODEL)):
+    for stages, program, prefix in ((values, QWEN2_PROGRAM, ""), (model, QWEN2_MODEL, "model.")):
         for name, known in program.items():
             if not any(_agrees(stages.get(name), expected) for expected in known):
                 raise CheckpointError(
-                    f"{source}: its {name} is not Qwen2's: {json.dumps(stages.get(name))[:200]}; expected "
+                    f"{source}: its {prefix}{name} is not Qwen2's: {json.dumps(stages.get(name))[:200]}; expected "
                     f"{json.dumps(known[-1])}. Take the tokenizer.json that belongs to the checkpoint"
                 )
     return content.decode("utf-8")

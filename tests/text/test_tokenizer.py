@@ -1,0 +1,169 @@
+"""The tokenizer against transformers' own (Qwen2's), loaded from the same files: ids, masks, texts, bit for bit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
+from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
+from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens
+from tests.text.drawn import ODD_PIECES, texts
+from tests.text.reference import reference_tokenizer, saved_reference
+
+GOLDEN = Path(__file__).parent.parent / "golden_original" / "checkpoint"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """Ours, from the files that transformers saves."""
+    return Tokenizer.from_pretrained(saved_reference())
+
+
+@given(text=texts)
+def test_ids_of_any_text(tokenizer: Tokenizer, text: str) -> None:
+    assert tokenizer.encode(text) == reference_tokenizer()(text)["input_ids"]
+
+
+@given(data=st.data(), skip=st.booleans())
+def test_text_of_any_ids(tokenizer: Tokenizer, data: st.DataObject, skip: bool) -> None:
+    ids = data.draw(st.lists(st.integers(0, len(reference_tokenizer()) + 5), max_size=20))
+    assert tokenizer.decode(np.array(ids, np.int64), skip_special_tokens=skip) == reference_tokenizer().decode(
+        ids, skip_special_tokens=skip
+    )
+
+
+@given(rows=st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=6), min_size=1, max_size=3), skip=st.booleans())
+def test_texts_of_rows_of_any_lengths(tokenizer: Tokenizer, rows: list[list[int]], skip: bool) -> None:
+    assert tokenizer.batch_decode(rows, skip) == reference_tokenizer().batch_decode(rows, skip_special_tokens=skip)
+
+
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "padding": st.sampled_from([False, True, "longest", "max_length", "do_not_pad"]),
+        "truncation": st.sampled_from([None, False, True, "longest_first", "only_first", "do_not_truncate"]),
+        "max_length": st.one_of(st.none(), st.integers(1, 30)),
+        "padding_side": st.sampled_from(["left", "right", None]),
+        "return_tensors": st.sampled_from(["np", None]),
+    },
+)
+
+
+@given(prompts=st.lists(texts.filter(bool), min_size=1, max_size=4), options=options)
+def test_batches_cut_and_padded(tokenizer: Tokenizer, prompts: list[str], options: dict) -> None:
+    """Where transformers makes an array of lists (of rows of different lengths, which no model takes) we refuse, nowhere else."""
+    expected = reference_tokenizer()(prompts, **options)
+    if getattr(expected["input_ids"], "dtype", np.int64) != np.int64:
+        with pytest.raises(InputError, match="padding=True"):
+            tokenizer(prompts, **options)
+        return
+    batch = tokenizer(prompts, **options)
+    assert list(batch) == ["input_ids", "attention_mask"]
+    for name in batch:
+        np.testing.assert_equal(batch[name], expected[name])
+    if options.get("return_tensors") == "np":
+        assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64
+
+
+def test_one_text_is_flat_or_a_batch_of_one(tokenizer: Tokenizer) -> None:
+    for tensors in (None, "np"):
+        expected = reference_tokenizer()("How many?", return_tensors=tensors)
+        np.testing.assert_equal(dict(tokenizer("How many?", return_tensors=tensors)), dict(expected))
+
+
+@pytest.mark.parametrize("token", ["<IMG_ATOM>", "<|endoftext|>", "a", "Ġimage", "<image>", "no such token"])
+def test_ids_of_tokens(tokenizer: Tokenizer, token: str) -> None:
+    assert tokenizer.convert_tokens_to_ids(token) == reference_tokenizer().convert_tokens_to_ids(token)
+    assert tokenizer.convert_tokens_to_ids([token]) == reference_tokenizer().convert_tokens_to_ids([token])
+
+
+def test_properties(tokenizer: Tokenizer) -> None:
+    reference = reference_tokenizer()
+    assert len(tokenizer) == len(reference)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (reference.pad_token_id, reference.eos_token_id)
+
+
+@pytest.mark.parametrize("source", [saved_reference(), GOLDEN], ids=["this transformers", "transformers 4.46"])
+def test_what_is_saved_loads_in_transformers_and_here(source: Path, tmp_path: Path) -> None:
+    ours = Tokenizer.from_pretrained(source)
+    ours.add_special_tokens(["<new>", "<IMG_ATOM>"])
+    ours.save_pretrained(tmp_path)
+    again, theirs = Tokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert again.settings == ours.settings
+    assert (ours.pad_token_id, ours.eos_token_id) == (theirs.pad_token_id, theirs.eos_token_id)
+    assert (theirs.unk_token, theirs.bos_token, len(theirs)) == (None, None, len(ours))
+    text = "".join(ODD_PIECES) + "<new>"
+    ids = ours.encode(text)
+    assert ids == again.encode(text) == theirs(text)["input_ids"]
+    assert ours.decode(ids, True) == again.decode(ids, True) == theirs.decode(ids, skip_special_tokens=True)
+
+
+def test_added_tokens_follow_the_others() -> None:
+    """As transformers adds them to the authors' tokenizer when their checkpoint is converted."""
+    ours, theirs = Tokenizer.from_pretrained(GOLDEN), transformers.AutoTokenizer.from_pretrained(GOLDEN)
+    names = [IMAGE_ATOM, *INDICATORS]
+    ours.add_special_tokens(names)
+    theirs.add_tokens(names, special_tokens=True)
+    assert ours.convert_tokens_to_ids(names) == theirs.convert_tokens_to_ids(names)
+
+
+@pytest.mark.parametrize("text", [None, 5, b"bytes", ["nested"], "half a pair \ud800"])
+def test_what_is_no_text_is_refused(tokenizer: Tokenizer, text: object) -> None:
+    with pytest.raises(InputError):
+        tokenizer([text])
+
+
+@pytest.mark.parametrize("ids", [[-300, 5], [2**40], [1.5], ["a"], [[1, 2], [3, 4]]])
+def test_what_are_no_ids_is_refused(tokenizer: Tokenizer, ids: list) -> None:
+    with pytest.raises(InputError):
+        tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize(
+    "options", [{"padding": "longst"}, {"truncation": "last"}, {"max_length": 0}, {"return_tensors": "pt"}]
+)
+def test_unknown_options_are_refused(tokenizer: Tokenizer, options: dict) -> None:
+    with pytest.raises(InputError, match=str(next(iter(options.values())))):
+        tokenizer("a", **options)
+
+
+def test_padding_needs_a_padding_token(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_pretrained(saved_reference())
+    tokenizer.settings.pad_token = None
+    with pytest.raises(InputError, match="pad_token"):
+        tokenizer(["a", "b c"], padding=True)
+
+
+def small_config(first: int, vocabulary: int) -> Ovis2Config:
+    text = Qwen2Config(
+        vocab_size=vocabulary, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1
+    )
+    ids = list(range(first, first + 6))
+    return Ovis2Config(Ovis2VisionConfig(), text, ids[0], ids[1:], vocabulary, 4)
+
+
+def test_special_tokens_have_to_agree_with_the_config(tokenizer: Tokenizer) -> None:
+    first = tokenizer.convert_tokens_to_ids(IMAGE_ATOM)
+    check_special_tokens(tokenizer, small_config(first, len(tokenizer)))
+    with pytest.raises(CheckpointError, match=rf"<IMG_ATOM> is {first}, the config has {first + 1}.*<IMG_END>"):
+        check_special_tokens(tokenizer, small_config(first + 1, len(tokenizer)))
+    with pytest.raises(CheckpointError, match=f"{len(tokenizer)} tokens"):
+        check_special_tokens(tokenizer, small_config(first, len(tokenizer) - 1))
+    with pytest.raises(CheckpointError, match="<IMG_GRID> is missing"):
+        check_special_tokens(Tokenizer.from_pretrained(GOLDEN), small_config(first, len(tokenizer)))
+
+
+def test_a_config_file_that_moves_a_token_is_refused(tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((GOLDEN / name).read_bytes())
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config["added_tokens_decoder"]["400"] = config["added_tokens_decoder"].pop("336")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"<\|im_start\|>"):
+        Tokenizer.from_pretrained(tmp_path)
