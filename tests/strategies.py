@@ -1,11 +1,17 @@
 """What the properties are drawn over: one place for every Hypothesis strategy that more than one room uses."""
 
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 
+from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 
 seeds = st.integers(0, 2**32 - 1)
+
+REFERENCE_ACTIVATIONS = sorted(set(ACTIVATIONS) - {"selu"})
+"""The activations that transformers has; it only documents selu."""
 
 
 @st.composite
@@ -15,7 +21,7 @@ def vision_configs(draw: st.DrawFn) -> Ovis2VisionConfig:
     patch_size = draw(st.integers(1, 7))
     stride = draw(st.integers(1, 3))
     side = stride * draw(st.integers(1, 4))
-    indicators = draw(st.sampled_from([5, 5, 5, 6, 7]))
+    indicators = draw(st.sampled_from([5, 5, 0, 1, 7]))
     return Ovis2VisionConfig(
         hidden_size=heads * draw(st.integers(1, 12)),
         intermediate_size=draw(st.integers(1, 40)),
@@ -25,6 +31,7 @@ def vision_configs(draw: st.DrawFn) -> Ovis2VisionConfig:
         image_size=side * patch_size + draw(st.integers(0, patch_size - 1)),
         patch_size=patch_size,
         rms_norm_eps=draw(st.sampled_from([1e-5, 1e-6, 1e-2])),
+        hidden_act=draw(st.sampled_from(REFERENCE_ACTIVATIONS)),
         qkv_bias=draw(st.booleans()),
         mlp_bias=draw(st.booleans()),
         vocab_size=indicators + draw(st.integers(1, 30)),
@@ -34,12 +41,43 @@ def vision_configs(draw: st.DrawFn) -> Ovis2VisionConfig:
 
 
 @st.composite
+def rope_settings(draw: st.DrawFn, head_dim: int) -> dict[str, Any]:
+    """Every kind of rotary embedding, with the settings that transformers can leave out sometimes left out."""
+    kinds = ["default", "linear", "dynamic", "yarn", "llama3"]
+    kind = draw(st.sampled_from([kind for kind in kinds if kind != "dynamic" or head_dim > 2]))
+    rope: dict[str, Any] = {"rope_type": kind, "rope_theta": draw(st.sampled_from([1e4, 1e6, 100.0, 5e5]))}
+    if kind == "default":
+        return rope
+    rope["factor"] = draw(st.sampled_from([1.0, 2.0, 3.7, 8.0]))
+    if kind in ("yarn", "llama3"):
+        rope["original_max_position_embeddings"] = draw(st.sampled_from([8, 64, 300]))
+    if kind == "llama3":
+        rope["low_freq_factor"] = draw(st.sampled_from([0.5, 1.0]))
+        rope["high_freq_factor"] = draw(st.sampled_from([2.0, 4.0]))
+    if kind == "yarn":
+        optional = {
+            "attention_factor": st.sampled_from([0.8, 1.3]),
+            "beta_fast": st.sampled_from([32.0, 16.0]),
+            "beta_slow": st.sampled_from([1.0, 0.5]),
+            "truncate": st.booleans(),
+        }
+        rope |= draw(st.fixed_dictionaries({}, optional=optional))
+        if draw(st.booleans()):
+            rope |= {"mscale": draw(st.sampled_from([0.7, 1.0])), "mscale_all_dim": draw(st.sampled_from([0.7, 1.2]))}
+    return rope
+
+
+@st.composite
 def text_configs(draw: st.DrawFn) -> Qwen2Config:
-    """Small language configurations: groups of all sizes, head widths apart from hidden / heads, windows, rope bases."""
+    """Small language configurations: groups of all sizes, head widths apart from hidden / heads, windows by number of layer or
+    named layer by layer, every activation and every kind of rotary embedding.
+    """
     kv_heads = draw(st.integers(1, 3))
     heads = kv_heads * draw(st.integers(1, 4))
     head_dim = 2 * draw(st.integers(1, 8))
     layers = draw(st.integers(1, 3))
+    windowed = draw(st.booleans())
+    kind = st.sampled_from(["full_attention", "sliding_attention"])
     return Qwen2Config(
         vocab_size=draw(st.integers(40, 80)),
         hidden_size=draw(st.sampled_from([heads * head_dim, 7, 24])),
@@ -48,10 +86,15 @@ def text_configs(draw: st.DrawFn) -> Qwen2Config:
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
         head_dim=head_dim,
+        hidden_act=draw(st.sampled_from(["silu", *REFERENCE_ACTIVATIONS])),
         max_position_embeddings=512,
         rms_norm_eps=draw(st.sampled_from([1e-6, 1e-5, 1e-2])),
         tie_word_embeddings=draw(st.booleans()),
-        rope_parameters={"rope_type": "default", "rope_theta": draw(st.sampled_from([10000.0, 1000000.0, 100.0]))},
+        rope_parameters=draw(rope_settings(head_dim)),
+        use_sliding_window=windowed,
+        sliding_window=draw(st.integers(2, 8)) if windowed else None,
+        max_window_layers=draw(st.integers(0, layers)),
+        layer_types=draw(st.none() | st.lists(kind, min_size=layers, max_size=layers)) if windowed else None,
     )
 
 

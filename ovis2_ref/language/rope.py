@@ -75,7 +75,7 @@ def yarn(powers: Float32[Array, " pairs"], config: Qwen2Config) -> Float32[Array
     def pair_that_turns(times: float) -> float:
         return config.head_dim * log(original / (times * 2 * pi)) / (2 * log(rope["rope_theta"]))
 
-    low, high = pair_that_turns(rope.get("beta_fast") or 32), pair_that_turns(rope.get("beta_slow") or 1)
+    low, high = (pair_that_turns(float(rope.get(key) or times)) for key, times in (("beta_fast", 32), ("beta_slow", 1)))
     if rope.get("truncate", True):
         low, high = floor(low), ceil(high)
     low, high = max(low, 0), min(high, config.head_dim - 1)
@@ -108,7 +108,7 @@ def attention_factor(config: Qwen2Config) -> float:
     if rope["rope_type"] != "yarn":
         return 1.0
     if rope.get("attention_factor") is not None:
-        return rope["attention_factor"]
+        return float(rope["attention_factor"])
     original = rope.get("original_max_position_embeddings", config.max_position_embeddings)
     factor = rope["factor"] or config.max_position_embeddings / original
 
@@ -116,8 +116,8 @@ def attention_factor(config: Qwen2Config) -> float:
         return 0.1 * weight * log(factor) + 1.0 if factor > 1 else 1.0
 
     if rope.get("mscale") and rope.get("mscale_all_dim"):
-        return mscale(rope["mscale"]) / mscale(rope["mscale_all_dim"])
-    return mscale(1)
+        return mscale(float(rope["mscale"])) / mscale(float(rope["mscale_all_dim"]))
+    return mscale(1.0)
 
 
 def rotary_tables(
