@@ -55,7 +55,7 @@ def reference_tokenizer() -> transformers.PreTrainedTokenizerBase:
 def reference_processor() -> transformers.Ovis2Processor:
     """transformers' processor, with its Pillow image processor, for tiles of 28 px with three visual tokens each."""
     images = getattr(transformers, "Ovis2ImageProcessorPil", transformers.Ovis2ImageProcessor)(
-        crop_to_patches=True, size={"height": SIDE, "width": SIDE}
+        crop_to_patches=True, max_patches=4, size={"height": SIDE, "width": SIDE}
     )
     return transformers.Ovis2Processor(
         image_processor=images,

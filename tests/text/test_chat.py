@@ -23,6 +23,7 @@ def test_what_the_template_renders(messages: list[dict], prompting: bool) -> Non
     assert render_chat(messages, add_generation_prompt=prompting) == expected
 
 
+@pytest.mark.skipif(not V5, reason="transformers 4.56 closes a last message whose text is empty or ends in white space")
 @given(messages=conversations)
 def test_the_last_message_left_open(messages: list[dict]) -> None:
     """What transformers refuses to continue (no text, or a text of a part that isn't shown) we refuse."""
