@@ -71,6 +71,7 @@ class Ovis2VisionConfig(Record):
             self.tokenize_function in TOKENIZE_FUNCTIONS,
             f"tokenize_function={self.tokenize_function!r} is not one of {TOKENIZE_FUNCTIONS}",
         )
+        self.expect(0 < self.tau < float("inf"), f"tau={self.tau} should be a number above 0")
 
     @property
     def head_dim(self) -> int:

@@ -25,6 +25,8 @@ class Convention:
     crop_before_resize: bool
     """Tiles are cut from the full picture, each resized with its aspect ratio kept and padded to a square after normalising;
     else the whole picture is resized to the canvas of tiles, and cut then."""
+    transparency_on_white: bool
+    """A picture's transparent parts show white (transformers 5); else transparency is dropped, and the colours beneath it show."""
     placeholders_in_vocabulary: bool
     """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
     default_system_always: bool
@@ -43,6 +45,7 @@ TRANSFORMERS = Convention(
     gumbel_tau=False,
     transposed_grid=True,
     crop_before_resize=False,
+    transparency_on_white=True,
     placeholders_in_vocabulary=True,
     default_system_always=True,
     tiles_one_by_one=True,
@@ -57,6 +60,7 @@ ORIGINAL = Convention(
     gumbel_tau=True,
     transposed_grid=False,
     crop_before_resize=True,
+    transparency_on_white=False,
     placeholders_in_vocabulary=False,
     default_system_always=False,
     tiles_one_by_one=False,

@@ -34,7 +34,7 @@ class Continuation:
             pixel_values=prompt.pixel_values,
             inputs_embeds=prompt.embeddings,
         )
-        if copies > 1:
+        if self._cache is not None and copies > 1:
             rows = xp.repeat(xp.arange(len(prompt.mask)), copies)
             self._cache.reorder(rows)
             self.scores = self.scores[rows]

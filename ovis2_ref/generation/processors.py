@@ -55,7 +55,7 @@ def no_repeat_ngram(
     return xp.where(token_mask(completing, scores.shape[-1]), -np.inf, scores)
 
 
-def sequence_bias(ids: Ids, scores: Scores, biases: Sequence[tuple[Int[Array, " tokens"], float]]) -> Scores:
+def sequence_bias(ids: Ids, scores: Scores, biases: Sequence[tuple[Int[Array, " _"], float]]) -> Scores:
     """The bias of a token sequence is added to its last token's score, wherever the tokens before it have just been made.
 
     transformers' `SequenceBiasLogitsProcessor`; with -inf as the bias, its `NoBadWordsLogitsProcessor`.
@@ -97,9 +97,9 @@ def exponential_decay(scores: Scores, eos_tokens: Int[Array, " tokens"], factor:
     """
     xp = array_module(scores)
     ends = scores[:, eos_tokens]
-    raised = ends + xp.abs(ends) * (factor**steps - 1)
+    raised = xp.where(xp.isfinite(ends), xp.abs(ends), 0) * (factor**steps - 1)
     decayed = scores.copy()
-    decayed[:, eos_tokens] = xp.where(xp.isfinite(ends), raised, ends)
+    decayed[:, eos_tokens] = ends + raised
     return decayed
 
 

@@ -1,6 +1,6 @@
 """Greedy decoding and sampling: one token of each row at a time, until every row has ended."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from ovis2_ref.generation.settings import GenerationSettings
 from ovis2_ref.ops import softmax
 
 
+@runtime_checkable
 class Streamer(Protocol):
     """What gets the tokens as they are made (transformers' streamers fit)."""
 

@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from ovis2_ref.arrays import to_host
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.files import checked_folder
@@ -23,7 +20,7 @@ from ovis2_ref.text.layout import (
     original_token_ids,
 )
 from ovis2_ref.text.processor_files import read_processor_files, write_processor_files
-from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens, rows_of
+from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens, row_of, rows_of, text_list
 
 
 class Ovis2Processor:
@@ -115,7 +112,7 @@ class Ovis2Processor:
         pictures = [] if images is None else list(flat_pictures(images))
         if text is None and not pictures:
             raise InputError("give text, a prompt or a list of them, with an <image> for each picture in images")
-        prompts = [] if text is None else _prompts(text)
+        prompts = [] if text is None else text_list(text)
         if text is not None:
             check_picture_count(prompts, len(pictures))
         tiles = self.image_processor(pictures, return_tensors="np", **image_options) if pictures else {}
@@ -124,8 +121,10 @@ class Ovis2Processor:
         grids = [(int(rows), int(columns)) for rows, columns in tiles.get("grids", ())]
         rows, masks = self._tokenize(prompts, grids)
         inputs = self.tokenizer.collate(rows, rules, masks)
-        self._check_atoms_uncut(rows, inputs)
-        return BatchFeature(inputs | ({"pixel_values": tiles["pixel_values"]} if pictures else {}))
+        if pictures:
+            self._check_atoms_uncut(rows, inputs)
+            inputs["pixel_values"] = tiles["pixel_values"]
+        return inputs
 
     def apply_chat_template(
         self,
@@ -169,7 +168,7 @@ class Ovis2Processor:
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
         """The text of a row of ids, as `Tokenizer.decode` gives it; the authors' negative ids leave no trace."""
-        ids = np.atleast_1d(to_host(token_ids))
+        ids = row_of(token_ids)
         if not self.convention.placeholders_in_vocabulary and ids.dtype.kind == "i":
             ids = ids[ids >= 0]
         return self.tokenizer.decode(ids, skip_special_tokens, **kwargs)
@@ -200,13 +199,6 @@ class Ovis2Processor:
                 f"truncation cuts visual tokens off a prompt of {max(map(len, rows))} tokens: raise max_length, or have "
                 "fewer tiles with max_patches"
             )
-
-
-def _prompts(text: Any) -> list[str]:
-    prompts = [text] if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else []
-    if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
-        raise InputError(f"text should be a prompt or a list of prompts, not {text!r:.200}")
-    return prompts
 
 
 def _pictures_of(message: Message) -> list[Any]:

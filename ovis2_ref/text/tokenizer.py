@@ -92,10 +92,8 @@ class Tokenizer:
         token_id = self._backend.token_to_id(tokens)
         return self._id_or_none(self.settings.unk_token) if token_id is None else token_id
 
-    def encode(self, text: Any) -> list[int]:
-        """The token ids of `text`. Raises `InputError` for what is not a text that UTF-8 can write."""
-        if not isinstance(text, str):
-            raise InputError(f"a prompt should be a text, not a {type(text).__name__}: {text!r:.100}")
+    def encode(self, text: str) -> list[int]:
+        """The token ids of `text`. Raises `InputError` for a text that UTF-8 can't write."""
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -108,7 +106,7 @@ class Tokenizer:
         One text gives flat lists, or, as an array, a batch of one.
         """
         rules = self.rules(**options)
-        batch = self.collate([self.encode(one) for one in ([text] if isinstance(text, str) else text)], rules)
+        batch = self.collate([self.encode(one) for one in text_list(text)], rules)
         if isinstance(text, str) and rules.return_tensors is None:
             return BatchFeature({name: rows[0] for name, rows in batch.items()})
         return batch
@@ -132,7 +130,7 @@ class Tokenizer:
 
         `clean_up_tokenization_spaces` changes nothing: transformers 5 ignores it for a BPE (4.56 heeds it).
         """
-        ids = np.atleast_1d(to_host(token_ids))
+        ids = row_of(token_ids)
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise InputError(
                 f"decode takes whole numbers in one row, not {ids.dtype} of shape {ids.shape}; for several rows batch_decode"
@@ -177,7 +175,24 @@ def check_special_tokens(tokenizer: Tokenizer, config: Ovis2Config) -> None:
 def rows_of(sequences: Any) -> list[Any]:
     """The rows of ids in `sequences`, an array or lists of any lengths; a flat row is one."""
     rows = list(sequences) if isinstance(sequences, list | tuple) else list(to_host(sequences))
-    return [rows] if rows and np.ndim(rows[0]) == 0 else rows
+    flat = rows and not isinstance(rows[0], list | tuple) and getattr(rows[0], "ndim", 0) == 0
+    return [rows] if flat else rows
+
+
+def row_of(token_ids: Any) -> np.ndarray:
+    """A row of ids on the host, one id being a row too. Raises `InputError` for lists of unequal lengths."""
+    try:
+        return np.atleast_1d(to_host(token_ids))
+    except ValueError as error:
+        raise InputError("decode takes ids in one row; for rows of several lengths batch_decode") from error
+
+
+def text_list(text: Any) -> list[str]:
+    """One text or several, as a list. Raises `InputError` if there is none, or something else among them."""
+    texts = [text] if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else []
+    if not texts or not all(isinstance(one, str) for one in texts):
+        raise InputError(f"text should be a prompt or a list of prompts, not {text!r:.200}")
+    return texts
 
 
 def _load(text: str, source: str) -> "tokenizers.Tokenizer":

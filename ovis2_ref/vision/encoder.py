@@ -3,7 +3,6 @@
 tiles (n, channels, side, side) -> patches (n, P, D) -> x + attention(norm1(x)) -> x + ffn(norm2(x)) -> ... -> features (n, P, D)
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from jaxtyping import Float
@@ -11,10 +10,8 @@ from jaxtyping import Float
 from ovis2_ref.arrays import Array, array_module, sum_dtype
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
-from ovis2_ref.ops import ACTIVATIONS, linear, matmul, rms_norm, softmax
+from ovis2_ref.ops import Weights, gated_perceptron, linear, matmul, project, rms_norm, softmax
 from ovis2_ref.trace import is_listening, tap
-
-Weights = Mapping[str, Array]
 
 
 class VisionOutput(NamedTuple):
@@ -104,7 +101,7 @@ def block(
     tap(f"{name}.after_attention", x)
     normed = rms_norm(x, weights[f"{name}.rms_norm2.weight"], config.rms_norm_eps)
     tap(f"{name}.rms_norm2.output", normed)
-    x += feed_forward(normed, weights, f"{name}.ffn", config)
+    x += gated_perceptron(normed, weights, f"{name}.ffn", config.hidden_act, config.mlp_bias)
     tap(f"{name}.output", x)
     return x, probabilities
 
@@ -149,24 +146,3 @@ def attention_weights(
     scores = matmul(q, k.T).astype(sum_dtype(q.dtype), copy=False)
     scores *= q.shape[-1] ** -0.5
     return softmax(scores.astype(q.dtype, copy=False))
-
-
-def feed_forward(
-    x: Float[Array, "tiles patches hidden"], weights: Weights, name: str, config: Ovis2VisionConfig
-) -> Float[Array, "tiles patches hidden"]:
-    """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
-    gate = project(x, weights, f"{name}.gate_proj", config.mlp_bias)
-    up = project(x, weights, f"{name}.up_proj", config.mlp_bias)
-    gate = ACTIVATIONS[config.hidden_act](gate)
-    gate *= up
-    tap(f"{name}.activated", gate)
-    return project(gate, weights, f"{name}.down_proj", config.mlp_bias)
-
-
-def project(
-    x: Float[Array, "*batch inputs"], weights: Weights, name: str, has_bias: bool
-) -> Float[Array, "*batch outputs"]:
-    """W x, or W x + b: the linear layer called `name`."""
-    y = linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"] if has_bias else None)
-    tap(f"{name}.output", y)
-    return y

@@ -4,7 +4,6 @@ features (n, P, D) -> merged (n, P/s^2, s^2 D) -> logits, normed -> visual token
 (Lu et al., 2024, "Ovis: Structural Embedding Alignment for Multimodal Large Language Model", section 3)
 """
 
-from collections.abc import Mapping
 from math import isqrt
 
 import numpy as np
@@ -13,15 +12,13 @@ from jaxtyping import Float, Int
 from ovis2_ref.arrays import Array, array_module, sum_dtype
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
-from ovis2_ref.ops import layer_norm, linear, matmul, softmax
+from ovis2_ref.ops import Weights, layer_norm, linear, matmul, softmax
 from ovis2_ref.trace import tap
-
-Weights = Mapping[str, Array]
 
 
 def merge_patches(
     features: Float[Array, "tiles patches hidden"], stride: int
-) -> Float[Array, "tiles tokens stride*stride*hidden"]:
+) -> Float[Array, "tiles tokens merged_hidden"]:
     """The features of each stride x stride square of patches side by side, in reading order inside and outside the square.
 
     A grid that the stride doesn't divide gets zeros at its right and bottom first, as in the authors' code. transformers 4.56 to

@@ -80,6 +80,8 @@ def checked_call(name: str, signature: Any, function: Callable[..., Any], args: 
     host_args, host_kwargs = unwrap(list(args)), {key: unwrap(value) for key, value in kwargs.items()}
     if name in SORTING and any(getattr(a, "dtype", None) == BFLOAT16 for a in host_args):
         raise TypeError(f"cupy.{name} has no bfloat16")
+    if "sort" in name and kwargs.get("kind") not in (None, "stable"):
+        raise ValueError("kind can only be None or 'stable'")
     out = kwargs.get("out")
     with np.errstate(all="ignore"):
         result = function(*host_args, **host_kwargs)

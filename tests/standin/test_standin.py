@@ -43,6 +43,7 @@ REFUSED = {
     "a part of CuPy without a table": lambda xp, x: xp.linalg.norm(x),
     "an argument that CuPy lacks": lambda xp, x: x.sum(where=x > 0),
     "an argument of sorting that CuPy lacks": lambda xp, x: xp.argsort(x, stable=True),
+    "an unstable sort": lambda xp, x: xp.argsort(x, kind="quicksort"),
     "a masked elementwise function": lambda xp, x: xp.exp(x, where=x > 0),
     "a list under an elementwise function": lambda xp, x: xp.maximum(x, [1, 2, 3, 4]),
     "a device array as a host number": lambda xp, x: range(x[0, 0].astype(int)),

@@ -113,13 +113,16 @@ def test_added_tokens_follow_the_others() -> None:
     assert ours.convert_tokens_to_ids(names) == theirs.convert_tokens_to_ids(names)
 
 
-@pytest.mark.parametrize("text", [None, 5, b"bytes", ["nested"], "half a pair \ud800"])
+@pytest.mark.parametrize("text", [None, 5, b"bytes", ["nested"], [], "half a pair \ud800"])
 def test_what_is_no_text_is_refused(tokenizer: Tokenizer, text: object) -> None:
     with pytest.raises(InputError):
         tokenizer([text])
+    if text != ["nested"]:
+        with pytest.raises(InputError):
+            tokenizer(text)
 
 
-@pytest.mark.parametrize("ids", [[-300, 5], [2**40], [1.5], ["a"], [[1, 2], [3, 4]]])
+@pytest.mark.parametrize("ids", [[-300, 5], [2**40], [1.5], ["a"], [[1, 2], [3, 4]], [[1], [2, 3]]])
 def test_what_are_no_ids_is_refused(tokenizer: Tokenizer, ids: list) -> None:
     with pytest.raises(InputError):
         tokenizer.decode(ids)

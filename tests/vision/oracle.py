@@ -10,6 +10,8 @@ from tests.oracle import TORCH_DTYPES, reference_model, to_numpy, weights_of
 from tests.strategies import normal
 
 TOWER = "model.vision_tower"
+LEFT_OUT = ("act_fn", "ffn", "position_embedding")
+"""The activation is tapped times `up`; a feed-forward's output is its last projection's; the positions are a weight."""
 
 
 def model_and_weights(config: Ovis2VisionConfig, seed: int, dtype: str) -> tuple[Any, dict[str, np.ndarray]]:
@@ -50,7 +52,7 @@ def tower_outputs(model: Any, pixels: np.ndarray) -> tuple[dict[str, np.ndarray]
         def hook(module: torch.nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
             if "patch_embedding" in name:
                 output = output.flatten(2).transpose(1, 2)
-            if isinstance(output, torch.Tensor) and "act_fn" not in name and "position_embedding" not in name:
+            if isinstance(output, torch.Tensor) and not name.endswith(LEFT_OUT):
                 values[f"{TOWER}.{name}"] = to_numpy(output)
 
         return hook

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import TRANSFORMERS
-from ovis2_ref.ops import ACTIVATIONS
 from ovis2_ref.trace import recording
 from ovis2_ref.vision.encoder import patch_embedding, vision_transformer
 from ovis2_ref.vision.visual_tokenizer import (
@@ -48,7 +47,13 @@ def test_every_module_computes_what_transformers_computes(
         modules, output = tower_outputs(model, pixels)
     with recording() as taps:
         ours = vision_transformer(
-            pixels, weights, f"{TOWER}.transformer", config, TRANSFORMERS, output_hidden_states=True, output_attentions=True
+            pixels,
+            weights,
+            f"{TOWER}.transformer",
+            config,
+            TRANSFORMERS,
+            output_hidden_states=True,
+            output_attentions=True,
         )
         merged = merge_patches(ours.features, config.hidden_stride)
         tokens = visual_tokens(merged, weights, TOWER, config, TRANSFORMERS)
@@ -69,9 +74,8 @@ def test_every_module_computes_what_transformers_computes(
         assert np.array_equal(ours.attentions[i], taps[f"{TOWER}.transformer.encoder.layers.{i}.attention.weights"])
 
 
-@given(vision_configs(), seeds, st.sampled_from(sorted(ACTIVATIONS)))
-def test_nothing_depends_on_what_is_asked_for(config: Ovis2VisionConfig, seed: int, act: str) -> None:
-    config = replace(config, hidden_act=act)
+@given(vision_configs(), seeds)
+def test_nothing_depends_on_what_is_asked_for(config: Ovis2VisionConfig, seed: int) -> None:
     _, weights = model_and_weights(config, seed, "float32")
     pixels = tiles_for(config, seed, 2, "float32")
     given_pixels = pixels.copy()

@@ -1,0 +1,7 @@
+"""`python -m ovis2_ref` is the command `ovis2-ref`."""
+
+import sys
+
+from ovis2_ref.cli import main
+
+sys.exit(main())

@@ -1,0 +1,109 @@
+"""The command `ovis2-ref`: describe a picture, show its tiles, look at a checkpoint, convert one.
+
+Answers go to stdout; progress, figures and errors to stderr. Wrong input gets one line and exit status 2.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ovis2_ref.arrays import DTYPES
+from ovis2_ref.errors import OvisError
+from ovis2_ref.tiny import SAMPLE, TINY
+
+PROMPT = "Describe the image."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv` (default: the process's) and return its exit status: 0, or 2 for wrong input."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except OvisError as error:
+        print(f"ovis2-ref: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
+def _picture_size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    return _count(height), _count(width)
+
+
+_count.__name__ = "whole number above 0"
+_picture_size.__name__ = "picture size"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ovis2-ref", description="Ovis2, the vision-language model, in readable array code.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--checkpoint", metavar="FOLDER", default=TINY, help="an Ovis2 checkpoint (default: the embedded tiny one)")
+    model.add_argument("--convention", choices=("transformers", "original"), default="transformers", help="whose results to compute")
+
+    describe = commands.add_parser("describe", parents=[model], help="ask a question about pictures")
+    describe.add_argument("pictures", metavar="PICTURE", nargs="*", help="picture files, or an animation (default: a sample)")
+    describe.add_argument("--prompt", metavar="TEXT", default=PROMPT, help=f'what to ask (default: "{PROMPT}")')
+    describe.add_argument("--max-new-tokens", metavar="N", type=_count, default=256, help="the answer's longest length")
+    describe.add_argument("--frames", metavar="N", type=_count, help="take so many evenly spaced frames of an animation")
+    describe.add_argument("--dtype", choices=tuple(DTYPES), default="float32", help="the type to compute in")
+    describe.add_argument("--device", default="cpu", help='"cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one')
+    describe.add_argument("--stream", action="store_true", help="leave the weights on disk; read each when it is needed")
+    describe.set_defaults(run=_describe)
+
+    tiles = commands.add_parser("tiles", parents=[model], help="draw how a picture is cut into tiles")
+    tiles.add_argument("picture", metavar="PICTURE", help="a picture file")
+    tiles.add_argument("-o", "--output", metavar="FILE", default="tiles.png", help="where to write (default: tiles.png)")
+    tiles.set_defaults(run=_tiles)
+
+    inspect = commands.add_parser("inspect", help="what a checkpoint, or a released size, consists of and costs")
+    inspect.add_argument("checkpoint", metavar="FOLDER", nargs="?", default=TINY, help="a checkpoint, or a name such as Ovis2-8B")
+    inspect.add_argument("--picture", metavar="WxH", type=_picture_size, help="count tiles, tokens and operations for this size")
+    inspect.set_defaults(run=_inspect)
+
+    convert = commands.add_parser("convert", help="turn a checkpoint of the authors' layout into transformers'")
+    convert.add_argument("source", metavar="AUTHORS_FOLDER", help="a checkpoint with model_type ovis")
+    convert.add_argument("target", metavar="OUT", help="the folder to write, which must not exist or be empty")
+    convert.set_defaults(run=_convert)
+    return parser
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from ovis2_ref.describe import describe
+
+    describe(
+        arguments.pictures or [SAMPLE],
+        arguments.prompt,
+        arguments.checkpoint,
+        max_new_tokens=arguments.max_new_tokens,
+        frames=arguments.frames,
+        dtype=arguments.dtype,
+        device=arguments.device,
+        convention=arguments.convention,
+        stream=arguments.stream,
+    )
+
+
+def _tiles(arguments: argparse.Namespace) -> None:
+    pass
+
+
+def _inspect(arguments: argparse.Namespace) -> None:
+    pass
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    pass

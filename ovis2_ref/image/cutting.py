@@ -1,0 +1,110 @@
+"""A picture becomes tiles of levels, in each program's way: from the full picture or from a canvas, the thumbnail first."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+
+from ovis2_ref.convention import Convention
+from ovis2_ref.errors import InputError
+from ovis2_ref.image.arithmetic import Arithmetic, center_crop
+from ovis2_ref.image.loading import check_pixels
+from ovis2_ref.image.options import ImageOptions, output_size
+from ovis2_ref.image.tiling import Grid, closest_grid, covering_grid, split_regions
+
+Picture = Shaped[np.ndarray, "channels height width"]
+
+
+class Tiles(NamedTuple):
+    """A picture, cut: its tiles, thumbnail first; whether their levels stand for 0 to 1 (see `as_levels`); its grid."""
+
+    tiles: list[Picture]
+    scaled: bool
+    grid: Grid
+
+
+def resized(picture: Picture, size: tuple[int, int], options: ImageOptions, arithmetic: Arithmetic) -> tuple[Picture, bool]:
+    """`picture` in `size` by the options' filter, and whether its levels stand for 0 to 1.
+
+    Raises `InputError` for a size beyond `MAX_PIXELS`, or of 0 pixels.
+    """
+    check_pixels(size[1], size[0], "the resized picture")
+    return arithmetic.resize(picture, size, options)
+
+
+def cut_whole(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
+    """The picture as one tile, resized if `do_resize` says so."""
+    if not options.do_resize:
+        return Tiles([picture], False, (1, 1))
+    levels, scaled = resized(picture, output_size(*picture.shape[1:], options.size), options, arithmetic)
+    return Tiles([levels], scaled, (1, 1))
+
+
+def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
+    """transformers' way: the picture resized to a canvas of tiles, its aspect ratio lost, and cut.
+
+    The canvas comes from the covering area, or from the closest aspect ratio; a picture of one tile has no thumbnail.
+    """
+    height, width = options.tile_size
+    if options.use_covering_area_grid:
+        rows, columns = covering_grid(*picture.shape[1:], height, options.max_patches, options.covering_threshold)
+        # transformers unpacks the search's (rows, columns) as (columns, rows): a 400x1000 (h x w) picture in 448 px tiles, 9 at
+        # most, becomes 3 rows of 1 column, where the authors cut 1 row of 3 columns.
+        rows, columns = (columns, rows) if transposed else (rows, columns)
+    else:
+        rows, columns = closest_grid(*picture.shape[1:], (height, width), options.min_patches, options.max_patches)
+    canvas, scaled = resized(picture, (rows * height, columns * width), options, arithmetic)
+    tiles = [
+        canvas[:, height * row : height * (row + 1), width * column : width * (column + 1)]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    if len(tiles) > 1:
+        tiles.insert(0, resized(picture, (height, width), options, arithmetic)[0])
+    return Tiles(tiles, scaled, (rows, columns))
+
+
+def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
+    """What transformers' `_preprocess` makes of a picture before it rescales and normalises."""
+    if options.crop_to_patches and options.max_patches > 1:
+        cut = cut_canvas(picture, options, arithmetic, transposed)
+    else:
+        cut = cut_whole(picture, options, arithmetic)
+    if not options.do_center_crop:
+        return cut
+    size = options.crop_size["height"], options.crop_size["width"]
+    return cut._replace(tiles=[center_crop(tile, size, arithmetic) for tile in cut.tiles])
+
+
+def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
+    """The authors' way: regions cut from the full picture, each resized with its aspect ratio kept (see `fitted_size`).
+
+    A tile may be smaller than its square: it is padded after normalising. Source: AIDC-AI/Ovis v2.0, `preprocess_image`.
+    """
+    side = options.original_side
+    max_tiles = options.max_patches if options.crop_to_patches else 1
+    grid = covering_grid(*picture.shape[1:], side, max_tiles, options.covering_threshold)
+    regions = split_regions(*picture.shape[1:], grid)
+    crops = [picture[:, upper:lower, left:right] for left, upper, right, lower in regions]
+    if len(crops) > 1:
+        crops.insert(0, picture)
+    parts = [resized(crop, fitted_size(*crop.shape[1:], side), options, arithmetic) for crop in crops]
+    return Tiles([levels for levels, _ in parts], parts[0][1], grid)
+
+
+def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """(height, width) with the longer edge brought to `side` and the shorter, int(short / long * side), truncated.
+
+    Raises `InputError` where nothing is left of the shorter, as of 600x1 in 448: the authors' code fails there too.
+    """
+    shorter = int(min(height, width) / max(height, width) * side)
+    if shorter == 0:
+        raise InputError(f"a {width}x{height} (w x h) part of a picture is too narrow to be fitted into {side}x{side} pixels")
+    return (shorter, side) if width > height else (side, shorter)
+
+
+def cut(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, convention: Convention) -> Tiles:
+    """The tiles of `picture` under `convention`."""
+    if convention.crop_before_resize:
+        return cut_original(picture, options, arithmetic)
+    return cut_transformers(picture, options, arithmetic, convention.transposed_grid)

@@ -1,0 +1,142 @@
+"""An image processor's options: transformers' names and defaults, checked when they are set."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ovis2_ref.errors import InputError
+
+RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+"""Pillow's numbers of its filters, 0 to 5."""
+
+SIZES = (
+    {"height", "width"},
+    {"shortest_edge"},
+    {"shortest_edge", "longest_edge"},
+    {"max_height", "max_width"},
+)
+
+
+@dataclass(kw_only=True)
+class ImageOptions:
+    """What may be set when a processor is made, and again for one call.
+
+    `size` and `crop_size` may be a number (a square), a pair (height, width) or a dict; `resample` Pillow's number; `image_mean` and
+    `image_std` a number or one for each channel. A tile is called a patch here, as in transformers.
+    """
+
+    do_resize: bool = True
+    size: dict[str, int] = field(default_factory=lambda: {"height": 384, "width": 384})
+    resample: int = 3
+    do_center_crop: bool = False
+    crop_size: dict[str, int] | None = None
+    do_rescale: bool = True
+    rescale_factor: float = 1 / 255
+    do_normalize: bool = True
+    image_mean: float | tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
+    image_std: float | tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    do_convert_rgb: bool = True
+    crop_to_patches: bool = False
+    min_patches: int = 1
+    max_patches: int = 12
+    use_covering_area_grid: bool = True
+    covering_threshold: float = 0.9
+    data_format: str = "channels_first"
+    input_data_format: str | None = None
+
+    def __post_init__(self) -> None:
+        self.size = size_dict("size", self.size)
+        self.crop_size = None if self.crop_size is None else size_dict("crop_size", self.crop_size)
+        self.resample = _whole("resample", self.resample, 0, len(RESAMPLE) - 1)
+        self.min_patches = _whole("min_patches", self.min_patches, 1)
+        self.max_patches = _whole("max_patches", self.max_patches, 1)
+        self.rescale_factor = _number("rescale_factor", self.rescale_factor)
+        self.covering_threshold = _number("covering_threshold", self.covering_threshold)
+        self.image_mean = _statistic("image_mean", self.image_mean)
+        self.image_std = _statistic("image_std", self.image_std)
+        if 0.0 in (self.image_std if isinstance(self.image_std, tuple) else (self.image_std,)):
+            raise InputError(f"image_std={self.image_std} holds a 0, by which nothing can be divided")
+        for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb",
+                     "crop_to_patches", "use_covering_area_grid"):  # fmt: skip
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name}={getattr(self, name)!r} should be True or False")
+        self.data_format = _layout("data_format", self.data_format)
+        if self.input_data_format is not None:
+            self.input_data_format = _layout("input_data_format", self.input_data_format)
+        if self.do_center_crop and (self.crop_size is None or "height" not in self.crop_size):
+            raise InputError("do_center_crop=True takes a crop_size of height and width")
+
+    @property
+    def filter(self) -> str:
+        """The name of the filter that `resample` numbers."""
+        return RESAMPLE[self.resample]
+
+    @property
+    def tile_size(self) -> tuple[int, int]:
+        """A tile's (height, width). Raises `InputError` where `size` doesn't say."""
+        if "height" not in self.size:
+            raise InputError(f"tiles take a size of height and width, not {self.size}")
+        return self.size["height"], self.size["width"]
+
+
+def size_dict(name: str, size: Any) -> dict[str, int]:
+    """`size` as a dict: a number is a square, a pair is height and width. Raises `InputError` for anything else."""
+    if isinstance(size, int):
+        size = {"height": size, "width": size}
+    elif isinstance(size, list | tuple) and len(size) == 2:
+        size = {"height": size[0], "width": size[1]}
+    if not isinstance(size, Mapping | Sequence) or not (isinstance(size, Mapping) and set(size) in SIZES):
+        choices = "; ".join(", ".join(sorted(keys)) for keys in SIZES)
+        raise InputError(f"{name}={size!r:.200} should be a number, (height, width), or a dict with the keys {choices}")
+    return {key: _whole(f"{name}[{key!r}]", value, 1) for key, value in size.items()}
+
+
+def output_size(height: int, width: int, size: dict[str, int]) -> tuple[int, int]:
+    """The (height, width) that `size` asks for a picture of that size; all but height and width keep the aspect ratio.
+
+    Source: transformers' `PilBackend.resize`, `get_resize_output_image_size`, `get_size_with_aspect_ratio` and
+    `get_image_size_for_max_height_width`, with their truncations.
+    """
+    if "height" in size:
+        return size["height"], size["width"]
+    if "max_height" in size:
+        scale = min(size["max_height"] / height, size["max_width"] / width)
+        return int(height * scale), int(width * scale)
+    short, long = min(height, width), max(height, width)
+    edge, exact = size["shortest_edge"], None
+    if "longest_edge" in size and float(long) / float(short) * edge > size["longest_edge"]:
+        exact = size["longest_edge"] * float(short) / float(long)
+        edge = round(exact)
+    if "longest_edge" in size and short == edge:
+        return height, width
+    other = int((edge if exact is None else exact) * long / short)
+    return (other, edge) if width <= height else (edge, other)
+
+
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    # A member of an IntEnum, such as Pillow's Resampling, is a whole number too.
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise InputError(f"{name}={value!r:.200} should be a whole number {bounds}")
+    return int(value)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{name}={value!r:.200} should be a finite number")
+    return float(value)
+
+
+def _statistic(name: str, value: Any) -> float | tuple[float, ...]:
+    if isinstance(value, list | tuple):
+        return tuple(_number(name, number) for number in value)
+    return _number(name, value)
+
+
+def _layout(name: str, value: Any) -> str:
+    # transformers' ChannelDimension is an enumeration of these two strings.
+    value = getattr(value, "value", value)
+    if value not in ("channels_first", "channels_last"):
+        raise InputError(f'{name}={value!r:.200} should be "channels_first" or "channels_last"')
+    return value

@@ -1,0 +1,132 @@
+"""Whatever a caller calls a picture becomes one array (channels, height, width); and floats become levels where bytes are needed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+from ovis2_ref.arrays import to_host
+from ovis2_ref.convention import Convention
+from ovis2_ref.errors import InputError
+from ovis2_ref.image.loading import is_pil_image, load_image
+
+Picture = Shaped[np.ndarray, "channels height width"]
+
+AS_THEY_ARE = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+"""Pillow's modes whose arrays hold intensities. Others hold an index into a palette, other colours than RGB, or transparency."""
+
+
+def flat_pictures(images: Any) -> Iterator[Any]:
+    """The pictures in `images`, in order: one picture, an array of several (n, ...), a list or tuple of any of these."""
+    if isinstance(images, list | tuple):
+        for part in images:
+            yield from flat_pictures(part)
+    elif getattr(images, "ndim", 3) == 4:
+        yield from images
+    else:
+        yield images
+
+
+def as_picture(image: Any, to_rgb: bool, layout: str | None, convention: Convention) -> Picture:
+    """A Pillow image, an array, a file's name or its bytes as an array (channels, height, width) of uint8, integers or floats.
+
+    to_rgb: Make it three channels: grey is repeated, transparency laid on white (dropped under convention "original", as
+        transformers 4.56 does too), all other modes converted by Pillow.
+    layout: "channels_first", "channels_last", or None to look where an axis of 1, 3 or 4 is.
+
+    Raises `InputError` for a picture without pixels; with numbers that are not finite; of a number of channels that has no
+    meaning; and, where transformers would go on and be wrong, for one whose two outer axes could both be channels (it takes
+    the first), and with to_rgb=False for one in a Pillow mode whose numbers are not intensities, and for booleans.
+    """
+    if isinstance(image, str | bytes | Path):
+        image = load_image(image)
+    if is_pil_image(image):
+        if 0 in image.size:
+            raise InputError(f"a picture of {image.size[0]}x{image.size[1]} pixels has nothing to see")
+        pixels = _rgb_of_pillow(image, convention) if to_rgb else _plain_of_pillow(image)
+        return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    pixels = _checked_array(image)
+    pixels = pixels[None] if pixels.ndim == 2 else _channels_first(pixels, layout)
+    if len(pixels) not in ((1, 3, 4) if to_rgb else (1, 3)):
+        raise InputError(f"a picture of {len(pixels)} channels can't be used with do_convert_rgb={to_rgb}")
+    return _rgb_of_array(pixels, convention) if to_rgb else pixels
+
+
+def _rgb_of_pillow(image: Any, convention: Convention) -> np.ndarray:
+    transparent = "A" in image.getbands() or image.info.get("transparency") is not None
+    if image.mode == "F":
+        _checked_array(image)
+    if not (transparent and convention.transparency_on_white):
+        return np.asarray(image.convert("RGB"))
+    from PIL import Image
+
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+
+
+def _plain_of_pillow(image: Any) -> np.ndarray:
+    if image.mode not in AS_THEY_ARE:
+        raise InputError(f"a picture in Pillow's mode {image.mode} is not made of intensities: leave do_convert_rgb=True")
+    return _checked_array(image)
+
+
+def _checked_array(image: Any) -> np.ndarray:
+    try:
+        pixels = to_host(image)
+    except Exception as error:
+        raise InputError(f"a {type(image).__name__} can't be read as a picture: {error}") from error
+    if pixels.dtype.kind not in "uif" or pixels.ndim not in (2, 3):
+        raise InputError(
+            f"a picture should be a Pillow image, a file or an array (h, w), (h, w, c) or (c, h, w) of bytes, integers or floats; "
+            f"got a {type(image).__name__} of shape {pixels.shape} and type {pixels.dtype}"
+        )
+    if pixels.size == 0:
+        raise InputError(f"a picture of shape {pixels.shape} has no pixels")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputError("the picture holds NaN or infinite numbers")
+    return pixels
+
+
+def _channels_first(pixels: np.ndarray, layout: str | None) -> Picture:
+    if layout is None:
+        first, last = pixels.shape[0] in (1, 3, 4), pixels.shape[2] in (1, 3, 4)
+        if first == last:
+            what = "either the first or the last axis" if first else "neither the first nor the last axis"
+            raise InputError(f"in a picture of shape {pixels.shape} {what} can be channels; say which with input_data_format")
+        layout = "channels_first" if first else "channels_last"
+    return pixels if layout == "channels_first" else np.moveaxis(pixels, -1, 0)
+
+
+def _rgb_of_array(pixels: Picture, convention: Convention) -> Picture:
+    if len(pixels) == 1:
+        return np.repeat(pixels, 3, axis=0)
+    if len(pixels) == 3 or not convention.transparency_on_white:
+        return pixels[:3]
+    whole = pixels.dtype.kind != "f"
+    if not whole and (pixels.min() < 0.0 or pixels.max() > 1.0):
+        raise InputError(f"a float picture with transparency goes from 0 to 1, not {pixels.min()} to {pixels.max()}")
+    white = 255 if whole else 1.0
+    alpha = pixels[3:] / white
+    mixed = alpha * pixels[:3] + (1 - alpha) * white
+    return (np.round(mixed) if whole else mixed).astype(pixels.dtype)
+
+
+def as_levels(pixels: Picture) -> tuple[UInt8[np.ndarray, "channels height width"], bool]:
+    """A picture's bytes, and whether it was scaled: floats from 0 to 1 (then level = int(float32(255 x))), else 0 to 255.
+
+    Source: transformers' `_rescale_for_pil_conversion`: a picture of whole numbers (within 1e-8 + 1e-5 |x|) is not scaled; it is
+    truncated. Raises `InputError` for numbers in neither range; and for floats that are 0 or 1 alone, which transformers takes
+    for the two darkest levels of 255 when white was meant.
+    """
+    if pixels.dtype == np.uint8:
+        return pixels, False
+    low, high = pixels.min(), pixels.max()
+    if low >= 0 and high <= 255 and np.allclose(pixels, pixels.astype(int)):
+        if pixels.dtype.kind == "f" and 0 < high <= 1:
+            raise InputError("a float picture of 0 and 1 alone: are these levels or black and white? Give bytes from 0 to 255")
+        return pixels.astype(np.uint8), False
+    if low >= 0 and high <= 1:
+        return (pixels.astype(np.float64) * 255).astype(np.float32).astype(np.uint8), True
+    raise InputError(f"a picture's numbers should be whole from 0 to 255 or floats from 0 to 1; got {low} to {high}")

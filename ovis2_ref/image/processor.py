@@ -1,0 +1,154 @@
+"""Pictures become the model's tiles: transformers' two Ovis2 image processors, and the authors' way under convention "original".
+
+picture -> (3, h, w) levels -> resized and cut into tiles, a thumbnail first -> rescaled, normalised -> (tiles, 3, S, S)
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ovis2_ref.convention import TRANSFORMERS, Convention, as_convention
+from ovis2_ref.errors import InputError
+from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
+from ovis2_ref.image.cutting import Picture, Tiles, cut, cut_canvas, resized
+from ovis2_ref.image.options import ImageOptions, output_size
+from ovis2_ref.image.pictures import as_picture, flat_pictures
+from ovis2_ref.image.values import every_level, look_up, unscaled
+
+OPTIONS = frozenset(option.name for option in fields(ImageOptions))
+
+
+class Ovis2ImageProcessor(ImageOptions):
+    """transformers' Pillow image processor (5.x: `Ovis2ImageProcessorPil`, 4.56: `Ovis2ImageProcessor`), to the bit.
+
+    The options are `ImageOptions`; any of them can be given when it is made, and to `preprocess` for one call; None means the
+    default. Under convention "original" it does what the authors' `preprocess_image` does, `max_patches` being its `max_partition`.
+    """
+
+    arithmetic: ClassVar[Arithmetic] = PILLOW
+
+    def __init__(self, convention: str | Convention = TRANSFORMERS, **options: Any) -> None:
+        """Raises `InputError` for an option that is not known, or a value that can't be used."""
+        self.convention = as_convention(convention)
+        if self.convention.crop_before_resize:
+            options = {"crop_to_patches": True, "max_patches": self.convention.max_tiles} | _given(options)
+        super().__init__(**_given(options))
+        if self.convention.crop_before_resize:
+            self.check_original()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], convention: str | Convention = TRANSFORMERS) -> Self:
+        """The processor that a preprocessor_config.json, or the image processor's part of a processor_config.json, describes.
+
+        Entries that are no options (`image_processor_type`, ...) are passed over.
+        """
+        return cls(convention, **{key: value for key, value in values.items() if key in OPTIONS})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as transformers writes them into preprocessor_config.json, and reads them from it."""
+        options = {key: value for key, value in asdict(self).items() if value is not None}
+        return options | {"image_processor_type": type(self).__name__}
+
+    def __call__(self, images: Any, **options: Any) -> dict[str, Any]:
+        """The same as `preprocess`."""
+        return self.preprocess(images, **options)
+
+    def preprocess(self, images: Any, return_tensors: str | None = None, **options: Any) -> dict[str, Any]:
+        """The tiles of `images` (a picture or several: see `flat_pictures` and `as_picture`), with `options` for this call.
+
+        Returns `pixel_values` (tiles, channels, height, width), the tiles of all pictures one after another, float32 unless nothing
+        is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np", as lists with None.
+        A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail, first.
+        """
+        if return_tensors not in ("np", None):
+            raise InputError(f'return_tensors={return_tensors!r}: arrays here are NumPy\'s; use "np", or None for lists')
+        call = self._with(options)
+        pictures = [
+            as_picture(image, call.do_convert_rgb, call.input_data_format, call.convention)
+            for image in flat_pictures(images)
+        ]
+        if not pictures:
+            raise InputError("there is no picture in images")
+        parts = [cut(picture, call, self.arithmetic, call.convention) for picture in pictures]
+        values = call._pixel_values(parts)
+        if call.data_format == "channels_last":
+            values = [np.moveaxis(tile, 0, -1) for tile in values]
+        grids = [list(part.grid) for part in parts]
+        if return_tensors is None:
+            return {"pixel_values": list(values), "grids": grids}
+        if len({tile.shape for tile in values}) > 1:
+            raise InputError(
+                f"tiles of different sizes {sorted({tile.shape for tile in values})} don't make one array: use "
+                "return_tensors=None, or a size of height and width"
+            )
+        return {"pixel_values": np.asarray(values), "grids": np.array(grids, dtype=np.int64)}
+
+    def resize(self, image: Any, size: Any, resample: int | None = None) -> Picture:
+        """A picture resized, channels first. With `resample` None bilinearly, whatever the processor's own is: transformers' default."""
+        call = self._with({"size": size, "resample": 2 if resample is None else resample})
+        picture = as_picture(image, False, call.input_data_format, call.convention)
+        levels, scaled = resized(picture, output_size(*picture.shape[1:], call.size), call, self.arithmetic)
+        return unscaled(levels) if scaled else levels
+
+    def crop_image_to_patches(
+        self,
+        image: Any,
+        min_patches: int,
+        max_patches: int,
+        use_covering_area_grid: bool = True,
+        covering_threshold: float = 0.9,
+        patch_size: Any = None,
+        resample: int | None = None,
+    ) -> tuple[list[Picture], list[int]]:
+        """The tiles of one picture, neither rescaled nor normalised, and its grid [rows, columns]; `resample` as in `resize`."""
+        call = self._with(
+            {
+                "min_patches": min_patches,
+                "max_patches": max_patches,
+                "use_covering_area_grid": use_covering_area_grid,
+                "covering_threshold": covering_threshold,
+                "size": patch_size,
+                "resample": 2 if resample is None else resample,
+            }
+        )
+        picture = as_picture(image, False, call.input_data_format, call.convention)
+        part = cut_canvas(picture, call, self.arithmetic, self.convention.transposed_grid)
+        return [unscaled(tile) if part.scaled else tile for tile in part.tiles], list(part.grid)
+
+    def _with(self, options: Mapping[str, Any]) -> Self:
+        return replace(self, convention=self.convention, **_given(options))
+
+    def _pixel_values(self, parts: list[Tiles]) -> np.ndarray | list[np.ndarray]:
+        """The values of every tile of every picture: one array if they are of one size, else a list."""
+        shapes = {tile.shape for part in parts for tile in part.tiles}
+        tables = {scaled: self._finish(unscaled(every_level(shape[0])) if scaled else every_level(shape[0]))
+                  for scaled in (True, False) for shape in shapes}
+        return tables
+
+    def _finish(self, picture: Picture) -> Picture:
+        return self.arithmetic.values(
+            picture,
+            self.rescale_factor if self.do_rescale else None,
+            self.image_mean if self.do_normalize else None,
+            self.image_std if self.do_normalize else None,
+        )
+
+
+class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
+    """transformers' torch image processor (5.x: `Ovis2ImageProcessor`, 4.56: `Ovis2ImageProcessorFast`) on a CPU.
+
+    Same options; its resizing is torch's, of bytes only, by the filters nearest, bilinear and bicubic, and it rescales and
+    normalises in one step. Its pixel values and the Pillow processor's differ by up to 2 of 255 levels.
+    """
+
+    arithmetic: ClassVar[Arithmetic] = TORCH
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without those that are None. Raises `InputError` for one that is not known."""
+    unknown = sorted(set(options) - OPTIONS)
+    if unknown:
+        raise InputError(f"unknown option {', '.join(unknown)}; there are {', '.join(sorted(OPTIONS))}")
+    return {key: value for key, value in options.items() if value is not None}

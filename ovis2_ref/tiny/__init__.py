@@ -1,0 +1,9 @@
+"""A tiny Ovis2 that was really trained and really answers, the scenes it was trained on, and how."""
+
+from pathlib import Path
+
+TINY = Path(__file__).parent / "checkpoint"
+"""Folder of the trained checkpoint, in the files that transformers' `save_pretrained` writes."""
+
+SAMPLE = Path(__file__).parent / "samples" / "three_shapes.png"
+"""A picture to try it on."""

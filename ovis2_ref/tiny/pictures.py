@@ -1,0 +1,82 @@
+"""Scenes as the model meets them: tiles of pixels, and the visual word that belongs in every merged cell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil, get_min_tile_covering_grid
+
+from ovis2_ref.tiny.scenes import BACKGROUND, COLOURED_SHAPES, UNSURE, Scene, cell_coverage
+
+TILE_SIZE = 64
+CELLS = 4
+"""Merged cells on a side of a tile: 64 pixels / (patches of 8 pixels x stride 2)."""
+MAX_TILES = 9
+SEEN, EMPTY = 0.04, 0.005
+"""A cell is a shape's from this coverage on, and background up to this; in between nothing is asked of it."""
+
+WORDS = ("background", *(f"{name}, column {column + 1}" for column in range(CELLS) for name in COLOURED_SHAPES))
+"""What the first visual words stand for: a coloured shape in one of the four columns of cells of a tile."""
+
+image_processor = Ovis2ImageProcessorPil(
+    crop_to_patches=True, max_patches=MAX_TILES, size={"height": TILE_SIZE, "width": TILE_SIZE}
+)
+
+
+def word_of(name: str, column: int) -> int:
+    """Find the visual word for a coloured shape in a column (from 0) of a tile's cells."""
+    return 1 + column * len(COLOURED_SHAPES) + COLOURED_SHAPES.index(name)
+
+
+def grid_of(scene: Scene) -> tuple[int, int]:
+    """Tell the (rows, columns) of tiles that transformers cuts the scene's picture into.
+
+    The covering search names rows first, and transformers takes its answer for (columns, rows): the grid is transposed.
+    """
+    columns, rows = get_min_tile_covering_grid((scene.height, scene.width), TILE_SIZE, MAX_TILES)
+    return rows, columns
+
+
+def tile_count(grid: tuple[int, int]) -> int:
+    """Count the tiles of a grid with its thumbnail; a single tile has none."""
+    return 1 if grid == (1, 1) else grid[0] * grid[1] + 1
+
+
+def pixels_of(scene: Scene) -> np.ndarray:
+    """Draw and cut the scene: (tiles, 3, 64, 64) float32, thumbnail first."""
+    return np.stack(image_processor(images=scene.render())["pixel_values"])
+
+
+@dataclass(frozen=True)
+class CellWords:
+    """The visual words of a picture's cells, each (tiles, 16), in the order of the visual tokens.
+
+    `words` are the right ones with `UNSURE` where a cell shows too little of a shape, or two shapes alike. `likely`
+    is the shape that covers most of the cell, or background where there is none; `coverage` says how much of it.
+    """
+
+    words: np.ndarray
+    likely: np.ndarray
+    coverage: np.ndarray
+
+
+def words_of(scene: Scene, grid: tuple[int, int]) -> CellWords:
+    """Look up the visual word of every merged cell of every tile."""
+    parts = [_cell_words(scene, (1, 1))]
+    if grid != (1, 1):
+        parts.append(_cell_words(scene, grid))
+    return CellWords(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _cell_words(scene: Scene, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Look up words, likely words and coverage for the tiles of one grid, row by row."""
+    rows, columns = grid
+    coverage = cell_coverage(scene, rows * CELLS, columns * CELLS)
+    coverage = coverage.reshape(-1, rows, CELLS, columns, CELLS).transpose(0, 1, 3, 2, 4)
+    coverage = coverage.reshape(len(scene.shapes), rows * columns, CELLS * CELLS)
+    most, total = coverage.max(axis=0), coverage.sum(axis=0)
+    words = np.array([[word_of(shape.name, column) for column in range(CELLS)] for shape in scene.shapes])
+    column = np.broadcast_to(np.arange(CELLS**2) % CELLS, most.shape)
+    likely = np.where(most > 0, words[coverage.argmax(axis=0), column], BACKGROUND)
+    clear = (most >= SEEN) & (most > 2 * (total - most))
+    words = np.where(clear, likely, np.where(total <= EMPTY, BACKGROUND, UNSURE))
+    return words, likely, most

@@ -1,0 +1,149 @@
+"""Scenes of coloured shapes: drawn from a seed, rendered to a picture, and looked up cell by cell.
+
+A scene holds one to three shapes that differ from each other in colour or kind. Everything about it follows from
+its seed. Training uses seeds from `FIRST_TRAINING_SEED` on; the seeds below are kept for evaluation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FIRST_TRAINING_SEED = 1_000_000
+DEVELOPMENT_SEED = 900_000
+"""From here up to training's seeds: scenes to watch training with. Below: scenes to judge the result with."""
+
+COLOURS = {
+    "red": (215, 40, 40),
+    "green": (40, 160, 60),
+    "blue": (45, 80, 215),
+    "yellow": (240, 210, 40),
+    "purple": (140, 60, 170),
+    "orange": (245, 135, 30),
+}
+KINDS = ("circle", "square", "triangle", "cross")
+COLOURED_SHAPES = tuple(f"{colour} {kind}" for colour in COLOURS for kind in KINDS)
+
+BACKGROUND, UNSURE = 0, -100
+SUPERSAMPLING = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One shape. Lengths are in pixels of the picture; `x` grows to the right and `y` downwards."""
+
+    kind: str
+    colour: str
+    x: float
+    y: float
+    radius: float
+    rgb: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """Colour and kind, as in "red circle"."""
+        return f"{self.colour} {self.kind}"
+
+    def covers(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Say for each point (x, y) whether it lies in the shape."""
+        u, v = (x - self.x) / self.radius, (y - self.y) / self.radius
+        if self.kind == "circle":
+            return u * u + v * v <= 1
+        if self.kind == "square":
+            return (abs(u) <= 0.9) & (abs(v) <= 0.9)
+        if self.kind == "triangle":
+            return (abs(u) <= (v + 1) / 1.9) & (v <= 0.9)
+        return ((abs(u) <= 0.3) & (abs(v) <= 1)) | ((abs(v) <= 0.3) & (abs(u) <= 1))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture to be drawn: its size in pixels, its background at the top and at the bottom, its shapes from left to right."""
+
+    height: int
+    width: int
+    background: tuple[tuple[int, ...], tuple[int, ...]]
+    shapes: tuple[Shape, ...]
+
+    def render(self) -> np.ndarray:
+        """Draw the scene, anti-aliased, as (height, width, 3) uint8."""
+        top, bottom = (np.array(rgb, dtype=np.float64) for rgb in self.background)
+        slope = np.linspace(0, 1, self.height)[:, None, None]
+        canvas = np.broadcast_to(top + slope * (bottom - top), (self.height, self.width, 3)).copy()
+        for shape in self.shapes:
+            _paint(canvas, shape)
+        return np.rint(canvas).astype(np.uint8)
+
+
+def _paint(canvas: np.ndarray, shape: Shape) -> None:
+    """Blend one shape into the canvas, in place, by the part of each pixel that it covers."""
+    height, width = canvas.shape[:2]
+    left, right = max(0, int(shape.x - shape.radius) - 1), min(width, int(shape.x + shape.radius) + 2)
+    upper, lower = max(0, int(shape.y - shape.radius) - 1), min(height, int(shape.y + shape.radius) + 2)
+    offsets = (np.arange(SUPERSAMPLING) + 0.5) / SUPERSAMPLING
+    x = (np.arange(left, right)[:, None] + offsets).reshape(-1)
+    y = (np.arange(upper, lower)[:, None] + offsets).reshape(-1)
+    inside = shape.covers(x[None, :], y[:, None]).reshape(lower - upper, SUPERSAMPLING, right - left, SUPERSAMPLING)
+    alpha = inside.mean(axis=(1, 3))[..., None]
+    box = canvas[upper:lower, left:right]
+    box += alpha * (np.array(shape.rgb) - box)
+
+
+def draw_scene(seed: int) -> Scene:
+    """Make up the scene of this seed."""
+    rng = np.random.default_rng(seed)
+    height, width = _draw_size(rng)
+    count = int(rng.integers(1, 4))
+    names = [(colour, kind) for colour in COLOURS for kind in KINDS]
+    chosen = [names[i] for i in rng.choice(len(names), size=count, replace=False)]
+    shapes = [
+        Shape(kind, colour, x, y, radius, _shade(rng, COLOURS[colour], 12))
+        for (colour, kind), (x, y, radius) in zip(chosen, _draw_places(rng, height, width, count), strict=True)
+    ]
+    level = int(rng.integers(200, 250) if rng.random() < 0.6 else rng.integers(15, 70))
+    top = _shade(rng, (level,) * 3, 6)
+    return Scene(height, width, (top, _shade(rng, top, 12)), tuple(sorted(shapes, key=lambda shape: shape.x)))
+
+
+def _draw_size(rng: np.random.Generator) -> tuple[int, int]:
+    """Draw (height, width): the longer side from 48 to 208 pixels, at most twice the shorter one."""
+    longer = float(rng.uniform(48, 66) if rng.random() < 0.3 else rng.uniform(66, 208))
+    shorter = longer / float(np.exp(rng.uniform(0, np.log(2))))
+    sides = round(longer), max(36, round(shorter))
+    return sides if rng.random() < 0.5 else sides[::-1]
+
+
+def _draw_places(rng: np.random.Generator, height: int, width: int, count: int) -> list[tuple[float, float, float]]:
+    """Draw (x, y, radius) for each shape, inside the picture, apart from each other, and clear as to which is left.
+
+    Centres are more than a quarter of the width apart horizontally, so that left and right leave no doubt, even in
+    the thumbnail. Radii are large enough for the kind to be told in the thumbnail.
+    """
+    longer, shorter = max(height, width), min(height, width)
+    smallest, spacing = max(5.5, 0.095 * longer), 0.27 * width
+    largest = max(smallest + 0.3, min(0.26 * shorter, (width - (count - 1) * spacing) / 2 - 2))
+    while True:
+        radius = rng.uniform(smallest, largest, size=count)
+        room = width - 2 * (largest + 1) - (count - 1) * spacing
+        x = largest + 1 + np.arange(count) * spacing + np.sort(rng.uniform(0, max(room, 0), size=count))
+        y = rng.uniform(radius + 1, height - radius - 1)
+        first, second = np.triu_indices(count, 1)
+        apart_x, apart_y = abs(x[first] - x[second]), abs(y[first] - y[second])
+        reach = radius[first] + radius[second] + 0.03 * longer
+        if ((apart_x > reach) | (apart_y > reach)).all():
+            return [tuple(map(float, place)) for place in zip(x, y, radius, strict=True)]
+
+
+def _shade(rng: np.random.Generator, rgb: tuple[int, ...], spread: int) -> tuple[int, int, int]:
+    """Vary a colour by up to `spread` levels in each channel."""
+    return tuple(int(level) for level in np.clip(np.array(rgb) + rng.integers(-spread, spread + 1, size=3), 0, 255))
+
+
+def cell_coverage(scene: Scene, rows: int, columns: int, samples: int = 6) -> np.ndarray:
+    """Cut the picture into rows x columns equal cells and say how much of each is covered by each shape.
+
+    Returns (shapes, rows, columns), fractions from 0 to 1.
+    """
+    x = (np.arange(columns * samples) + 0.5) * scene.width / (columns * samples)
+    y = (np.arange(rows * samples) + 0.5) * scene.height / (rows * samples)
+    inside = np.stack([shape.covers(x[None, :], y[:, None]) for shape in scene.shapes])
+    return inside.reshape(-1, rows, samples, columns, samples).mean(axis=(2, 4))

@@ -1,0 +1,74 @@
+"""The tokenizer: byte-level BPE of Qwen2's kind, trained on the requests, the answers and some plain English."""
+
+import json
+from functools import cache
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import Qwen2Tokenizer
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+from ovis2_ref.tiny.questions import ASKERS, ask
+from ovis2_ref.tiny.scenes import FIRST_TRAINING_SEED, draw_scene
+
+INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *INDICATORS)
+CHAT_TEMPLATE = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n'}}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' %}{{ '<image>\n' }}"
+    "{% elif content['type'] == 'text' %}{{ content['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{{'<|im_end|>\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{'<|im_start|>assistant\n' }}{% endif %}"
+)
+"""Ovis2's, as its checkpoints in transformers' format carry it."""
+
+VOCABULARY_SIZE = 502
+GREETING = ("Hello", "Hello. Show me a picture and ask me about it.")
+FRAME = "You are a helpful assistant.\nsystem\nuser\nassistant\nHello"
+ENGLISH = """The north wind and the sun were disputing which was the stronger, when a traveller came along wrapped in a warm cloak.
+They agreed that the one who first succeeded in making the traveller take his cloak off should be considered stronger
+than the other. Then the north wind blew as hard as he could, but the more he blew, the more closely did the traveller
+fold his cloak around him; and at last the north wind gave up the attempt. Then the sun shone out warmly, and at once
+the traveller took off his cloak. And so the north wind was obliged to confess that the sun was the stronger of the two.
+All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience and should
+act towards one another in a spirit of brotherhood."""
+
+
+def corpus() -> list[str]:
+    """Gather what the tokenizer is trained on."""
+    lines = FRAME.split("\n") * 100 + ENGLISH.split("\n") * 3 + list(GREETING) * 3
+    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 300):
+        scene, rng = draw_scene(seed), np.random.default_rng(seed)
+        questions = [ask(scene, kind, rng) for kind in ASKERS]
+        lines += [text for question in questions if question for text in (question.request, question.answer)]
+    return lines
+
+
+@cache
+def load_tokenizer() -> Qwen2Tokenizer:
+    """Train the tokenizer. It takes no time and gives the same one every time."""
+    bpe = Tokenizer(models.BPE())
+    bpe.normalizer = normalizers.NFC()
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe.train_from_iterator(
+        corpus(), trainers.BpeTrainer(vocab_size=VOCABULARY_SIZE, initial_alphabet=alphabet, show_progress=False)
+    )
+    trained = json.loads(bpe.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(
+        vocab=trained["vocab"],
+        merges=[tuple(merge) for merge in trained["merges"]],
+        eos_token="<|im_end|>",
+        model_max_length=1024,
+    )
+    tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
+    return tokenizer

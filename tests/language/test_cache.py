@@ -1,0 +1,57 @@
+"""The KV cache against transformers' `DynamicCache`: any sequence of updates, reorderings and cuts leaves the same in both."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import DynamicCache
+
+from ovis2_ref.arrays import as_dtype
+from ovis2_ref.config import Qwen2Config
+from ovis2_ref.language.cache import KVCache
+from tests.strategies import normal, seeds
+
+CONFIG = Qwen2Config(
+    hidden_size=12, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=1
+)
+steps = st.one_of(
+    st.tuples(st.just("update"), st.integers(1, 5)),
+    st.tuples(st.just("reorder"), st.lists(st.integers(0, 10), min_size=1, max_size=4)),
+    st.tuples(st.just("crop"), st.integers(1, 3)),
+)
+
+
+@given(seeds, st.integers(1, 3), st.integers(0, 8), st.lists(steps, min_size=1, max_size=8))
+def test_cache_holds_what_transformers_holds(seed: int, batch: int, capacity: int, history: list) -> None:
+    """Keys and values of every layer that come back from an update are those of all tokens that are still there, in order."""
+    ours, theirs = KVCache(CONFIG, batch, capacity, as_dtype("float64"), np), DynamicCache()
+    for number, (what, value) in enumerate([*history, ("update", 1)]):
+        if what == "update":
+            for layer in range(CONFIG.num_hidden_layers):
+                shape = (ours.batch, CONFIG.num_key_value_heads, value, CONFIG.head_dim)
+                k, v = (normal(seed + 100 * number + 10 * layer + i, *shape, dtype="float64") for i in range(2))
+                expected = theirs.update(torch.tensor(k), torch.tensor(v), layer)
+                for array, tensor in zip(ours.update(layer, k, v), expected, strict=True):
+                    np.testing.assert_array_equal(array, tensor.numpy())
+            ours.advance(value)
+        elif what == "reorder" and ours.length:
+            indices = np.array(value) % ours.batch
+            ours.reorder(indices)
+            theirs.reorder_cache(torch.tensor(indices))
+        elif what == "crop" and ours.length > value:
+            ours.crop(ours.length - value)
+            theirs.crop(-value)
+        assert ours.length == ours.get_seq_length() == theirs.get_seq_length()
+        assert ours.capacity >= ours.length
+
+
+def test_nothing_is_copied_while_there_is_room() -> None:
+    """Views of one array come back; it is replaced, by one twice as large, only when the capacity is passed."""
+    cache = KVCache(CONFIG, 1, 4, as_dtype("float32"), np)
+    new = normal(0, 1, CONFIG.num_key_value_heads, 4, CONFIG.head_dim)
+    store = cache.store
+    k, v = cache.update(0, new, new)
+    assert cache.store is store and np.shares_memory(k, store) and np.shares_memory(v, store)
+    cache.advance(4)
+    cache.update(0, new, new)
+    assert cache.store is not store and cache.capacity == 8

@@ -1,0 +1,203 @@
+"""The whole of Qwen2, over drawn configurations and inputs, against transformers' `Qwen2Model` ("eager" attention).
+
+- float64, transformers lifted to float64: every layer's hidden states and attention weights to 1e-10 of the largest value.
+- float32: a derived bound, see `float32_bound`.
+- float16, bfloat16: see `test_half.py`.
+"""
+
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from transformers import DynamicCache
+
+from ovis2_ref import ops
+from ovis2_ref.arrays import as_dtype
+from ovis2_ref.config import Qwen2Config
+from ovis2_ref.errors import ConfigError
+from ovis2_ref.language.cache import KVCache
+from ovis2_ref.language.decoder import DecoderOutput, decoder, embed_tokens
+from tests.language.drawn import masks
+from tests.oracle import lifted, reference_language_model, weights_of
+from tests.strategies import normal, seeds, text_configs
+
+TEXT = "model.language_model"
+
+
+def ours(weights: dict[str, np.ndarray], config: Qwen2Config, x: np.ndarray, **options: Any) -> DecoderOutput:
+    """Our decoder with everything that can be asked for."""
+    return decoder(x, weights, TEXT, config, output_hidden_states=True, output_attentions=True, **options)
+
+
+def theirs(model: Any, x: np.ndarray, **options: Any) -> Any:
+    """transformers' model with everything that can be asked for; arrays become tensors."""
+    options = {key: torch.tensor(value) if isinstance(value, np.ndarray) else value for key, value in options.items()}
+    with torch.no_grad():
+        return model(
+            inputs_embeds=torch.tensor(x), output_hidden_states=True, output_attentions=True,
+            **{"use_cache": False, **options},
+        )  # fmt: skip
+
+
+def named(model: Any) -> dict[str, np.ndarray]:
+    return {f"{TEXT}.{name}": value for name, value in weights_of(model).items()}
+
+
+def assert_equal(output: DecoderOutput, expected: Any, bound: float) -> None:
+    """Every layer's hidden states and attention weights within `bound` times the largest value."""
+    assert len(output.hidden_states) == len(expected.hidden_states) == len(output.attentions) + 1
+    pairs = zip(output.hidden_states + output.attentions, expected.hidden_states + expected.attentions, strict=True)
+    for ours, theirs in pairs:
+        assert ours.shape == theirs.shape
+        theirs = theirs.numpy()
+        assert np.abs(ours - theirs).max() <= bound * np.abs(theirs).max()
+    np.testing.assert_array_equal(output.last_hidden_state, output.hidden_states[-1])
+
+
+@st.composite
+def inputs(draw: st.DrawFn, batch: int, tokens: int) -> dict[str, Any]:
+    """A mask of either kind or none, positions that count up, jump or are left out."""
+    whole = st.integers(0, 1).map(lambda seed: normal(seed, 1, 1, tokens, tokens) > 0)
+    mask = draw(st.none() | masks(batch, tokens) | st.just("additive") | whole)
+    if isinstance(mask, str):
+        mask = 3 * normal(draw(seeds), batch, 1, tokens, tokens, dtype="float64")
+    steps = st.lists(st.integers(0, 3), min_size=tokens, max_size=tokens)
+    positions = draw(st.none() | steps.map(lambda step: np.array([step]).cumsum(axis=1)))
+    return {key: value for key, value in (("attention_mask", mask), ("position_ids", positions)) if value is not None}
+
+
+@given(text_configs(), seeds, st.integers(1, 3), st.integers(1, 12), st.sampled_from([1, 64, 2**18]), st.data())
+def test_float64_is_transformers(
+    config: Qwen2Config, seed: int, batch: int, tokens: int, at_once: int, data: st.DataObject
+) -> None:
+    """Lifted transformers, 1e-10: every mask, position and configuration, whatever block of tokens is made at a time."""
+    model = reference_language_model(config, seed, "float64")
+    x = normal(seed, batch, tokens, config.hidden_size, dtype="float64")
+    options = data.draw(inputs(batch, tokens))
+    given_options = dict(options)
+    mask = options.get("attention_mask")
+    if mask is not None and mask.dtype == bool:  # what "eager" attention would add as 1 and 0, "sdpa" takes as ours does
+        options["attention_mask"] = np.where(mask, 0, np.finfo(np.float64).min)
+    with lifted():
+        expected = theirs(model, x, **options)
+    with patch.object(ops, "AT_ONCE_ON_CPU", at_once):
+        assert_equal(ours(named(model), config, x, **given_options), expected, 1e-10)
+
+
+@given(text_configs(), seeds, st.integers(1, 2), st.lists(st.integers(1, 6), min_size=2, max_size=5), st.data())
+def test_a_text_in_pieces_is_transformers_in_pieces(
+    config: Qwen2Config, seed: int, batch: int, pieces: list[int], data: st.DataObject
+) -> None:
+    """Chunked prefill and decoding with a cache that has to grow: each piece equals transformers', lifted, with its cache."""
+    model = reference_language_model(config, seed, "float64")
+    padding = data.draw(st.none() | masks(batch, sum(pieces)))
+    cache, reference_cache = KVCache(config, batch, 2, as_dtype("float64"), np), DynamicCache(config=model.config)
+    for number, tokens in enumerate(pieces):
+        x = normal(seed + number, batch, tokens, config.hidden_size, dtype="float64")
+        mask = None if padding is None else padding[:, : sum(pieces[: number + 1])]
+        options = {} if mask is None else {"attention_mask": mask}
+        with lifted():
+            expected = theirs(model, x, past_key_values=reference_cache, use_cache=True, **options)
+        assert_equal(ours(named(model), config, x, cache=cache, **options), expected, 1e-10)
+    assert cache.length == sum(pieces)
+
+
+@given(text_configs(), seeds, st.integers(2, 14), st.integers(1, 13), st.data())
+def test_cache_equals_no_cache(config: Qwen2Config, seed: int, tokens: int, cut: int, data: st.DataObject) -> None:
+    """A text in two pieces gives the hidden states of the text in one, where a query sees anything at all."""
+    config.max_position_embeddings = 512  # beyond it, the dynamic scaling turns the keys of a growing text by other angles
+    cut, dtype = min(cut, tokens - 1), as_dtype("float64")
+    weights = named(reference_language_model(config, seed, "float64"))
+    x, padding = normal(seed, 2, tokens, config.hidden_size, dtype="float64"), data.draw(masks(2, tokens))
+    whole = ours(weights, config, x, attention_mask=padding).last_hidden_state
+    cache = KVCache(config, 2, tokens, dtype, np)
+    first = ours(weights, config, x[:, :cut], attention_mask=padding[:, :cut], cache=cache).last_hidden_state
+    second = ours(weights, config, x[:, cut:], attention_mask=padding, cache=cache).last_hidden_state
+    window = config.sliding_window if "sliding_attention" in config.layer_types else tokens
+    sees = np.array([[row[max(0, i + 1 - window) : i + 1].any() for i in range(tokens)] for row in padding])
+    difference = np.abs(np.concatenate([first, second], axis=1) - whole)
+    # A query that sees no key spreads its weight over all keys that there are: fewer in the first piece.
+    blind = np.logical_or.accumulate(~sees, axis=1) & (padding == 0)
+    clean = ~blind.any(axis=1)
+    assert difference[clean].max(initial=0) <= 1e-10 * np.abs(whole).max()
+
+
+def float32_bound(config: Qwen2Config, x: np.ndarray, positions: int) -> float:
+    """How far two float32 computations of the same layers may be apart, relative to the largest value.
+
+    A sum of n products is off by n eps / 2 at most, relative to its largest terms, and an angle by position * eps; a layer makes
+    some ten sums, one after the other, and norms and softmax may stretch what is off before them; the first by up to
+    1 / sqrt(mean square), which a drawn model keeps within a few units. Layers add up.
+    """
+    longest = max(config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim, x.shape[1])
+    return 10 * float(np.finfo(np.float32).eps) * (longest + positions) * config.num_hidden_layers
+
+
+@given(text_configs(), seeds, st.integers(1, 3), st.integers(1, 12), st.data())
+def test_float32_is_transformers(config: Qwen2Config, seed: int, batch: int, tokens: int, data: st.DataObject) -> None:
+    """Within `float32_bound`, for every layer's hidden states and attention weights."""
+    model = reference_language_model(config, seed)
+    x = normal(seed, batch, tokens, config.hidden_size)
+    padding = data.draw(st.none() | masks(batch, tokens))
+    options = {} if padding is None else {"attention_mask": padding}
+    assert_equal(ours(named(model), config, x, **options), theirs(model, x, **options), float32_bound(config, x, tokens))
+
+
+@given(seeds, st.integers(9, 60))
+@example(0, 8)
+def test_dynamic_rope_beyond_its_length(seed: int, tokens: int) -> None:
+    """Texts longer than `max_position_embeddings` in one piece, and then token by token, against transformers itself in float32.
+
+    transformers' own code decides here when the frequencies change; it is not lifted.
+    """
+    rope = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 3.0}
+    config = Qwen2Config(
+        vocab_size=9, hidden_size=16, intermediate_size=8, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=8, rope_parameters=rope,
+    )  # fmt: skip
+    model = reference_language_model(config, seed)
+    x = normal(seed, 1, tokens + 3, 16)
+    cache, reference_cache = KVCache(config, 1, tokens, as_dtype("float32"), np), DynamicCache(config=model.config)
+    pieces = np.split(x, [tokens, tokens + 1, tokens + 2], axis=1)
+    for piece in pieces:
+        expected = theirs(model, piece, past_key_values=reference_cache, use_cache=True)
+        assert_equal(ours(named(model), config, piece, cache=cache), expected, float32_bound(config, x, tokens + 3))
+
+
+def test_embeddings_are_rows_of_the_table() -> None:
+    table = normal(0, 9, 4)
+    ids = np.array([[3, 8, 0], [1, 1, 7]])
+    expected = torch.nn.functional.embedding(torch.tensor(ids), torch.tensor(table)).numpy()
+    np.testing.assert_array_equal(embed_tokens(ids, {f"{TEXT}.embed_tokens.weight": table}, TEXT), expected)
+
+
+@pytest.mark.parametrize(
+    ("rope", "message"),
+    [
+        ({"rope_type": "longrope"}, "'longrope' is not one of default, linear, dynamic, yarn, llama3"),
+        ({"rope_type": "linear"}, "factor=None of the rope_type 'linear' should be a number above 0"),
+        ({"type": "yarn", "factor": -1}, "factor=-1"),
+        ({"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 4.0}, "high_freq_factor=None"),
+        ({"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0}, "low_freq_factor below"),
+        ({"rope_type": "dynamic", "factor": 0.5}, "a factor of at least 1"),
+        ({"rope_type": "yarn", "factor": 2.0, "rope_theta": 1.0}, "a rope_theta above 1"),
+        ({"rope_type": "yarn", "factor": 2.0, "attention_factor": "big"}, "attention_factor=big"),
+        ({"rope_theta": "10000"}, "rope_theta=10000"),
+        ({"rope_theta": 1e300}, "rope_theta=1e\\+300"),
+        ({"rope_type": ["default"]}, "is not one of"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is set"),
+    ],
+)
+def test_rope_settings_that_cannot_work_are_refused(rope: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Qwen2Config(rope_parameters=rope)
+
+
+def test_a_window_that_no_setting_opens_is_refused() -> None:
+    """transformers raises only when the first text comes."""
+    with pytest.raises(ConfigError, match="sliding_window=None"):
+        Qwen2Config(num_hidden_layers=1, layer_types=["sliding_attention"])

@@ -1,0 +1,153 @@
+"""The whole pipeline on the stand-in for CuPy against the same on NumPy, bit for bit: every tapped value, every output, every id.
+
+What is shown: no host array and no NumPy function gets among device arrays, everything asked of CuPy exists there with these
+arguments, and between host and device goes what must. What isn't: the GPU's own rounding, its speed, its memory.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovis2_ref.arrays import array_module, to_device, to_host
+from ovis2_ref.config import Ovis2Config
+from ovis2_ref.image.filters import FILTERS
+from ovis2_ref.image.resize import pillow_resize, torch_resize
+from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.trace import recording
+from tests.oracle import reference_model, weights_of
+from tests.standin.module import Crossing, crossings, standin_cupy
+from tests.strategies import seeds
+from tests.test_model import calls
+
+CONVENTIONS = ("transformers", "original")
+
+
+def same_bits(there: Any, here: Any, what: str) -> None:
+    """Fail unless the device array `there` and the host array `here` have one type, one shape and the same bits."""
+    assert array_module(there) is not np, f"{what} is not on the device"
+    assert array_module(here) is np, f"{what} is not on the host"
+    there = to_host(there)
+    assert (there.dtype, there.shape) == (np.asarray(here).dtype, np.shape(here)), what
+    assert there.tobytes() == np.asarray(here).tobytes(), what
+
+
+def two_models(config: Ovis2Config, seed: int, dtype: str, convention: str, xp: Any) -> tuple[Any, Any]:
+    """A model on NumPy and the same model on `xp`. Without biases in 16 bits, where a GPU rounds once more."""
+    weights = weights_of(reference_model(config, seed, dtype))
+    if dtype in ("float16", "bfloat16"):
+        weights = {name: np.zeros_like(w) if name.endswith("bias") else w for name, w in weights.items()}
+    there = {name: to_device(w, xp) for name, w in weights.items()}
+    return tuple(Ovis2ForConditionalGeneration(config, w, convention) for w in (weights, there))
+
+
+@given(calls(), st.sampled_from(["float32", "float64", "float16", "bfloat16"]), st.sampled_from(CONVENTIONS))
+def test_forward(call: Any, dtype: str, convention: str) -> None:
+    """Every tapped value and every output of one forward, loss, hidden states and attentions included."""
+    config, seed, arguments = call
+    arguments["labels"] = np.where(arguments["attention_mask"] == 1, arguments["input_ids"], -100)
+    with standin_cupy() as cupy:
+        here, there = two_models(config, seed, dtype, convention, cupy)
+        with recording() as taps_here:
+            output = here(**arguments, output_hidden_states=True, output_attentions=True)
+        with recording() as taps_there:
+            device_output = there(**arguments, output_hidden_states=True, output_attentions=True)
+        assert list(taps_there) == list(taps_here)
+        for name, value in taps_here.items():
+            same_bits(taps_there[name], value, name)
+        same_bits(device_output.loss, output.loss, "loss")
+        same_bits(device_output.logits, output.logits, "logits")
+        for name in ("hidden_states", "attentions"):
+            for i, (a, b) in enumerate(zip(getattr(device_output, name), getattr(output, name), strict=True)):
+                same_bits(a, b, f"{name} {i}")
+        if output.image_hidden_states is not None:
+            same_bits(device_output.image_hidden_states, output.image_hidden_states, "image_hidden_states")
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "greedy": {"do_sample": False},
+    "greedy, no cache": {"do_sample": False, "use_cache": False},
+    "greedy, punished": {
+        "do_sample": False, "repetition_penalty": 1.3, "no_repeat_ngram_size": 2, "min_new_tokens": 3,
+    },
+    "sampled": {"do_sample": True, "temperature": 0.7, "top_k": 9, "top_p": 0.8, "num_return_sequences": 2},
+    "sampled otherwise": {"do_sample": True, "typical_p": 0.7, "min_p": 0.01, "epsilon_cutoff": 1e-3, "eta_cutoff": 1e-3},
+    "beams": {"do_sample": False, "num_beams": 3, "num_return_sequences": 2, "length_penalty": 0.5},
+    "sampled beams": {"do_sample": True, "num_beams": 2, "early_stopping": True},
+}  # fmt: skip
+
+
+def generated(model: Any, arguments: dict[str, np.ndarray], way: str, new_tokens: int, eos: int | None) -> np.ndarray:
+    """Ids of a generation, its random numbers always the same; without an end token if `eos` is None."""
+    return model.generate(
+        **arguments, **WAYS[way], max_new_tokens=new_tokens, eos_token_id=eos, pad_token_id=0, generator=7
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(call=calls(), eos=st.integers(0, 40), convention=st.sampled_from(CONVENTIONS))
+def test_generate(way: str, call: Any, eos: int, convention: str) -> None:
+    config, seed, arguments = call
+    with standin_cupy() as cupy:
+        here, there = two_models(config, seed, "float32", convention, cupy)
+        np.testing.assert_array_equal(generated(there, arguments, way, 6, eos), generated(here, arguments, way, 6, eos))
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "no cache" not in way])
+@given(call=calls())
+def test_decode_loop_crosses_with_token_ids_only(way: str, call: Any) -> None:
+    """What one token more costs in crossings: the rows' ids to the host, and back. Sampling brings a random number for each
+    row; a beam search keeps its ids on the device, and asks one number: whether to go on.
+    """
+    config, seed, arguments = call
+    with standin_cupy() as cupy:
+        _, model = two_models(config, seed, "float32", "transformers", cupy)
+        logs = []
+        for new_tokens in (4, 5):
+            with crossings() as log:
+                generated(model, arguments, way, new_tokens, None)
+            logs.append(Counter(without_result(log)))
+    more = logs[1] - logs[0]
+    assert not logs[0] - logs[1]
+    rows = len(arguments["input_ids"]) * max(WAYS[way].get("num_return_sequences", 1), WAYS[way].get("num_beams", 1))
+    expected = Counter()
+    if "beams" in way:
+        expected[Crossing("host", "int", (), np.dtype(np.int64))] += 1
+    else:
+        expected[Crossing("host", "get", (rows,), np.dtype(np.int64))] += 1
+        expected[Crossing("device", "asarray", (rows,), np.dtype(np.int64))] += 1
+    assert {c: n for c, n in more.items() if c.dtype.kind != "f"} == expected
+    random = {c: n for c, n in more.items() if c.dtype.kind == "f"}
+    assert all(c.to == "device" and c.how == "asarray" for c in random)
+    assert bool(random) == WAYS[way]["do_sample"]
+
+
+def without_result(log: list[Crossing]) -> list[Crossing]:
+    """The crossings but the last, which brings the finished ids."""
+    assert log[-1].how == "get"
+    assert log[-1].dtype == np.int64
+    return log[:-1]
+
+
+@given(
+    seeds,
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.sampled_from([*FILTERS, "nearest"]),
+)
+def test_resize(seed: int, size: tuple[int, int], new_size: tuple[int, int], resample: str) -> None:
+    """Both resamplers on the device: the same bytes; the picture does not come back to the host in between."""
+    picture = np.random.default_rng(seed).integers(0, 256, (3, *size), dtype=np.uint8)
+    with standin_cupy() as cupy:
+        there = to_device(picture, cupy)
+        with crossings() as log:
+            pillow = pillow_resize(there, new_size, resample)
+            both = [(pillow, pillow_resize(picture, new_size, resample))]
+            if resample in ("bilinear", "bicubic", "nearest"):
+                both.append((torch_resize(there, new_size, resample), torch_resize(picture, new_size, resample)))
+        assert all(c.to == "device" for c in log)
+        for a, b in both:
+            same_bits(a, b, resample)

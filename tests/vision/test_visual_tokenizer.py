@@ -1,0 +1,150 @@
+"""The visual tokenizer's parts: merging against torch's unfold over a zero-padded grid, as the authors' code pads where the stride
+doesn't divide; hard choices to the bit against transformers' `hard_softmax` and torch's `gumbel_softmax`; the embedding table
+against transformers' `Ovis2VisualEmbeddingTable`; drawn noise against the distribution it should follow.
+"""
+
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.models.ovis2.modeling_ovis2 import Ovis2VisualEmbeddingTable, hard_softmax
+
+from ovis2_ref.arrays import DTYPES
+from ovis2_ref.config import Ovis2VisionConfig
+from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
+from ovis2_ref.errors import ConfigError
+from ovis2_ref.vision.visual_tokenizer import (
+    embed_visual_tokens,
+    gumbel_noise,
+    indicator_embeddings,
+    merge_patches,
+    straight_through,
+    visual_tokens,
+)
+from tests.oracle import TORCH_DTYPES, to_numpy
+from tests.strategies import normal, seeds
+from tests.vision.oracle import as_torch
+
+dtypes = st.sampled_from(sorted(DTYPES))
+
+
+@given(seeds, st.integers(0, 3), st.integers(1, 9), st.integers(1, 5), st.integers(1, 6), dtypes)
+def test_merging_pads_right_and_bottom_with_zeros(
+    seed: int, tiles: int, side: int, hidden: int, stride: int, dtype: str
+) -> None:
+    features = normal(seed, tiles, side * side, hidden).astype(DTYPES[dtype])
+    missing = -side % stride
+    grid = as_torch(features, "float64").transpose(1, 2).reshape(tiles, hidden, side, side)
+    squares = torch.nn.functional.unfold(
+        torch.nn.functional.pad(grid, (0, missing, 0, missing)), kernel_size=stride, stride=stride
+    )
+    squares = squares.reshape(tiles, hidden, stride * stride, ((side + missing) // stride) ** 2)
+    theirs = squares.permute(0, 3, 2, 1).flatten(2).numpy()
+    ours = merge_patches(features, stride)
+    assert ours.dtype == features.dtype
+    assert np.array_equal(ours.astype(np.float64), theirs)
+
+
+@given(seeds, st.integers(1, 3), st.integers(1, 40), st.sampled_from([1.0, 30.0]), dtypes)
+def test_straight_through_rounds_as_transformers_does(
+    seed: int, tokens: int, words: int, spread: float, dtype: str
+) -> None:
+    soft = (normal(seed, 1, tokens, words) * spread).round(1).astype(DTYPES[dtype])  # rounded: ties occur
+    with patch.object(torch.Tensor, "softmax", lambda self, dim: self):
+        theirs = hard_softmax(as_torch(soft, dtype), dim=-1)
+    assert straight_through(soft).tobytes() == to_numpy(theirs).tobytes()
+
+
+def head(seed: int, hidden: int, words: int, dtype: str) -> dict[str, np.ndarray]:
+    """Weights of a drawn tokenizer head."""
+    drawn = {
+        "t.head_linear.weight": normal(seed, words, hidden),
+        "t.head_norm.weight": 1 + 0.1 * normal(seed + 1, words),
+        "t.head_norm.bias": 0.1 * normal(seed + 2, words),
+    }
+    return {name: value.astype(DTYPES[dtype]) for name, value in drawn.items()}
+
+
+def torch_logits(merged: np.ndarray, weights: dict[str, np.ndarray], dtype: str) -> torch.Tensor:
+    """The head's logits by torch."""
+    w = {name: as_torch(value, dtype) for name, value in weights.items()}
+    logits = torch.nn.functional.linear(as_torch(merged, dtype), w["t.head_linear.weight"])
+    return torch.nn.functional.layer_norm(logits, logits.shape[-1:], w["t.head_norm.weight"], w["t.head_norm.bias"])
+
+
+@given(seeds, st.integers(2, 30), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([TRANSFORMERS, ORIGINAL]))
+def test_gumbel_argmax_with_given_noise(seed: int, words: int, tau: float, convention: Convention) -> None:
+    config = Ovis2VisionConfig(vocab_size=words + 5, tokenize_function="gumbel_argmax", tau=tau)
+    merged, weights = normal(seed, 2, 3, 6, dtype="float64"), head(seed, 6, words, "float64")
+    exponential = np.random.default_rng(seed).standard_exponential((2, 3, words))
+    logits = torch_logits(merged, weights, "float64")
+    with patch.object(torch.Tensor, "exponential_", lambda self: self.copy_(torch.from_numpy(exponential))):
+        # transformers leaves tau at 1 whatever the configuration says; the authors' code uses it.
+        theirs = torch.nn.functional.gumbel_softmax(logits, tau=tau if convention is ORIGINAL else 1.0, hard=True)
+    ours = visual_tokens(merged, weights, "t", config, convention, noise=-np.log(exponential))
+    assert np.abs(ours - theirs.numpy()).max() < 1e-12
+    seeded = visual_tokens(merged, weights, "t", config, convention, noise=gumbel_noise(ours, seed))
+    assert np.array_equal(visual_tokens(merged, weights, "t", config, convention, noise=seed), seeded)
+
+
+@given(seeds, st.integers(2, 30), dtypes)
+def test_st_argmax_in_both_conventions(seed: int, words: int, dtype: str) -> None:
+    config = Ovis2VisionConfig(vocab_size=words + 5, tokenize_function="st_argmax")
+    merged, weights = normal(seed, 2, 3, 6).astype(DTYPES[dtype]), head(seed, 6, words, dtype)
+    soft = visual_tokens(merged, weights, "t", replace(config, tokenize_function="softmax"), TRANSFORMERS)
+    ours = visual_tokens(merged, weights, "t", config, TRANSFORMERS)
+    with patch.object(torch.Tensor, "softmax", lambda self, dim: as_torch(soft, dtype)):
+        theirs = hard_softmax(torch.zeros(soft.shape, dtype=TORCH_DTYPES[dtype]), dim=-1)
+    assert ours.tobytes() == to_numpy(theirs).tobytes()
+    logits = torch_logits(merged, weights, dtype)
+    with patch.object(torch.Tensor, "softmax", lambda self, dim: self):
+        theirs = to_numpy(hard_softmax(logits, dim=-1)).astype(np.float64)
+    original = visual_tokens(merged, weights, "t", config, ORIGINAL).astype(np.float64)
+    # Off by the rounding of (1 - logit) + logit at most: an eps of the largest logit (below 8) each way, and of the logits.
+    close = np.abs(original - theirs).max(axis=-1) <= 32 * float(torch.finfo(TORCH_DTYPES[dtype]).eps)
+    best = np.sort(to_numpy(logits).astype(np.float64), axis=-1)[..., -2:]
+    near_tie = best[..., 1] - best[..., 0] <= 64 * float(torch.finfo(TORCH_DTYPES[dtype]).eps)
+    assert (close | near_tie).all()
+
+
+def test_drawn_noise_chooses_words_with_their_probabilities() -> None:
+    """argmax(log p + noise) is word w with probability p_w (Maddison et al., 2017); 20,000 draws, 5 standard deviations."""
+    p = np.array([0.5, 0.25, 0.15, 0.08, 0.02])
+    logits = np.broadcast_to(np.log(p), (20000, 5))
+    counts = np.bincount((logits + gumbel_noise(logits, 7)).argmax(axis=-1), minlength=5)
+    assert (np.abs(counts - 20000 * p) < 5 * np.sqrt(20000 * p * (1 - p))).all()
+    assert np.array_equal(gumbel_noise(logits, 7), gumbel_noise(logits, 7))
+    assert not np.array_equal(gumbel_noise(logits, 7), gumbel_noise(logits, 8))
+
+
+@given(seeds, st.integers(1, 30), st.integers(0, 7), st.integers(1, 9), dtypes)
+def test_embedding_table(seed: int, words: int, indicators: int, hidden: int, dtype: str) -> None:
+    table = normal(seed, words + indicators, hidden).astype(DTYPES[dtype])
+    reference = Ovis2VisualEmbeddingTable(words + indicators, hidden).to(TORCH_DTYPES[dtype])
+    reference.weight.data = as_torch(table, dtype)
+    tokens = np.random.default_rng(seed).dirichlet(np.ones(words), (2, 3)).astype(DTYPES[dtype])
+    padded = np.concatenate([tokens.astype(np.float64), np.zeros((2, 3, indicators))], axis=-1)
+    theirs = to_numpy(reference(as_torch(padded, dtype))).astype(np.float64)
+    ours = embed_visual_tokens(tokens, table).astype(np.float64)
+    # Probabilities sum to 1, so a sum is off by at most `words` roundings of the largest row, in the type that carries it.
+    carried = max(float(torch.finfo(TORCH_DTYPES[dtype]).eps), 0.0)
+    assert (
+        np.abs(ours - theirs).max()
+        <= (words if dtype in ("float32", "float64") else 2) * carried * np.abs(table.astype(np.float64)).max()
+    )
+    ids = np.random.default_rng(seed).integers(0, words + indicators, (2, 3))
+    for kind in (np.int8, np.int16, np.int32, np.int64):
+        rows = reference(torch.from_numpy(ids.astype(np.int64)))
+        assert embed_visual_tokens(ids.astype(kind), table).tobytes() == to_numpy(rows).tobytes()
+    config = Ovis2VisionConfig(vocab_size=words + indicators, num_visual_indicator_tokens=indicators)
+    assert np.array_equal(indicator_embeddings(table, config), table[words:])
+
+
+@pytest.mark.parametrize("tau", [0.0, -1.0, float("nan")])
+def test_a_tau_that_cannot_work_is_refused(tau: float) -> None:
+    with pytest.raises(ConfigError, match="tau"):
+        Ovis2VisionConfig(tau=tau)
