@@ -12,7 +12,9 @@ from ovis2_ref.generation import processors as ours
 from tests.generation.drawn import apply, scores_and_ids
 
 penalties = st.sampled_from([0.3, 0.9, 1.1, 1.7, 30.0])
-SINCE_5 = pytest.mark.skipif(transformers.__version__.startswith("4."), reason="transformers 4.56 counts the padding, too")
+SINCE_5 = pytest.mark.skipif(
+    transformers.__version__.startswith("4."), reason="transformers 4.56 counts the padding, too"
+)
 
 
 def same(a: np.ndarray, b: np.ndarray) -> None:
@@ -25,7 +27,8 @@ def same(a: np.ndarray, b: np.ndarray) -> None:
 def test_repetition_penalty(drawn, penalty) -> None:
     scores, ids = drawn
     same(
-        ours.repetition_penalty(ids, scores, penalty), apply(theirs.RepetitionPenaltyLogitsProcessor(penalty), ids, scores)
+        ours.repetition_penalty(ids, scores, penalty),
+        apply(theirs.RepetitionPenaltyLogitsProcessor(penalty), ids, scores),
     )
 
 
