@@ -12,7 +12,7 @@ from ovis2_ref.language.cache import KVCache
 from tests.strategies import normal, seeds
 
 CONFIG = Qwen2Config(
-    hidden_size=12, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=1
+    hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=1
 )
 steps = st.one_of(
     st.tuples(st.just("update"), st.integers(1, 5)),

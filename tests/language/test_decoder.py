@@ -80,7 +80,9 @@ def test_float64_is_transformers(
     options = data.draw(inputs(batch, tokens))
     given_options = dict(options)
     mask = options.get("attention_mask")
-    if mask is not None and mask.dtype == bool:  # what "eager" attention would add as 1 and 0, "sdpa" takes as ours does
+    if (
+        mask is not None and mask.dtype == bool
+    ):  # what "eager" attention would add as 1 and 0, "sdpa" takes as ours does
         options["attention_mask"] = np.where(mask, 0, np.finfo(np.float64).min)
     with lifted():
         expected = theirs(model, x, **options)
@@ -109,7 +111,9 @@ def test_a_text_in_pieces_is_transformers_in_pieces(
 @given(text_configs(), seeds, st.integers(2, 14), st.integers(1, 13), st.data())
 def test_cache_equals_no_cache(config: Qwen2Config, seed: int, tokens: int, cut: int, data: st.DataObject) -> None:
     """A text in two pieces gives the hidden states of the text in one, where a query sees anything at all."""
-    config.max_position_embeddings = 512  # beyond it, the dynamic scaling turns the keys of a growing text by other angles
+    config.max_position_embeddings = (
+        512  # beyond it, the dynamic scaling turns the keys of a growing text by other angles
+    )
     cut, dtype = min(cut, tokens - 1), as_dtype("float64")
     weights = named(reference_language_model(config, seed, "float64"))
     x, padding = normal(seed, 2, tokens, config.hidden_size, dtype="float64"), data.draw(masks(2, tokens))
@@ -133,7 +137,9 @@ def float32_bound(config: Qwen2Config, x: np.ndarray, positions: int) -> float:
     some ten sums, one after the other, and norms and softmax may stretch what is off before them; the first by up to
     1 / sqrt(mean square), which a drawn model keeps within a few units. Layers add up.
     """
-    longest = max(config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim, x.shape[1])
+    longest = max(
+        config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim, x.shape[1]
+    )
     return 10 * float(np.finfo(np.float32).eps) * (longest + positions) * config.num_hidden_layers
 
 
@@ -144,7 +150,9 @@ def test_float32_is_transformers(config: Qwen2Config, seed: int, batch: int, tok
     x = normal(seed, batch, tokens, config.hidden_size)
     padding = data.draw(st.none() | masks(batch, tokens))
     options = {} if padding is None else {"attention_mask": padding}
-    assert_equal(ours(named(model), config, x, **options), theirs(model, x, **options), float32_bound(config, x, tokens))
+    assert_equal(
+        ours(named(model), config, x, **options), theirs(model, x, **options), float32_bound(config, x, tokens)
+    )
 
 
 @given(seeds, st.integers(9, 60))
@@ -182,7 +190,10 @@ def test_embeddings_are_rows_of_the_table() -> None:
         ({"rope_type": "linear"}, "factor=None of the rope_type 'linear' should be a number above 0"),
         ({"type": "yarn", "factor": -1}, "factor=-1"),
         ({"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 4.0}, "high_freq_factor=None"),
-        ({"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0}, "low_freq_factor below"),
+        (
+            {"rope_type": "llama3", "factor": 2.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0},
+            "low_freq_factor below",
+        ),
         ({"rope_type": "dynamic", "factor": 0.5}, "a factor of at least 1"),
         ({"rope_type": "yarn", "factor": 2.0, "rope_theta": 1.0}, "a rope_theta above 1"),
         ({"rope_type": "yarn", "factor": 2.0, "attention_factor": "big"}, "attention_factor=big"),

@@ -1,5 +1,5 @@
-"""The attention mask, bit for bit that of transformers' `masking_utils`, over padding of every shape, windows, caches and jumps in
-the positions.
+"""The attention mask, bit for bit that of transformers' `masking_utils`: padding of every shape, windows, caches, jumps in the
+positions.
 """
 
 import numpy as np

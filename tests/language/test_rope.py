@@ -56,7 +56,7 @@ def test_torchs_own_powers_are_a_unit_away_at_most(config: Qwen2Config) -> None:
 
 @given(rotaries(), positions, dtypes)
 def test_tables_are_those_of_transformers_model(config: Qwen2Config, position_ids: np.ndarray, dtype: str) -> None:
-    """Both compute position * frequency in float32, so that the angle may be off by a unit of the frequency and one of its own."""
+    """Both compute position * frequency in float32, so an angle may be off by a unit of the frequency and one of its own."""
     expected = rotary_of(config)(torch.zeros((), dtype=TORCH_DTYPES[dtype]), torch.tensor(position_ids))
     factor = attention_factor(config)
     angles = position_ids[0][:, None] * inverse_frequencies(position_ids, config)
@@ -84,7 +84,7 @@ def test_turning_is_transformers_bit_for_bit(
 
 @pytest.mark.parametrize("length", [8, 9, 20, 300])
 def test_dynamic_scaling_turns_slower_in_longer_texts(length: int) -> None:
-    """Up to `max_position_embeddings` nothing is scaled; beyond it, every pair but the first turns slower, the longer the text."""
+    """Up to `max_position_embeddings` nothing is scaled; beyond it, all pairs but the first turn the slower, the longer the text."""
     rope = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 4.0}
     config = Qwen2Config(
         hidden_size=8, num_attention_heads=1, num_key_value_heads=1, max_position_embeddings=8, rope_parameters=rope
