@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.image.options import ImageOptions
 from ovis2_ref.image.pictures import as_levels
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.image.values import pillow_values, torch_values
@@ -17,24 +18,24 @@ Picture = Shaped[np.ndarray, "channels height width"]
 class Arithmetic(NamedTuple):
     """What a processor asks: each function's own docstring says what it computes."""
 
-    resize: Callable[[Picture, tuple[int, int], str], tuple[Picture, bool]]
+    resize: Callable[[Picture, tuple[int, int], ImageOptions], tuple[Picture, bool]]
     values: Callable[..., np.ndarray]
     crop_offset: Callable[[int, int], int]
 
 
-def resize_levels_pillow(picture: Picture, size: tuple[int, int], resample: str) -> tuple[Picture, bool]:
+def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
     """The levels of `picture`, resized, and whether they stand for 0 to 1 (see `as_levels`)."""
     levels, scaled = as_levels(picture)
-    return pillow_resize(levels, size, resample), scaled
+    return pillow_resize(levels, size, options.filter, options.pillow), scaled
 
 
-def resize_levels_torch(picture: Picture, size: tuple[int, int], resample: str) -> tuple[Picture, bool]:
+def resize_levels_torch(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
     """The levels of `picture`, resized. Raises `InputError` for other than bytes: torch resizes floats as floats."""
     if picture.dtype != np.uint8:
         raise InputError(f"the torch processor's resizing is there for bytes; got {picture.dtype}")
-    if resample not in ("nearest", "bilinear", "bicubic"):
-        raise InputError(f"torch has no filter {resample!r}: use nearest (0), bilinear (2) or bicubic (3)")
-    return torch_resize(picture, size, resample), False
+    if options.filter not in ("nearest", "bilinear", "bicubic"):
+        raise InputError(f"torch has no filter {options.filter!r}: use nearest (0), bilinear (2) or bicubic (3)")
+    return torch_resize(picture, size, options.filter), False
 
 
 PILLOW = Arithmetic(resize_levels_pillow, pillow_values, lambda size, crop: (size - crop) // 2)

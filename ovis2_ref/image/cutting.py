@@ -23,7 +23,9 @@ class Tiles(NamedTuple):
     grid: Grid
 
 
-def resized(picture: Picture, size: tuple[int, int], options: ImageOptions, arithmetic: Arithmetic) -> tuple[Picture, bool]:
+def resized(
+    picture: Picture, size: tuple[int, int], options: ImageOptions, arithmetic: Arithmetic
+) -> tuple[Picture, bool]:
     """`picture` in `size` by the options' filter, and whether its levels stand for 0 to 1.
 
     Raises `InputError` for a size beyond `MAX_PIXELS`, or of 0 pixels.
@@ -99,7 +101,9 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     """
     shorter = int(min(height, width) / max(height, width) * side)
     if shorter == 0:
-        raise InputError(f"a {width}x{height} (w x h) part of a picture is too narrow to be fitted into {side}x{side} pixels")
+        raise InputError(
+            f"a {width}x{height} (w x h) part of a picture is too narrow to be fitted into {side}x{side} pixels"
+        )
     return (shorter, side) if width > height else (side, shorter)
 
 

@@ -1,11 +1,12 @@
 """An image processor's options: transformers' names and defaults, checked when they are set."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.image.resize import ORDERS
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's numbers of its filters, 0 to 5."""
@@ -16,6 +17,16 @@ SIZES = (
     {"shortest_edge", "longest_edge"},
     {"max_height", "max_width"},
 )
+
+ORIGINAL_ONLY = {
+    "do_resize": True,
+    "do_center_crop": False,
+    "do_rescale": True,
+    "do_normalize": True,
+    "do_convert_rgb": True,
+    "use_covering_area_grid": True,
+}
+"""The only values under convention "original"."""
 
 
 @dataclass(kw_only=True)
@@ -44,6 +55,8 @@ class ImageOptions:
     covering_threshold: float = 0.9
     data_format: str = "channels_first"
     input_data_format: str | None = None
+    pillow: str = "13"
+    """Which Pillow's order of passes the Pillow processor has, see `resize.vertical_first`. No option of transformers'."""
 
     def __post_init__(self) -> None:
         self.size = size_dict("size", self.size)
@@ -61,11 +74,28 @@ class ImageOptions:
                      "crop_to_patches", "use_covering_area_grid"):  # fmt: skip
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name}={getattr(self, name)!r} should be True or False")
+        if self.pillow not in ORDERS:
+            raise InputError(f"pillow={self.pillow!r:.200} should be one of {ORDERS}")
         self.data_format = _layout("data_format", self.data_format)
         if self.input_data_format is not None:
             self.input_data_format = _layout("input_data_format", self.input_data_format)
         if self.do_center_crop and (self.crop_size is None or "height" not in self.crop_size):
             raise InputError("do_center_crop=True takes a crop_size of height and width")
+
+    def check_original(self) -> None:
+        """Raises `InputError` for an option that the authors' program doesn't have; it asserts some of these itself."""
+        size = self.crop_size or self.size
+        if "shortest_edge" not in size and size.get("height") != size.get("width"):
+            raise InputError(f'the tiles of convention "original" are square, not {size}')
+        for name, value in ORIGINAL_ONLY.items():
+            if getattr(self, name) is not value:
+                raise InputError(f'{name}={getattr(self, name)} is no option under convention "original"')
+
+    @property
+    def original_side(self) -> int:
+        """A tile's side for the authors: their `get_image_size` asks `crop_size`, and in its absence here `size`."""
+        size = self.crop_size or self.size
+        return size["height"] if "height" in size else size["shortest_edge"]
 
     @property
     def filter(self) -> str:
@@ -86,7 +116,7 @@ def size_dict(name: str, size: Any) -> dict[str, int]:
         size = {"height": size, "width": size}
     elif isinstance(size, list | tuple) and len(size) == 2:
         size = {"height": size[0], "width": size[1]}
-    if not isinstance(size, Mapping | Sequence) or not (isinstance(size, Mapping) and set(size) in SIZES):
+    if not (isinstance(size, Mapping) and set(size) in SIZES):
         choices = "; ".join(", ".join(sorted(keys)) for keys in SIZES)
         raise InputError(f"{name}={size!r:.200} should be a number, (height, width), or a dict with the keys {choices}")
     return {key: _whole(f"{name}[{key!r}]", value, 1) for key, value in size.items()}

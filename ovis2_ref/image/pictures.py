@@ -68,7 +68,9 @@ def _rgb_of_pillow(image: Any, convention: Convention) -> np.ndarray:
 
 def _plain_of_pillow(image: Any) -> np.ndarray:
     if image.mode not in AS_THEY_ARE:
-        raise InputError(f"a picture in Pillow's mode {image.mode} is not made of intensities: leave do_convert_rgb=True")
+        raise InputError(
+            f"a picture in Pillow's mode {image.mode} is not made of intensities: leave do_convert_rgb=True"
+        )
     return _checked_array(image)
 
 
@@ -94,7 +96,9 @@ def _channels_first(pixels: np.ndarray, layout: str | None) -> Picture:
         first, last = pixels.shape[0] in (1, 3, 4), pixels.shape[2] in (1, 3, 4)
         if first == last:
             what = "either the first or the last axis" if first else "neither the first nor the last axis"
-            raise InputError(f"in a picture of shape {pixels.shape} {what} can be channels; say which with input_data_format")
+            raise InputError(
+                f"in a picture of shape {pixels.shape} {what} can be channels; say which with input_data_format"
+            )
         layout = "channels_first" if first else "channels_last"
     return pixels if layout == "channels_first" else np.moveaxis(pixels, -1, 0)
 
@@ -125,7 +129,9 @@ def as_levels(pixels: Picture) -> tuple[UInt8[np.ndarray, "channels height width
     low, high = pixels.min(), pixels.max()
     if low >= 0 and high <= 255 and np.allclose(pixels, pixels.astype(int)):
         if pixels.dtype.kind == "f" and 0 < high <= 1:
-            raise InputError("a float picture of 0 and 1 alone: are these levels or black and white? Give bytes from 0 to 255")
+            raise InputError(
+                "a float picture of 0 and 1 alone: are these levels or black and white? Give bytes from 0 to 255"
+            )
         return pixels.astype(np.uint8), False
     if low >= 0 and high <= 1:
         return (pixels.astype(np.float64) * 255).astype(np.float32).astype(np.uint8), True

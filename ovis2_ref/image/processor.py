@@ -15,7 +15,7 @@ from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
 from ovis2_ref.image.cutting import Picture, Tiles, cut, cut_canvas, resized
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import as_picture, flat_pictures
-from ovis2_ref.image.values import every_level, look_up, unscaled
+from ovis2_ref.image.values import every_level, look_up, middle_slice, unscaled
 
 OPTIONS = frozenset(option.name for option in fields(ImageOptions))
 
@@ -63,7 +63,9 @@ class Ovis2ImageProcessor(ImageOptions):
         A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail, first.
         """
         if return_tensors not in ("np", None):
-            raise InputError(f'return_tensors={return_tensors!r}: arrays here are NumPy\'s; use "np", or None for lists')
+            raise InputError(
+                f'return_tensors={return_tensors!r}: arrays here are NumPy\'s; use "np", or None for lists'
+            )
         call = self._with(options)
         pictures = [
             as_picture(image, call.do_convert_rgb, call.input_data_format, call.convention)
@@ -122,14 +124,26 @@ class Ovis2ImageProcessor(ImageOptions):
 
     def _pixel_values(self, parts: list[Tiles]) -> np.ndarray | list[np.ndarray]:
         """The values of every tile of every picture: one array if they are of one size, else a list."""
-        shapes = {tile.shape for part in parts for tile in part.tiles}
-        tables = {scaled: self._finish(unscaled(every_level(shape[0])) if scaled else every_level(shape[0]))
-                  for scaled in (True, False) for shape in shapes}
-        return tables
+        tiles = [(tile, part.scaled) for part in parts for tile in part.tiles]
+        shapes = [self._padded_shape(tile) for tile, _ in tiles]
+        dtype = np.result_type(*(self._finish(tile[:, :1, :1], scaled) for tile, scaled in tiles))
+        one_size = len(set(shapes)) == 1
+        values = np.zeros((len(tiles), *shapes[0]), dtype) if one_size else [np.zeros(shape, dtype) for shape in shapes]
+        tables = {(len(tile), scaled): self._finish(every_level(len(tile)), scaled) for tile, scaled in tiles}
+        for (tile, scaled), whole in zip(tiles, values, strict=True):
+            middle = whole[(slice(None), *map(middle_slice, whole.shape[1:], tile.shape[1:]))]
+            if tile.dtype == np.uint8:
+                look_up(tile, tables[len(tile), scaled], middle)
+            else:
+                middle[...] = self._finish(tile, scaled)
+        return values
 
-    def _finish(self, picture: Picture) -> Picture:
+    def _padded_shape(self, tile: Picture) -> tuple[int, ...]:
+        return (len(tile), *(2 * (self.original_side,))) if self.convention.crop_before_resize else tile.shape
+
+    def _finish(self, picture: Picture, scaled: bool) -> Picture:
         return self.arithmetic.values(
-            picture,
+            unscaled(picture) if scaled else picture,
             self.rescale_factor if self.do_rescale else None,
             self.image_mean if self.do_normalize else None,
             self.image_std if self.do_normalize else None,

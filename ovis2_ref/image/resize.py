@@ -6,16 +6,15 @@ matrix product is exact, whatever the order in which a BLAS or a GPU adds.
 """
 
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
 from ovis2_ref.arrays import Array, array_module, to_device
-from ovis2_ref.errors import InputError
 from ovis2_ref.image.filters import FILTERS, PILLOW_BITS, Windows, fixed_point, torch_bits, windows
 
-Order = Literal["13", "before 13"]
+ORDERS = ("13", "12.2", "12.1")
+"""The orders of passes that Pillow has had, named after the version that brought them; the last, after the last that has it."""
 
 BLOCK_BYTES = 2**22
 """A block of float64 pixels that a pass works on: small enough for the cache, so that a pass needs no large temporary."""
@@ -28,7 +27,7 @@ def pillow_resize(
     picture: UInt8[Array, "channels height width"],
     size: tuple[int, int],
     resample: str = "bicubic",
-    order: Order = "13",
+    order: str = "13",
 ) -> UInt8[Array, "channels new_height new_width"]:
     """`picture` resized to `size` (height, width) as Pillow's `Image.resize` does it on modes L and RGB.
 
@@ -46,15 +45,15 @@ def pillow_resize(
     return _two_passes(picture, bands, passes)
 
 
-def vertical_first(size_in: tuple[int, int], size_out: tuple[int, int], order: Order) -> bool:
+def vertical_first(size_in: tuple[int, int], size_out: tuple[int, int], order: str) -> bool:
     """Whether Pillow resizes the columns (the vertical pass) before the rows, going from (h, w) to (H, W).
 
-    Pillow 13: when H < h and h - H > 2 (w - W). Before: when H < h and h > 100 w, a strip (added in 12.2; older ones never).
+    Pillow 13: when H < h and h - H > 2 (w - W). From 12.2 on: when H < h and h > 100 w. Up to 12.1: never.
     """
     (h, w), (H, W) = size_in, size_out
     if order == "13":
         return h > H and h - H > 2 * (w - W)
-    return h > H and h > 100 * w
+    return order == "12.2" and h > H and h > 100 * w
 
 
 def torch_resize(
@@ -141,5 +140,5 @@ def _pillow_nearest(size_in: int, size_out: int) -> np.ndarray:
 def _torch_nearest(size_in: int, size_out: int) -> np.ndarray:
     """floor((i + 1/2) s) with s and the product in float32, as torch's "nearest-exact" has it."""
     scale = np.float32(size_in) / np.float32(size_out)
-    source = np.floor((np.arange(size_out) + 0.5) * np.float64(scale)).astype(np.float32)
+    source = ((np.arange(size_out) + 0.5) * np.float64(scale)).astype(np.float32)
     return np.minimum(source.astype(np.int64), size_in - 1)

@@ -26,9 +26,7 @@ def candidate_grids(min_tiles: int, max_tiles: int) -> tuple[Grid, ...]:
         raise InputError(
             f"min_patches={min_tiles} and max_patches={max_tiles} should be 1 <= min_patches <= max_patches <= {MAX_TILES}"
         )
-    grids = [
-        (a, b) for a in range(1, max_tiles + 1) for b in range(1, max_tiles // a + 1) if min_tiles <= a * b
-    ]
+    grids = [(a, b) for a in range(1, max_tiles + 1) for b in range(1, max_tiles // a + 1) if min_tiles <= a * b]
     return tuple(sorted(grids, key=lambda grid: grid[0] * grid[1]))
 
 

@@ -65,9 +65,22 @@ def every_level(channels: int) -> UInt8[np.ndarray, "channels 1 256"]:
     return np.broadcast_to(np.arange(256, dtype=np.uint8), (channels, 1, 256))
 
 
-def look_up(
-    levels: UInt8[np.ndarray, "channels height width"], table: np.ndarray, out: np.ndarray
-) -> None:
+def look_up(levels: UInt8[np.ndarray, "channels height width"], table: np.ndarray, out: np.ndarray) -> None:
     """out[c, y, x] = table[c, 0, levels[c, y, x]]"""
     for channel, row in enumerate(table[:, 0]):
-        np.take(row, levels[channel], out=out[channel], mode="clip")
+        if out.flags.c_contiguous:
+            # Into a contiguous `out` of its own type, and with a mode that can't fail midway, take writes without a copy.
+            np.take(row, levels[channel], out=out[channel], mode="clip")
+        else:
+            out[channel] = row[levels[channel]]
+
+
+def unscaled(levels: UInt8[np.ndarray, "channels height width"]) -> np.ndarray:
+    """The floats from 0 to 1 that levels stand for: float32(float64(level) (1 / 255)), as transformers' `resize` gives them back."""
+    return (levels.astype(np.float64) * (1 / 255)).astype(np.float32)
+
+
+def middle_slice(whole: int, part: int) -> slice:
+    """Where `part` pixels sit in the middle of `whole`, nearer the start where they can't be quite central."""
+    start = (whole - part) // 2
+    return slice(start, start + part)
