@@ -1,13 +1,12 @@
 """Rounding in float32, float16 and bfloat16, on the whole vision side: drawn configurations, weights and tiles together.
 
 The truth is the same model with the same (rounded) weights and tiles in float64. Three statements:
-- in float32 we are off from it by at most 8 eps for the square root of the additions on the longest path (measured: 2.5);
+- in float32 we are off from it by at most 8 times (eps times the square root of the additions on the longest path + what changing
+  every weight and pixel by one rounding changes, which a norm of two near values can make large);
 - in 16 bits, over the drawn models, the median of our error / transformers' error is at most 1.1 (measured: 1.0);
-- in 16 bits, a block that is given transformers' own input is off from transformers' output by at most 8 units in the last place
-  of its row's largest value (measured: 5, median 1): both round at the same places, and the order of sums alone is free.
+- in 16 bits, a block that is given transformers' own input is off from transformers' output by at most 4 units in the last place
+  of its largest value (measured over 150 models: 2, median 0): both round at the same places; only the order of sums is free.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -55,22 +54,23 @@ def test_float32_is_as_near_as_its_roundings_allow(config: Ovis2VisionConfig, se
     _, weights = model_and_weights(config, seed, "float32")
     pixels = tiles_for(config, seed, 2, "float32")
     truth = vision_side(pixels.astype(np.float64), in_float64(weights), config)
+    rng = np.random.default_rng(seed)
+
+    def rounded(x: np.ndarray) -> np.ndarray:
+        return x * (1 + EPS["float32"] * rng.choice([-1, 1], x.shape))
+
+    changed = [
+        vision_side(rounded(pixels), {name: rounded(w) for name, w in weights.items()}, config) for _ in range(4)
+    ]
+    change = np.max([errors(values, truth) for values in changed], axis=0)
     layer = 4 * config.hidden_size + 2 * config.intermediate_size + config.patches_per_side**2
-    bound = 8 * EPS["float32"] * (config.num_hidden_layers * layer) ** 0.5
+    bound = 8 * (EPS["float32"] * (config.num_hidden_layers * layer) ** 0.5 + change)
     assert (errors(vision_side(pixels, weights, config), truth) <= bound).all()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_round_where_transformers_rounds(dtype: str) -> None:
-    ratios: list[np.ndarray] = []
-    for_drawn_models(dtype, lambda ours, theirs, truth: ratios.append(errors(ours, truth) / errors(theirs, truth)))
-    merged, embeddings = np.median(ratios, axis=0)
-    assert merged <= 1.1
-    assert embeddings <= 1.1
-
-
-def for_drawn_models(dtype: str, look: Callable[[tuple, tuple, tuple], None]) -> None:
-    """Show `look` our values, transformers' and the true ones for every drawn model, and hold its blocks to transformers'."""
+    off: list[tuple[np.ndarray, np.ndarray]] = []
 
     @given(vision_configs(), seeds)
     def draw(config: Ovis2VisionConfig, seed: int) -> None:
@@ -78,18 +78,20 @@ def for_drawn_models(dtype: str, look: Callable[[tuple, tuple, tuple], None]) ->
         pixels = tiles_for(config, seed, 2, "float32").astype(DTYPES[dtype])
         modules, output = tower_outputs(model, pixels)
         truth = vision_side(pixels.astype(np.float64), in_float64(weights), config)
-        look(
-            vision_side(pixels, weights, config),
-            (to_numpy(output.last_hidden_state), to_numpy(output.pooler_output)),
-            truth,
-        )
+        theirs = (to_numpy(output.last_hidden_state), to_numpy(output.pooler_output))
+        off.append((errors(vision_side(pixels, weights, config), truth), errors(theirs, truth)))
         for i, states in enumerate(output.hidden_states[:-1]):
             name = f"{TOWER}.transformer.encoder.layers.{i}"
-            ours = block(to_numpy(states), weights, name, config)[0].astype(np.float64)
-            theirs = modules[name].astype(np.float64)
-            largest = np.abs(theirs).max(axis=-1, keepdims=True)
-            ulp = EPS[dtype] * 2.0 ** np.floor(np.log2(largest))
-            off = float((np.abs(ours - theirs) / ulp).max())
-            assert off <= 8, f"block {i} is off by {off} units in the last place"
+            expect_ulps(block(to_numpy(states), weights, name, config)[0], modules[name], EPS[dtype], 4)
 
     draw()
+    tiny = EPS["float32"]  # a model without any error, ours or theirs, counts as equal
+    ratios = [(ours + tiny) / (theirs + tiny) for ours, theirs in off]
+    assert (np.median(ratios, axis=0) <= 1.1).all()
+
+
+def expect_ulps(ours: np.ndarray, theirs: np.ndarray, eps: float, most: float) -> None:
+    """Fail if any value is off by more than `most` units in the last place of the largest value."""
+    off = np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max()
+    ulp = eps * 2.0 ** np.floor(np.log2(np.abs(theirs.astype(np.float64)).max()))
+    assert off <= most * ulp, f"off by {off / ulp} units in the last place"

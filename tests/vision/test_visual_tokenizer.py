@@ -1,5 +1,5 @@
-"""The visual tokenizer's parts: merging against torch's unfold over a zero-padded grid, as the authors' code pads where the stride
-doesn't divide; hard choices to the bit against transformers' `hard_softmax` and torch's `gumbel_softmax`; the embedding table
+"""The visual tokenizer's parts: merging against torch's unfold over a zero-padded grid, as the authors' code pads it where the
+stride doesn't divide; hard choices to the bit against transformers' `hard_softmax` and torch's `gumbel_softmax`; the table
 against transformers' `Ovis2VisualEmbeddingTable`; drawn noise against the distribution it should follow.
 """
 
