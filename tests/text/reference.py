@@ -38,7 +38,7 @@ def reference_tokenizer() -> transformers.PreTrainedTokenizerBase:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
     bpe.train_from_iterator(CORPUS * 2, trainer)
-    named = {"unk_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "model_max_length": 4096}
+    named = {"unk_token": None, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "model_max_length": 64}
     if V5:
         trained = json.loads(bpe.to_str())["model"]
         merges = [tuple(merge) for merge in trained["merges"]]

@@ -1,12 +1,13 @@
 """The tokenizer against transformers' own (Qwen2's), loaded from the same files: ids, masks, texts, bit for bit."""
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import transformers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
@@ -43,32 +44,56 @@ def test_texts_of_rows_of_any_lengths(tokenizer: Tokenizer, rows: list[list[int]
     assert tokenizer.batch_decode(rows, skip) == reference_tokenizer().batch_decode(rows, skip_special_tokens=skip)
 
 
-options = st.fixed_dictionaries(
-    {},
-    optional={
-        "padding": st.sampled_from([False, True, "longest", "max_length", "do_not_pad"]),
-        "truncation": st.sampled_from([None, False, True, "longest_first", "only_first", "do_not_truncate"]),
-        "max_length": st.one_of(st.none(), st.integers(1, 30)),
-        "padding_side": st.sampled_from(["left", "right", None]),
-        "return_tensors": st.sampled_from(["np", None]),
-    },
-)
+CHOICES = {
+    "padding": [False, True, "max_length"],
+    "truncation": [None, False, True],
+    "max_length": [None, 1, 4, 20],
+    "padding_side": ["left", "right", None],
+    "return_tensors": ["np", None],
+}
+SPELLINGS = [{"padding": "longest"}, {"padding": "do_not_pad"}, *({"truncation": f"{kind}"} for kind in
+             ("longest_first", "only_first", "do_not_truncate"))]  # fmt: skip
+OPTIONS = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
+OPTIONS += [{**spelling, "max_length": 4} for spelling in SPELLINGS]
 
 
-@given(prompts=st.lists(texts.filter(bool), min_size=1, max_size=4), options=options)
-def test_batches_cut_and_padded(tokenizer: Tokenizer, prompts: list[str], options: dict) -> None:
-    """Where transformers makes an array of lists (of rows of different lengths, which no model takes) we refuse, nowhere else."""
-    expected = reference_tokenizer()(prompts, **options)
-    if getattr(expected["input_ids"], "dtype", np.int64) != np.int64:
-        with pytest.raises(InputError, match="padding=True"):
-            tokenizer(prompts, **options)
-        return
-    batch = tokenizer(prompts, **options)
-    assert list(batch) == ["input_ids", "attention_mask"]
-    for name in batch:
-        np.testing.assert_equal(batch[name], expected[name])
-    if options.get("return_tensors") == "np":
-        assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64
+def assert_batches_agree(ours: Tokenizer, theirs: transformers.PreTrainedTokenizerBase, prompts: list[str]) -> None:
+    """By every combination of options.
+
+    Where transformers makes an array of lists (of rows of different lengths, which no model takes) we refuse, and nowhere else.
+    """
+    for options in OPTIONS:
+        expected = theirs(prompts, **options)
+        if getattr(expected["input_ids"], "dtype", np.int64) != np.int64:
+            with pytest.raises(InputError, match="padding=True"):
+                ours(prompts, **options)
+            continue
+        batch = ours(prompts, **options)
+        assert list(batch) == ["input_ids", "attention_mask"]
+        for name in batch:
+            np.testing.assert_equal(batch[name], expected[name], err_msg=f"{name}, {options}")
+        if options.get("return_tensors") == "np":
+            assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64
+
+
+@settings(max_examples=5)
+@given(prompts=st.lists(texts.filter(bool), min_size=1, max_size=3))
+def test_batches_cut_and_padded(tokenizer: Tokenizer, prompts: list[str]) -> None:
+    assert_batches_agree(tokenizer, reference_tokenizer(), prompts)
+
+
+@pytest.mark.parametrize("longest", [6, None])
+def test_sides_and_limits_of_the_files(longest: int | None, tmp_path: Path) -> None:
+    """What tokenizer_config.json says holds where a call says nothing."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((saved_reference() / name).read_bytes())
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config |= {"padding_side": "left", "truncation_side": "left", "model_max_length": longest}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert_batches_agree(
+        Tokenizer.from_pretrained(tmp_path), theirs, ["How many red circles are there?", "a", "Where?"]
+    )
 
 
 def test_one_text_is_flat_or_a_batch_of_one(tokenizer: Tokenizer) -> None:
