@@ -164,7 +164,8 @@ def gelu_python(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def gelu_10(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """gelu(x), clipped to -10 .. 10."""
-    return array_module(x).clip(gelu(x), x.dtype.type(-10), x.dtype.type(10))
+    # NumPy and CuPy clip bfloat16 in float32.
+    return array_module(x).clip(gelu(x), x.dtype.type(-10), x.dtype.type(10)).astype(x.dtype, copy=False)
 
 
 def gelu_pytorch_tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
