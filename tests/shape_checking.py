@@ -8,13 +8,15 @@ from beartype import BeartypeConf, beartype
 CONFIGURATION = BeartypeConf(is_pep484_tower=True)
 """A whole number will do where a float is asked for, as it does for every type checker."""
 
+SELF_CHECKED = ("ovis2_ref.config", "ovis2_ref.generation.settings", "ovis2_ref.image.options")
+
 
 def checked(function: Callable) -> Callable:
     """The function, checked by beartype at every call; `Self`, which it takes in whole classes only, is let through.
 
     So is the making of a configuration, which checks its own fields and says what is wrong with them.
     """
-    if function.__module__ == "ovis2_ref.config" and function.__name__ == "__init__":
+    if function.__module__ in SELF_CHECKED and function.__name__ == "__init__":
         return function
     annotations = getattr(function, "__annotations__", {})
     for name, hint in annotations.items():
