@@ -47,31 +47,51 @@ _picture_size.__name__ = "picture size"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ovis2-ref", description="Ovis2, the vision-language model, in readable array code.")
+    parser = argparse.ArgumentParser(
+        prog="ovis2-ref", description="Ovis2, the vision-language model, in readable array code."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--checkpoint", metavar="FOLDER", default=TINY, help="an Ovis2 checkpoint (default: the embedded tiny one)")
-    model.add_argument("--convention", choices=("transformers", "original"), default="transformers", help="whose results to compute")
+    model.add_argument(
+        "--checkpoint", metavar="FOLDER", default=TINY, help="an Ovis2 checkpoint (default: the embedded tiny one)"
+    )
+    model.add_argument(
+        "--convention", choices=("transformers", "original"), default="transformers", help="whose results to compute"
+    )
 
     describe = commands.add_parser("describe", parents=[model], help="ask a question about pictures")
-    describe.add_argument("pictures", metavar="PICTURE", nargs="*", help="picture files, or an animation (default: a sample)")
+    describe.add_argument(
+        "pictures", metavar="PICTURE", nargs="*", help="picture files, or an animation (default: a sample)"
+    )
     describe.add_argument("--prompt", metavar="TEXT", default=PROMPT, help=f'what to ask (default: "{PROMPT}")')
     describe.add_argument("--max-new-tokens", metavar="N", type=_count, default=256, help="the answer's longest length")
-    describe.add_argument("--frames", metavar="N", type=_count, help="take so many evenly spaced frames of an animation")
+    describe.add_argument(
+        "--frames", metavar="N", type=_count, help="take so many evenly spaced frames of an animation"
+    )
     describe.add_argument("--dtype", choices=tuple(DTYPES), default="float32", help="the type to compute in")
-    describe.add_argument("--device", default="cpu", help='"cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one')
-    describe.add_argument("--stream", action="store_true", help="leave the weights on disk; read each when it is needed")
+    describe.add_argument(
+        "--device", default="cpu", help='"cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one'
+    )
+    describe.add_argument(
+        "--stream", action="store_true", help="leave the weights on disk; read each when it is needed"
+    )
     describe.set_defaults(run=_describe)
 
     tiles = commands.add_parser("tiles", parents=[model], help="draw how a picture is cut into tiles")
     tiles.add_argument("picture", metavar="PICTURE", help="a picture file")
-    tiles.add_argument("-o", "--output", metavar="FILE", default="tiles.png", help="where to write (default: tiles.png)")
+    tiles.add_argument(
+        "-o", "--output", metavar="FILE", default="tiles.png", help="where to write (default: tiles.png)"
+    )
     tiles.set_defaults(run=_tiles)
 
     inspect = commands.add_parser("inspect", help="what a checkpoint, or a released size, consists of and costs")
-    inspect.add_argument("checkpoint", metavar="FOLDER", nargs="?", default=TINY, help="a checkpoint, or a name such as Ovis2-8B")
-    inspect.add_argument("--picture", metavar="WxH", type=_picture_size, help="count tiles, tokens and operations for this size")
+    inspect.add_argument(
+        "checkpoint", metavar="FOLDER", nargs="?", default=TINY, help="a checkpoint, or a name such as Ovis2-8B"
+    )
+    inspect.add_argument(
+        "--picture", metavar="WxH", type=_picture_size, help="count tiles, tokens and operations for this size"
+    )
     inspect.set_defaults(run=_inspect)
 
     convert = commands.add_parser("convert", help="turn a checkpoint of the authors' layout into transformers'")
@@ -98,12 +118,19 @@ def _describe(arguments: argparse.Namespace) -> None:
 
 
 def _tiles(arguments: argparse.Namespace) -> None:
-    pass
+    from ovis2_ref.describe import draw_picture_tiles
+
+    draw_picture_tiles(arguments.picture, arguments.checkpoint, arguments.convention, arguments.output)
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
-    pass
+    from ovis2_ref.checkpoint.inspection import inspect_text
+
+    print(inspect_text(arguments.checkpoint, arguments.picture))
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    pass
+    from ovis2_ref.checkpoint.conversion import convert_original
+
+    convert_original(arguments.source, arguments.target)
+    print(f"{arguments.target} holds the model as transformers loads it")

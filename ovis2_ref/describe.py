@@ -1,16 +1,24 @@
 """What `ovis2-ref describe` does: pictures and a question in, the answer out as it is made, and one line of what it cost."""
 
+import re
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+from jaxtyping import Int
+
 from ovis2_ref.arrays import Array
-from ovis2_ref.image.loading import load_image, load_video
+from ovis2_ref.config import Ovis2Config
+from ovis2_ref.image.loading import load_image
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.trace import listening
+
+BLOCK = r"model\.vision_tower\.transformer\.encoder\.layers\.\d+\.output"
+VISUAL, LOGITS = "model.visual_embeddings_table.output", "lm_head.output"
 
 
 class TextStream:
@@ -48,23 +56,30 @@ class TextStream:
 
 
 class Stages:
-    """A listener on the taps: it moves a progress bar at every ViT block, and notes when each stage of the model ends."""
+    """A listener on the taps: it moves a progress bar at every block of the ViT, and notes when the stages of the model end."""
 
     def __init__(self, blocks: int) -> None:
         """Expect `blocks` blocks of the vision transformer."""
         from tqdm import tqdm
 
-        self._bar = tqdm(total=blocks, desc="encoding tiles", unit="block", disable=not sys.stderr.isatty(), leave=False)
-        self.ends: dict[str, float] = {}
+        self._bar = tqdm(
+            total=blocks, desc="encoding tiles", unit="block", disable=not sys.stderr.isatty(), leave=False
+        )
+        self.encoded = self.prefilled = 0.0
+
+    @staticmethod
+    def wants(name: str) -> bool:
+        """The end of a ViT block, of the vision side, and of a pass through the language model."""
+        return name in (VISUAL, LOGITS) or re.fullmatch(BLOCK, name) is not None
 
     def __call__(self, name: str, _: Array) -> None:
-        if name.startswith("model.vision_tower.transformer.encoder.layers.") and name.count(".") == 6 and name.endswith(".output"):
-            self._bar.update()
-        elif name == "model.visual_embeddings_table.output":
+        if name == VISUAL:
             self._bar.close()
-            self.ends["encode"] = time.perf_counter()
-        elif name == "lm_head.output":
-            self.ends.setdefault("prefill", time.perf_counter())
+            self.encoded = time.perf_counter()
+        elif name == LOGITS:
+            self.prefilled = self.prefilled or time.perf_counter()
+        else:
+            self._bar.update()
 
 
 def describe(
@@ -84,33 +99,47 @@ def describe(
     Of an animation `frames` evenly spaced frames are taken, each as a picture of one tile.
     """
     start = time.perf_counter()
-    images: list[Any] = []
-    for path in pictures:
-        images += [load_image(path)] if frames is None else load_video(path, frames)
+    images = [picture for path in pictures for picture in _pictures(path, frames)]
     processor = Ovis2Processor.from_pretrained(checkpoint, convention=convention)
-    content = [{"type": "image"} for _ in images] + [{"type": "text", "text": prompt}]
-    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    one_tile = {} if frames is None else {"max_patches": 1}
-    grids = processor.image_processor(images, return_tensors="np", **one_tile)["grids"]
-    inputs = processor(images=images, text=text, return_tensors="np", **one_tile)
+    inputs = _inputs(processor, images, prompt, {} if frames is None else {"max_patches": 1})
     prepared = time.perf_counter()
-
     model = Ovis2ForConditionalGeneration.from_pretrained(
         checkpoint, dtype=dtype, device=device, convention=convention, stream=stream, progress=sys.stderr.isatty()
     )
     loaded = time.perf_counter()
     stages, answer = Stages(model.config.vision_config.num_hidden_layers), TextStream(processor, sys.stdout)
-    with listening(stages):
+    with listening(stages, stages.wants):
         model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=answer)
     done = time.perf_counter()
 
     tiles = len(inputs["pixel_values"])
     visual = tiles * model.config.vision_config.tokens_per_tile
-    grid_list = ", ".join(f"{rows}x{columns}" for rows, columns in grids.tolist())
-    encoded, prefilled = stages.ends["encode"], stages.ends["prefill"]
     print(
-        f"{tiles} tiles (grid {grid_list}), {visual} visual + {inputs['input_ids'].size - visual} text tokens, "
-        f"{answer.tokens} new; seconds: prepare {prepared - start:.2f}, load {loaded - prepared:.2f}, "
-        f"encode {encoded - loaded:.2f}, prefill {prefilled - encoded:.2f}, decode {done - prefilled:.2f}",
+        f"{tiles} tiles (grid {', '.join(_grids(inputs['input_ids'][0], model.config))}), "
+        f"{visual} visual + {inputs['input_ids'].size - visual} text tokens, {answer.tokens} new; "
+        f"seconds: prepare {prepared - start:.2f}, load {loaded - prepared:.2f}, encode {stages.encoded - loaded:.2f}, "
+        f"prefill {stages.prefilled - stages.encoded:.2f}, decode {done - stages.prefilled:.2f}",
         file=sys.stderr,
     )
+
+
+def _pictures(path: str | Path, frames: int | None) -> list[Any]:
+    return [load_image(path)] if frames is None else load_video(path, frames)
+
+
+def _inputs(processor: Ovis2Processor, images: list[Any], prompt: str, options: dict[str, Any]) -> Any:
+    """The model's inputs for one question about all the pictures."""
+    content = [{"type": "image"} for _ in images] + [{"type": "text", "text": prompt}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    return processor(images=images, text=text, **options)
+
+
+def _grids(ids: Int[np.ndarray, " tokens"], config: Ovis2Config) -> list[str]:
+    """Each picture's grid as "rows x columns", read off the indicators of the prompt: start, grid, column, row, end."""
+    start, _, column, row, end = config.visual_indicator_token_ids
+    grids = []
+    for first, last in zip(np.flatnonzero(ids == start), np.flatnonzero(ids == end), strict=True):
+        rows = 1 + int((ids[first:last] == row).sum())
+        columns = 1 + int((ids[first:last] == column).sum()) // rows
+        grids.append(f"{rows}x{columns}")
+    return grids
