@@ -5,9 +5,11 @@ arguments, and between host and device goes what must. What isn't: the GPU's own
 """
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +19,14 @@ from ovis2_ref.config import Ovis2Config
 from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.text.processor import Ovis2Processor
+from ovis2_ref.tiny import TINY
 from ovis2_ref.trace import recording
 from tests.standin.module import Crossing, crossings, standin_cupy
 from tests.strategies import seeds
 from tests.test_model import calls
 
+ORIGINAL_FOLDER = Path(__file__).with_name("golden_original") / "checkpoint"
 CONVENTIONS = ("transformers", "original")
 
 
@@ -153,3 +158,26 @@ def test_resize(seed: int, size: tuple[int, int], new_size: tuple[int, int], res
         assert all(c.to == "device" for c in log)
         for a, b in both:
             same_bits(a, b, resample)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["loaded", "streamed"])
+@pytest.mark.parametrize(
+    ("folder", "convention"), [(TINY, "transformers"), (ORIGINAL_FOLDER, "original")], ids=["tiny", "authors' layout"]
+)
+def test_from_a_folder_to_an_answer(folder: Path, convention: str, stream: bool) -> None:
+    """Pictures of several tiles, processor, checkpoint, `device="cuda"`, greedy answer: the ids that the CPU makes."""
+    processor = Ovis2Processor.from_pretrained(folder, convention=convention)
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "Describe the image."}]
+    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, size, dtype=np.uint8) for size in ((90, 200, 3), (70, 50, 3))]
+    inputs = processor(images=pictures, text=text, return_tensors="np")
+    options = {"max_new_tokens": 5, "do_sample": False}
+    here = Ovis2ForConditionalGeneration.from_pretrained(folder, convention=convention)
+    with standin_cupy() as cupy:
+        there = Ovis2ForConditionalGeneration.from_pretrained(
+            folder, device="cuda", convention=convention, stream=stream
+        )
+        assert there.xp is cupy
+        same_bits(there(**inputs).logits, here(**inputs).logits, "logits")
+        np.testing.assert_array_equal(there.generate(**inputs, **options), here.generate(**inputs, **options))

@@ -1,0 +1,107 @@
+"""Every operation on the device, in all four types, against the same operation in float64 on the CPU, from the same inputs.
+
+Bounds, with eps of the type: a sum of k products is off by at most (k + 2) eps_sum |A| |B|, where sums of 16-bit products are
+carried in float32, and is rounded once more to the type; norms, softmax and activations are off by a few eps of the largest
+value, and by eps_sum for each number that they add up.
+"""
+
+from types import ModuleType
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovis2_ref.activations import ACTIVATIONS
+from ovis2_ref.arrays import DTYPES, array_module, sum_dtype, to_device, to_host
+from ovis2_ref.image.filters import FILTERS
+from ovis2_ref.image.resize import pillow_resize, torch_resize
+from ovis2_ref.ops import layer_norm, linear, matmul, rms_norm, softmax
+from tests.strategies import seeds
+
+sizes = st.integers(1, 70)
+dtypes = st.sampled_from(list(DTYPES.values()))
+
+
+def eps(dtype: np.dtype) -> float:
+    """The distance from 1 to the next number."""
+    return float(ml_dtypes.finfo(dtype).eps)
+
+
+def drawn(seed: int, dtype: np.dtype, *shape: int) -> np.ndarray:
+    """Normal numbers rounded to `dtype`."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def expect(there: object, truth: np.ndarray, dtype: np.dtype, bound: np.ndarray | float) -> None:
+    """Fail unless the device array has the type, and lies within `bound` of the truth."""
+    assert array_module(there) is not np
+    values = to_host(there)
+    assert values.dtype == dtype
+    assert (abs(values.astype(np.float64) - truth) <= bound).all()
+
+
+@given(seeds, dtypes, st.sampled_from([(), (3,), (2, 3)]), sizes, sizes, sizes)
+def test_matmul(xp: ModuleType, seed: int, dtype: np.dtype, batch: tuple[int, ...], n: int, k: int, m: int) -> None:
+    """Products of two matrices and of stacks, the second one transposed as keys are."""
+    a, b = drawn(seed, dtype, *batch, n, k), drawn(seed + 1, dtype, *batch, m, k)
+    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64).swapaxes(-1, -2)
+    truth, size = wide_a @ wide_b, abs(wide_a) @ abs(wide_b)
+    there = matmul(to_device(a, xp), to_device(b, xp).swapaxes(-1, -2))
+    expect(there, truth, dtype, (k + 2) * eps(sum_dtype(dtype)) * size + eps(dtype) * abs(truth) + 1e-30)
+
+
+@given(seeds, dtypes, sizes, sizes, sizes, st.booleans())
+def test_linear(xp: ModuleType, seed: int, dtype: np.dtype, n: int, k: int, m: int, biased: bool) -> None:
+    """W x + b; on a GPU 16-bit types are rounded before the bias, too."""
+    x, w, b = drawn(seed, dtype, n, k), drawn(seed + 1, dtype, m, k), drawn(seed + 2, dtype, m)
+    wide_x, wide_w, wide_b = (v.astype(np.float64) for v in (x, w, b * biased))
+    product, size = wide_x @ wide_w.T, abs(wide_x) @ abs(wide_w).T
+    there = linear(*(to_device(v, xp) for v in ((x, w, b) if biased else (x, w))))
+    bound = (k + 2) * eps(sum_dtype(dtype)) * size + eps(dtype) * (abs(product) + abs(product + wide_b))
+    expect(there, product + wide_b, dtype, bound + 1e-30)
+
+
+@given(seeds, dtypes, sizes, sizes, st.sampled_from([rms_norm, layer_norm, softmax]))
+def test_norms_and_softmax(xp: ModuleType, seed: int, dtype: np.dtype, n: int, width: int, operation: object) -> None:
+    arrays = [drawn(seed, dtype, n, width)]
+    if operation is not softmax:
+        arrays += [drawn(seed + 1, dtype, width) for _ in range(2 if operation is layer_norm else 1)]
+    options = () if operation is softmax else (1e-5,)
+    truth = operation(*(v.astype(np.float64) for v in arrays), *options)
+    there = operation(*(to_device(v, xp) for v in arrays), *options)
+    # A layer norm takes a mean away first: what is left of equal numbers is their rounding, enlarged by 1 / sqrt(eps).
+    spread = 1 / np.sqrt(1e-5) if operation is layer_norm and width < 3 else 1
+    bound = (8 * eps(dtype) + (width + 8) * spread * eps(sum_dtype(dtype))) * max(abs(truth).max(), 1)
+    expect(there, truth, dtype, bound)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
+def test_activations(xp: ModuleType, name: str, dtype: np.dtype) -> None:
+    """Over -20 .. 20, within eight roundings of the largest value involved, which is 1 + |x| or less, or |x|^2 (relu2)."""
+    x = np.linspace(-20, 20, 4001).astype(dtype)
+    truth = ACTIVATIONS[name](x.astype(np.float64))
+    expect(
+        ACTIVATIONS[name](to_device(x, xp)), truth, dtype, 8 * eps(dtype) * (1 + abs(x.astype(np.float64)) + abs(truth))
+    )
+
+
+def test_float32_products_are_not_tf32(xp: ModuleType) -> None:
+    """1 + 2^-20 times 1 is a float32 number; TF32, with 10 bits, would make it 1. Off unless CUPY_TF32=1 is set."""
+    a = np.full((64, 64), 1 + 2.0**-20, dtype=np.float32)
+    b = np.eye(64, dtype=np.float32)
+    for stack in (a, np.stack([a, a])):
+        assert (
+            to_host(matmul(to_device(stack, xp), to_device(np.broadcast_to(b, stack.shape).copy(), xp))) == stack
+        ).all()
+
+
+@given(seeds, st.tuples(sizes, sizes), st.tuples(sizes, sizes), st.sampled_from([*FILTERS, "nearest"]))
+def test_resize(xp: ModuleType, seed: int, size: tuple[int, int], new_size: tuple[int, int], resample: str) -> None:
+    """Exact integers in float64 products: the device's bytes are the CPU's, whatever the order of its sums."""
+    picture = np.random.default_rng(seed).integers(0, 256, (3, *size), dtype=np.uint8)
+    for resize in (pillow_resize, torch_resize) if resample in ("bilinear", "bicubic", "nearest") else (pillow_resize,):
+        there = resize(to_device(picture, xp), new_size, resample)
+        np.testing.assert_array_equal(to_host(there), resize(picture, new_size, resample))
