@@ -12,6 +12,8 @@ from jaxtyping import Int
 
 from ovis2_ref.arrays import Array
 from ovis2_ref.config import Ovis2Config
+from ovis2_ref.draw import PAPER, draw_grid, draw_tiles
+from ovis2_ref.errors import InputError
 from ovis2_ref.image.loading import load_image
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.text.processor import Ovis2Processor
@@ -143,3 +145,22 @@ def _grids(ids: Int[np.ndarray, " tokens"], config: Ovis2Config) -> list[str]:
         columns = 1 + int((ids[first:last] == column).sum()) // rows
         grids.append(f"{rows}x{columns}")
     return grids
+
+
+def draw_picture_tiles(picture: str | Path, checkpoint: str | Path, convention: str, output: str | Path) -> None:
+    """Write a picture of `picture`'s grid, and beside it its tiles as the model of `checkpoint` sees them, into the file `output`."""
+    from PIL import Image
+
+    image = load_image(picture)
+    processor = Ovis2Processor.from_pretrained(checkpoint, convention=convention)
+    tiles = processor.image_processor(image, return_tensors="np")
+    grid = tuple(tiles["grids"][0].tolist())
+    parts = [draw_grid(np.asarray(image.convert("RGB")), grid), draw_tiles(tiles["pixel_values"], grid)]
+    sheet = Image.new("RGB", (sum(part.width for part in parts), max(part.height for part in parts)), PAPER)
+    sheet.paste(parts[0], (0, 0))
+    sheet.paste(parts[1], (parts[0].width, 0))
+    try:
+        sheet.save(output)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{output} can't be written as a picture: {error}") from error
+    print(f"{output}: {len(tiles['pixel_values'])} tiles, grid {grid[0]}x{grid[1]} (rows x columns)")

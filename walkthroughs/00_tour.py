@@ -13,7 +13,8 @@ from PIL import Image
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.draw import draw_grid, draw_tiles
-from ovis2_ref.ops import layer_norm, linear, rms_norm, silu, softmax
+from ovis2_ref.activations import silu
+from ovis2_ref.ops import layer_norm, linear, rms_norm, softmax
 from ovis2_ref.tiny import SAMPLE
 from ovis2_ref.trace import recording
 
@@ -134,7 +135,7 @@ merged = features.reshape(n, cells, stride, cells, stride, -1).transpose(0, 1, 3
 scores = linear(merged, weights["model.vision_tower.head_linear.weight"])
 scores = layer_norm(scores, weights["model.vision_tower.head_norm.weight"], weights["model.vision_tower.head_norm.bias"])
 tokens = softmax(scores)
-check("visual tokens (n, P/s^2, V)", tokens, values["model.vision_tower.output"])
+check("visual tokens (n, P/s^2, V)", tokens, values["model.vision_tower.tokens"])
 print("the whole picture in visual words:\n", tokens[0].argmax(axis=-1).reshape(cells, cells))
 
 # %% [markdown]

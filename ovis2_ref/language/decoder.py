@@ -54,6 +54,7 @@ def decoder(
     (batch, past + tokens), 0 at padding; or a whole mask (batch or 1, heads or 1, tokens, past + tokens), booleans that are true
     where a query sees a key, or numbers to add to the scores. Raises `InputError` for a mask of another shape.
     """
+    tap(f"{name}.inputs_embeds", inputs_embeds)
     batch, tokens, _ = inputs_embeds.shape
     seen = None if cache is None else cache.length
     if position_ids is None:
