@@ -208,7 +208,8 @@ def quick_gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def laplace(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """(1 + erf((x - mu) / (sigma sqrt(2)))) / 2 with mu = 0.707107, sigma = 0.282095 (Ma et al., 2022, eq. 17)."""
-    scaled = _rounded(_rounded(_wide(x) - 0.707107, x.dtype) / (0.282095 * sqrt(2)), x.dtype)
+    mu = float(x.dtype.type(0.707107))  # torch rounds a number that is added, not one that is multiplied by
+    scaled = _rounded(_rounded(_wide(x) - mu, x.dtype) / (0.282095 * sqrt(2)), x.dtype)
     return (0.5 * _rounded(1 + _rounded(erf(scaled), x.dtype), x.dtype)).astype(x.dtype, copy=False)
 
 

@@ -84,7 +84,7 @@ def test_turning_is_transformers_bit_for_bit(
 
 @pytest.mark.parametrize("length", [8, 9, 20, 300])
 def test_dynamic_scaling_turns_slower_in_longer_texts(length: int) -> None:
-    """Up to `max_position_embeddings` nothing is scaled; beyond it, all pairs but the first turn the slower, the longer the text."""
+    """Up to `max_position_embeddings` nothing is scaled; beyond it, all pairs but the first turn the slower the longer it is."""
     rope = {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 4.0}
     config = Qwen2Config(
         hidden_size=8, num_attention_heads=1, num_key_value_heads=1, max_position_embeddings=8, rope_parameters=rope
