@@ -6,7 +6,7 @@ it is so to the letter.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +44,13 @@ class Answerer:
         return self.processor.batch_decode(new, skip_special_tokens=True)[0]
 
 
-def judge(answerer: Answerer, seeds: range) -> Iterator[tuple[int, Question, str]]:
+def judge(answer: Callable[[np.ndarray, str], str], seeds: range) -> Iterator[tuple[int, Question, str]]:
     """Ask about the scenes of these seeds and yield (seed, question, answer)."""
     for seed in tqdm(seeds, unit="scene", disable=not sys.stderr.isatty()):
         scene, questions = questions_about(seed)
         picture = scene.render()
         for question in questions:
-            yield seed, question, answerer.answer(picture, question.request)
+            yield seed, question, answer(picture, question.request)
 
 
 def table(right: dict[str, list[bool]]) -> str:
@@ -70,12 +70,15 @@ def main() -> None:
     parser.add_argument("--wrong", action="store_true", help="print the wrong answers to stderr")
     given = parser.parse_args()
     if not 0 <= given.seed <= given.seed + given.scenes <= DEVELOPMENT_SEED or given.scenes == 0:
-        parser.error(f"need at least one scene, and seeds from 0 to {DEVELOPMENT_SEED - 1}: training saw some of the others")
+        parser.error(
+            f"need at least one scene, and seeds from 0 to {DEVELOPMENT_SEED - 1}: training saw some of the others"
+        )
     import ovis2_ref
 
     right: dict[str, list[bool]] = {kind: [] for kind in ASKERS}
     seeds = range(given.seed, given.seed + given.scenes)
-    for seed, question, answer in judge(Answerer(ovis2_ref, given.checkpoint), seeds):
+    answerer = Answerer(ovis2_ref, given.checkpoint)
+    for seed, question, answer in judge(answerer.answer, seeds):
         right[question.kind].append(answer == question.answer)
         if given.wrong and answer != question.answer:
             print(f"scene {seed}: {question.request} {answer!r}, should be {question.answer!r}", file=sys.stderr)

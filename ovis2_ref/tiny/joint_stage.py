@@ -46,6 +46,8 @@ def train_jointly(model: Ovis2ForConditionalGeneration, trainer: Trainer, first_
 
 
 @torch.no_grad()
-def joint_answers_right(model: Ovis2ForConditionalGeneration, test: list[tuple[Batch, torch.Tensor, torch.Tensor]]) -> str:
+def joint_answers_right(
+    model: Ovis2ForConditionalGeneration, test: list[tuple[Batch, torch.Tensor, torch.Tensor]]
+) -> str:
     """Tell the percentage of right answers by kind of request, on pictures."""
     return answers_right(model, [(batch, model.model.vision_tower(pixels).pooler_output) for batch, pixels, _ in test])

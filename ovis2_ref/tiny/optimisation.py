@@ -6,7 +6,6 @@ import math
 import torch
 from torch import nn
 
-
 LAST_RATE, WARM_UP = 0.05, 150
 """The learning rate at the end, as part of the highest, and the steps it takes to get there from zero."""
 

@@ -34,7 +34,7 @@ than the other. Then the north wind blew as hard as he could, but the more he bl
 fold his cloak around him; and at last the north wind gave up the attempt. Then the sun shone out warmly, and at once
 the traveller took off his cloak. And so the north wind was obliged to confess that the sun was the stronger of the two.
 All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience and should
-act towards one another in a spirit of brotherhood."""
+act towards one another in a spirit of brotherhood."""  # noqa: E501  wrapped anew it would train another tokenizer
 
 
 def corpus() -> list[str]:

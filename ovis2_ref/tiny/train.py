@@ -24,8 +24,8 @@ from ovis2_ref.tiny.optimisation import Trainer
 from ovis2_ref.tiny.tokens import load_tokenizer
 from ovis2_ref.tiny.vision_stage import train_vision
 
-STEPS = {"vision": 5000, "language": 4000, "joint": 3000}
-RATE = {"vision": 1.5e-3, "language": 1.5e-3, "joint": 6e-4}
+STEPS = {"vision": 5000, "language": 4000, "joint": 2000}
+RATE = {"vision": 1.5e-3, "language": 1.5e-3, "joint": 5e-4}
 FIRST_SEED = {"vision": 100_000_000, "language": 200_000_000, "joint": 300_000_000}
 
 
@@ -55,7 +55,9 @@ def run_stage(stage: str, work: Path, checkpoint: Path, steps: int, rate: float,
     else:
         model.load_state_dict(torch.load(work / "language.pt"))
         tower.load_state_dict(torch.load(work / "vision.pt"))
-        train_jointly(model, Trainer(model, rate, steps), first_seed, reporter(lambda trainer: save(trainer.average, checkpoint)))
+        train_jointly(
+            model, Trainer(model, rate, steps), first_seed, reporter(lambda trainer: save(trainer.average, checkpoint))
+        )
 
 
 def main() -> None:

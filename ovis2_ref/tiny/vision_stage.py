@@ -1,11 +1,12 @@
 """Stage one: the vision tower alone learns to name what is in each cell.
 
 A vision transformer that starts from nothing sees too little signal through the language model's answers. Here its
-visual words are supervised directly: visual word k stands for coloured shape k, word 0 for empty ground, and the
-loss is the cross-entropy of each merged cell's distribution over visual words.
+visual words are supervised directly. Word 0 stands for empty ground, and each of the next ones for a coloured shape in
+one of the four columns of a tile; the loss is the cross-entropy of each merged cell's distribution over visual words.
 """
 
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 import torch
@@ -36,16 +37,14 @@ def word_loss(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
 def tile_batches(first_seed: int, pictures: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Draw fresh pictures for ever: of each the thumbnail and one more tile, with the words of their cells."""
     rng = np.random.default_rng(first_seed)
-    seed = first_seed
-    while True:
+    for start in count(first_seed, pictures):
         pixels, words = [], []
-        for seed in range(seed, seed + pictures):  # noqa: B020
+        for seed in range(start, start + pictures):
             scene = draw_scene(seed)
             tiles, cells = pixels_of(scene), words_of(scene, grid_of(scene)).words
             chosen = [0] if len(tiles) == 1 else [0, int(rng.integers(1, len(tiles)))]
             pixels.append(tiles[chosen])
             words.append(cells[chosen])
-        seed += 1
         yield torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(np.concatenate(words))
 
 
@@ -57,13 +56,23 @@ def cells_right(tower: Ovis2VisionModel, pixel_values: torch.Tensor, words: torc
     return float(right[sure].float().mean()), float(right[shown].float().mean())
 
 
+@torch.no_grad()
+def start_tower(tower: Ovis2VisionModel) -> None:
+    """Change the start where transformers' makes learning to see slow.
+
+    Patches are normed before their positions are added, so that positions need to be of that size; and most of a
+    patch is its mean colour, so that filters need to look at what is left without it.
+    """
+    embeddings = tower.transformer.embeddings
+    tower.head_norm.weight.fill_(PEAKEDNESS)
+    embeddings.position_embedding.weight.normal_(std=PLACE_SPREAD)
+    filters = embeddings.patch_embedding.weight
+    filters.copy_(3 * (filters - 0.9 * filters.mean(dim=(-2, -1), keepdim=True)))
+
+
 def train_vision(tower: Ovis2VisionModel, trainer: Trainer, first_seed: int, report) -> None:
     """Train the vision tower on fresh tiles for as many steps as the trainer is set to; `report` is told how it goes."""
-    torch.nn.init.constant_(tower.head_norm.weight, PEAKEDNESS)
-    torch.nn.init.normal_(tower.transformer.embeddings.position_embedding.weight, std=PLACE_SPREAD)
-    filters = tower.transformer.embeddings.patch_embedding.weight.data
-    filters -= 0.9 * filters.mean(dim=(-2, -1), keepdim=True)
-    filters *= 3
+    start_tower(tower)
     test_pixels, test_words = next(tile_batches(DEVELOPMENT_SEED, 200))
     for pixels, words in tile_batches(first_seed, PICTURES):
         loss = trainer.update(word_loss(word_logits(tower, pixels), words))

@@ -1,0 +1,60 @@
+"""The evaluation asks what it should and counts to the letter."""
+
+import numpy as np
+import pytest
+
+from ovis2_ref.tiny.evaluate import judge, main, questions_about, table
+from ovis2_ref.tiny.questions import ASKERS
+from ovis2_ref.tiny.scenes import DEVELOPMENT_SEED
+
+
+class Oracle:
+    """Answers as if it knew: looks up the question among those of the scene whose picture it is shown."""
+
+    def __init__(self, seeds):
+        self.known = {}
+        for seed in seeds:
+            scene, questions = questions_about(seed)
+            self.known |= {(scene.render().tobytes(), question.request): question.answer for question in questions}
+
+    def answer(self, picture, request):
+        """Give the right answer."""
+        return self.known[picture.tobytes(), request]
+
+
+def test_questions_follow_from_the_seed():
+    """Each scene is asked once for every kind that it allows, the same each time."""
+    scene, questions = questions_about(7)
+    assert questions_about(7) == (scene, questions)
+    kinds = [question.kind for question in questions]
+    assert len(set(kinds)) == len(kinds)
+    assert set(kinds) <= set(ASKERS)
+
+
+def test_every_question_is_put_with_its_own_picture():
+    """Pictures and requests reach the model together, and answers come back with their questions."""
+    judged = list(judge(Oracle(range(5)).answer, range(5)))
+    assert all(answer == question.answer for _, question, answer in judged)
+    assert len(judged) == sum(len(questions_about(seed)[1]) for seed in range(5))
+
+
+def test_the_table_adds_up():
+    """Counts and percentages by kind and in all; kinds never asked are left out."""
+    rows = table({"describe": [True, True, True], "count": [False], "order": []}).split("\n")
+    assert rows[2:] == ["| describe | 3 | 3 | 100.0 |", "| count | 1 | 0 | 0.0 |", "| all | 4 | 3 | 75.0 |"]
+
+
+@pytest.mark.parametrize("arguments", [["--scenes", "0"], ["--seed", "-1"], ["--seed", str(DEVELOPMENT_SEED)]])
+def test_seeds_that_training_may_have_seen_are_refused(arguments, monkeypatch, capsys):
+    """A range that leaves the held-out seeds gets one line and status 2."""
+    monkeypatch.setattr("sys.argv", ["evaluate", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "training" in capsys.readouterr().err
+
+
+def test_pictures_are_what_the_processor_takes():
+    """Pictures are (height, width, 3) uint8."""
+    picture = questions_about(3)[0].render()
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3

@@ -1,0 +1,74 @@
+"""Scenes follow from their seeds, and show what they say."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ovis2_ref.tiny.scenes import COLOURED_SHAPES, DEVELOPMENT_SEED, FIRST_TRAINING_SEED, cell_coverage, draw_scene
+
+seeds = st.integers(0, 10 * FIRST_TRAINING_SEED)
+AREAS = {"circle": math.pi, "square": 1.8**2, "triangle": 1.9, "cross": 2 * 1.2 - 0.36}
+"""Areas of the shapes of radius 1, by elementary geometry."""
+
+
+@given(seeds)
+def test_a_seed_gives_the_same_picture_every_time(seed):
+    """Drawing twice gives the same scene and the same pixels."""
+    assert draw_scene(seed) == draw_scene(seed)
+    np.testing.assert_array_equal(draw_scene(seed).render(), draw_scene(seed).render())
+
+
+def test_seeds_give_different_pictures():
+    """No two of a thousand seeds draw the same scene."""
+    assert len({draw_scene(seed) for seed in range(1000)}) == 1000
+
+
+@given(seeds)
+def test_shapes_are_distinct_inside_and_clearly_ordered(seed):
+    """Shapes differ, lie in the picture, and go from left to right by more than a quarter of its width."""
+    scene = draw_scene(seed)
+    names = [shape.name for shape in scene.shapes]
+    assert 1 <= len(names) <= 3
+    assert len(set(names)) == len(names)
+    assert set(names) <= set(COLOURED_SHAPES)
+    for shape in scene.shapes:
+        assert shape.radius <= shape.x <= scene.width - shape.radius
+        assert shape.radius <= shape.y <= scene.height - shape.radius
+    assert all(b.x - a.x > scene.width / 4 for a, b in zip(scene.shapes, scene.shapes[1:], strict=False))
+
+
+@given(seeds)
+def test_shapes_are_large_enough_for_the_thumbnail(seed):
+    """A shape is at least a sixth of the picture's longer side across: 11 pixels of a thumbnail's 64."""
+    scene = draw_scene(seed)
+    assert all(2 * shape.radius > max(scene.height, scene.width) / 6 for shape in scene.shapes)
+
+
+@given(seeds)
+def test_the_picture_shows_each_shape_in_its_place(seed):
+    """The pixel at a shape's centre has the shape's colour, and the corners are background."""
+    scene = draw_scene(seed)
+    picture = scene.render()
+    assert picture.shape == (scene.height, scene.width, 3)
+    assert picture.dtype == np.uint8
+    for shape in scene.shapes:
+        assert tuple(picture[int(shape.y), int(shape.x)]) == shape.rgb
+    assert tuple(picture[0, 0]) == scene.background[0]
+    assert tuple(picture[-1, -1]) == scene.background[1]
+
+
+@given(seeds)
+def test_shapes_cover_the_area_that_geometry_says(seed):
+    """The coverage of all cells together is the area of each shape."""
+    scene = draw_scene(seed)
+    covered = cell_coverage(scene, 12, 12).mean(axis=(1, 2)) * scene.height * scene.width
+    for shape, area in zip(scene.shapes, covered, strict=True):
+        assert area == pytest.approx(AREAS[shape.kind] * shape.radius**2, rel=0.15)
+
+
+def test_seeds_for_judging_lie_below_those_for_training():
+    """Evaluation, watching and training draw from ranges that don't meet."""
+    assert 0 < DEVELOPMENT_SEED < FIRST_TRAINING_SEED

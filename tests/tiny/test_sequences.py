@@ -1,0 +1,65 @@
+"""Many requests in one sequence compute what one sequence for each would."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers", minversion="5.0", reason="training uses transformers 5")
+import torch
+from transformers import Ovis2ForConditionalGeneration
+
+from ovis2_ref.tiny import TINY
+from ovis2_ref.tiny.configuration import build_processor
+from ovis2_ref.tiny.evaluate import questions_about
+from ovis2_ref.tiny.language_stage import answer_logits, made_up_tokens
+from ovis2_ref.tiny.pictures import grid_of, pixels_of, words_of
+from ovis2_ref.tiny.sequences import (
+    START_OF_PROMPT,
+    Sequence,
+    answer_ids,
+    batch_of,
+    greeting,
+    picture_ids,
+    request_ids,
+    token_ids,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Load the checkpoint in transformers, to run on one thread: it's too small to share out."""
+    torch.set_num_threads(1)
+    return Ovis2ForConditionalGeneration.from_pretrained(TINY).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("seed", [0, 1])
+def test_packed_requests_give_the_logits_of_single_ones(model, seed):
+    """Prefix, segments, mask and positions give each answer the logits that transformers gives it on its own."""
+    processor = build_processor()
+    scene, questions = questions_about(seed)
+    prefix = token_ids(START_OF_PROMPT) + picture_ids(grid_of(scene))
+    packed = Sequence(prefix, [(q.kind, request_ids(q.request), answer_ids(q.answer)) for q in questions])
+    batch = batch_of([packed, greeting()])
+    visual_tokens = model.model.vision_tower(torch.from_numpy(pixels_of(scene))).pooler_output
+    logits = answer_logits(model, batch, visual_tokens).split([length for _, length in batch.answers])
+    for question, mine in zip(questions, logits, strict=False):
+        content = [{"type": "image"}, {"type": "text", "text": question.request}]
+        prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        text = prompt + question.answer + "<|im_end|>"
+        inputs = processor(images=scene.render(), text=text, return_tensors="pt")
+        theirs = model(**inputs).logits[0, -len(mine) - 1 : -1]
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_made_up_tokens_are_distributions_that_mostly_name_the_right_word():
+    """They add up to one, and the thumbnail's sure cells are nearly always right."""
+    rng = np.random.default_rng(0)
+    right = []
+    for seed in range(30):
+        scene = questions_about(seed)[0]
+        cells = words_of(scene, grid_of(scene))
+        tokens = made_up_tokens(cells, 251, rng)
+        np.testing.assert_allclose(tokens.sum(-1), 1, atol=0.02)
+        sure = cells.words[0] >= 0
+        right.append((tokens[0].argmax(-1) == cells.words[0])[sure].mean())
+    assert np.mean(right) > 0.95
