@@ -14,7 +14,7 @@ from ovis2_ref.arrays import Array
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.draw import PAPER, draw_grid, draw_tiles
 from ovis2_ref.errors import InputError
-from ovis2_ref.image.loading import load_image
+from ovis2_ref.image.loading import load_image, load_video
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.trace import listening

@@ -10,9 +10,11 @@ from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import Arithmetic, center_crop
 from ovis2_ref.image.loading import check_pixels
 from ovis2_ref.image.options import ImageOptions, output_size
+from ovis2_ref.image.pictures import height_width
 from ovis2_ref.image.tiling import Grid, closest_grid, covering_grid, split_regions
 
-Picture = Shaped[np.ndarray, "channels height width"]
+Picture = Shaped[np.ndarray, "channels _height _width"]
+"""Its channels stay what they are from one function to the next; its size need not."""
 
 
 class Tiles(NamedTuple):
@@ -38,7 +40,7 @@ def cut_whole(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -
     """The picture as one tile, resized if `do_resize` says so."""
     if not options.do_resize:
         return Tiles([picture], False, (1, 1))
-    levels, scaled = resized(picture, output_size(*picture.shape[1:], options.size), options, arithmetic)
+    levels, scaled = resized(picture, output_size(*height_width(picture), options.size), options, arithmetic)
     return Tiles([levels], scaled, (1, 1))
 
 
@@ -49,12 +51,12 @@ def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, 
     """
     height, width = options.tile_size
     if options.use_covering_area_grid:
-        rows, columns = covering_grid(*picture.shape[1:], height, options.max_patches, options.covering_threshold)
+        rows, columns = covering_grid(*height_width(picture), height, options.max_patches, options.covering_threshold)
         # transformers unpacks the search's (rows, columns) as (columns, rows): a 400x1000 (h x w) picture in 448 px tiles, 9 at
         # most, becomes 3 rows of 1 column, where the authors cut 1 row of 3 columns.
         rows, columns = (columns, rows) if transposed else (rows, columns)
     else:
-        rows, columns = closest_grid(*picture.shape[1:], (height, width), options.min_patches, options.max_patches)
+        rows, columns = closest_grid(*height_width(picture), (height, width), options.min_patches, options.max_patches)
     canvas, scaled = resized(picture, (rows * height, columns * width), options, arithmetic)
     tiles = [
         canvas[:, height * row : height * (row + 1), width * column : width * (column + 1)]
@@ -74,8 +76,7 @@ def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithm
         cut = cut_whole(picture, options, arithmetic)
     if not options.do_center_crop:
         return cut
-    size = options.crop_size["height"], options.crop_size["width"]
-    return cut._replace(tiles=[center_crop(tile, size, arithmetic) for tile in cut.tiles])
+    return cut._replace(tiles=[center_crop(tile, options.center_size, arithmetic) for tile in cut.tiles])
 
 
 def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
@@ -85,12 +86,12 @@ def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic
     """
     side = options.original_side
     max_tiles = options.max_patches if options.crop_to_patches else 1
-    grid = covering_grid(*picture.shape[1:], side, max_tiles, options.covering_threshold)
-    regions = split_regions(*picture.shape[1:], grid)
+    grid = covering_grid(*height_width(picture), side, max_tiles, options.covering_threshold)
+    regions = split_regions(*height_width(picture), grid)
     crops = [picture[:, upper:lower, left:right] for left, upper, right, lower in regions]
     if len(crops) > 1:
         crops.insert(0, picture)
-    parts = [resized(crop, fitted_size(*crop.shape[1:], side), options, arithmetic) for crop in crops]
+    parts = [resized(crop, fitted_size(*height_width(crop), side), options, arithmetic) for crop in crops]
     return Tiles([levels for levels, _ in parts], parts[0][1], grid)
 
 
