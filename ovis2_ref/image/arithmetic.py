@@ -8,11 +8,12 @@ from jaxtyping import Shaped
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.options import ImageOptions
-from ovis2_ref.image.pictures import as_levels
+from ovis2_ref.image.pictures import as_levels, pillow_on_white, torch_on_white
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.image.values import pillow_values, torch_values
 
-Picture = Shaped[np.ndarray, "channels height width"]
+Picture = Shaped[np.ndarray, "channels _height _width"]
+"""Its channels stay what they are from one function to the next; its size need not."""
 
 
 class Arithmetic(NamedTuple):
@@ -21,6 +22,7 @@ class Arithmetic(NamedTuple):
     resize: Callable[[Picture, tuple[int, int], ImageOptions], tuple[Picture, bool]]
     values: Callable[..., np.ndarray]
     crop_offset: Callable[[int, int], int]
+    on_white: Callable[[Picture], Picture]
 
 
 def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
@@ -33,13 +35,13 @@ def resize_levels_torch(picture: Picture, size: tuple[int, int], options: ImageO
     """The levels of `picture`, resized. Raises `InputError` for other than bytes: torch resizes floats as floats."""
     if picture.dtype != np.uint8:
         raise InputError(f"the torch processor's resizing is there for bytes; got {picture.dtype}")
-    if options.filter not in ("nearest", "bilinear", "bicubic"):
-        raise InputError(f"torch has no filter {options.filter!r}: use nearest (0), bilinear (2) or bicubic (3)")
+    if options.filter not in ("bilinear", "bicubic"):
+        raise InputError(f"the torch processor has no filter {options.filter!r}: use bilinear (2) or bicubic (3)")
     return torch_resize(picture, size, options.filter), False
 
 
-PILLOW = Arithmetic(resize_levels_pillow, pillow_values, lambda size, crop: (size - crop) // 2)
-TORCH = Arithmetic(resize_levels_torch, torch_values, lambda size, crop: int((size - crop) / 2.0))
+PILLOW = Arithmetic(resize_levels_pillow, pillow_values, lambda size, crop: (size - crop) // 2, pillow_on_white)
+TORCH = Arithmetic(resize_levels_torch, torch_values, lambda size, crop: int((size - crop) / 2.0), torch_on_white)
 """`crop_offset(size, crop)` is where a centre crop begins, below 0 where the picture is smaller: one rounds down, one to 0."""
 
 

@@ -1,4 +1,7 @@
-"""Picture files, decoded by Pillow (imported when the first one is met). Files are hostile: what is wrong with one is an `InputError`."""
+"""Picture files and clips, decoded by Pillow (imported when the first one is met).
+
+Files are hostile: whatever is wrong with one is an `InputError`, and what it can make us allocate is bounded.
+"""
 
 import io
 import sys
@@ -14,8 +17,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 2**28 // 3
-"""No picture is decoded that says it has more pixels (Pillow's own limit for a warning): 4 bytes each while Pillow holds it, 3 as
-an array, so a small file that claims to be huge costs 600 MiB at most, and one that claims more costs nothing."""
+"""No picture has more pixels (Pillow's own limit for a warning), nor do the frames taken of a clip. A pixel takes 4 bytes while
+Pillow holds it and 3 as an array: a small file that claims to be huge costs 600 MiB at most, one that claims more nothing."""
+
+MAX_EDGE = 2**18
+"""No picture is longer: the windows that resize an axis of n pixels take up to 48 n float64 (8 kernels' supports in and out of it)."""
+
+MAX_CLIP_PIXELS = 2**32
+"""A clip's frames have to be decoded one after another to reach a later one; all of them have no more pixels than this."""
 
 
 def is_pil_image(image: Any) -> bool:
@@ -27,19 +36,51 @@ def is_pil_image(image: Any) -> bool:
 def load_image(source: Any) -> Any:
     """The picture in a file (its name or its bytes) as a Pillow image, decoded; a Pillow image or an array passes through.
 
-    Turned as its EXIF orientation says? No: neither program does that.
-    Raises `InputError` if the file is missing, not a picture, damaged, cut short, or has more than `MAX_PIXELS`.
+    An EXIF orientation is not applied: neither program does that. Of an animation it is the first frame.
+    Raises `InputError` if the file is missing, not a picture, damaged, cut short, or larger than `MAX_PIXELS` or `MAX_EDGE`.
     """
     if not isinstance(source, str | bytes | Path):
         return source
-    with opened(source) as image:
+    with opened(source) as (image, _):
         image.load()
         return image
 
 
+def load_video(source: str | bytes | Path, frames: int = 8) -> "list[Image.Image]":
+    """`frames` frames of an animated GIF, WebP, APNG or TIFF, as pictures: the middle one of as many equal stretches of the clip.
+
+    Of n frames that is int(n (2 i + 1) / (2 frames)); a clip of no more than `frames` gives all of them, a still picture one.
+    Ovis2 looks at a clip as pictures of one tile each (`max_patches=1`), with an <image> in the prompt for each.
+    Raises `InputError` as `load_image` does, and for a clip of more than `MAX_CLIP_PIXELS`.
+    """
+    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
+        raise InputError(f"frames={frames!r} should be a whole number above 0")
+    with opened(source) as (image, name):
+        count = getattr(image, "n_frames", 1)
+        if count * image.width * image.height > MAX_CLIP_PIXELS:
+            raise InputError(f"{name}: {count} frames of {image.width}x{image.height} are too many to look through")
+        taken = frame_numbers(count, frames)
+        if len(taken) * image.width * image.height > MAX_PIXELS:
+            raise InputError(
+                f"{name}: {len(taken)} frames of {image.width}x{image.height} don't fit; take fewer frames"
+            )
+        pictures = []
+        for number in taken:
+            image.seek(number)
+            pictures.append(image.copy())
+        return pictures
+
+
+def frame_numbers(count: int, frames: int) -> list[int]:
+    """The frames of `count` that `load_video` takes."""
+    if count <= frames:
+        return list(range(count))
+    return [count * (2 * i + 1) // (2 * frames) for i in range(frames)]
+
+
 @contextmanager
-def opened(source: str | bytes | Path) -> "Iterator[Image.Image]":
-    """A Pillow image, opened but not decoded; whatever Pillow raises inside the block becomes an `InputError`."""
+def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, str]]":
+    """A Pillow image, opened but not decoded, and what to call it; whatever Pillow raises inside the block becomes an `InputError`."""
     from PIL import Image
 
     name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
@@ -48,7 +89,7 @@ def opened(source: str | bytes | Path) -> "Iterator[Image.Image]":
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
             check_pixels(image.width, image.height, name)
-            yield image
+            yield image, name
     except InputError:
         raise
     except Exception as error:
@@ -57,6 +98,8 @@ def opened(source: str | bytes | Path) -> "Iterator[Image.Image]":
 
 
 def check_pixels(width: int, height: int, name: str) -> None:
-    """Raises `InputError` for more than `MAX_PIXELS`."""
-    if width * height > MAX_PIXELS:
-        raise InputError(f"{name}: {width}x{height} is more than {MAX_PIXELS} pixels, the most that are taken")
+    """Raises `InputError` for a picture that is larger than `MAX_PIXELS` or `MAX_EDGE` allow."""
+    if width * height > MAX_PIXELS or max(width, height) > MAX_EDGE:
+        raise InputError(
+            f"{name}: {width}x{height} (w x h) is too large; at most {MAX_PIXELS} pixels and {MAX_EDGE} along an edge are taken"
+        )

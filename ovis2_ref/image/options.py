@@ -33,8 +33,8 @@ ORIGINAL_ONLY = {
 class ImageOptions:
     """What may be set when a processor is made, and again for one call.
 
-    `size` and `crop_size` may be a number (a square), a pair (height, width) or a dict; `resample` Pillow's number; `image_mean` and
-    `image_std` a number or one for each channel. A tile is called a patch here, as in transformers.
+    `size` and `crop_size` may be a number (a square), a pair (height, width) or a dict; `resample` is Pillow's number;
+    `image_mean` and `image_std` are a number or one for each channel. A tile is called a patch here, as in transformers.
     """
 
     do_resize: bool = True
@@ -79,8 +79,6 @@ class ImageOptions:
         self.data_format = _layout("data_format", self.data_format)
         if self.input_data_format is not None:
             self.input_data_format = _layout("input_data_format", self.input_data_format)
-        if self.do_center_crop and (self.crop_size is None or "height" not in self.crop_size):
-            raise InputError("do_center_crop=True takes a crop_size of height and width")
 
     def check_original(self) -> None:
         """Raises `InputError` for an option that the authors' program doesn't have; it asserts some of these itself."""
@@ -101,6 +99,13 @@ class ImageOptions:
     def filter(self) -> str:
         """The name of the filter that `resample` numbers."""
         return RESAMPLE[self.resample]
+
+    @property
+    def center_size(self) -> tuple[int, int]:
+        """The (height, width) of the centre crop. Raises `InputError` where `crop_size` doesn't say."""
+        if self.crop_size is None or "height" not in self.crop_size:
+            raise InputError(f"do_center_crop=True takes a crop_size of height and width, not {self.crop_size}")
+        return self.crop_size["height"], self.crop_size["width"]
 
     @property
     def tile_size(self) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""Whatever a caller calls a picture becomes one array (channels, height, width); and floats become levels where bytes are needed."""
+"""Whatever a caller calls a picture becomes one array (channels, height, width), floats become levels where bytes are needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from ovis2_ref.arrays import to_host
-from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
-from ovis2_ref.image.loading import is_pil_image, load_image
+from ovis2_ref.image.loading import check_pixels, is_pil_image, load_image
 
 Picture = Shaped[np.ndarray, "channels height width"]
+
+OnWhite = Callable[[Picture], Picture]
 
 AS_THEY_ARE = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes whose arrays hold intensities. Others hold an index into a palette, other colours than RGB, or transparency."""
@@ -29,12 +30,13 @@ def flat_pictures(images: Any) -> Iterator[Any]:
         yield images
 
 
-def as_picture(image: Any, to_rgb: bool, layout: str | None, convention: Convention) -> Picture:
+def as_picture(image: Any, to_rgb: bool, layout: str | None, on_white: OnWhite | None) -> Picture:
     """A Pillow image, an array, a file's name or its bytes as an array (channels, height, width) of uint8, integers or floats.
 
-    to_rgb: Make it three channels: grey is repeated, transparency laid on white (dropped under convention "original", as
-        transformers 4.56 does too), all other modes converted by Pillow.
+    to_rgb: Make it three channels: grey is repeated, a transparent picture laid on white, all other modes converted by Pillow.
     layout: "channels_first", "channels_last", or None to look where an axis of 1, 3 or 4 is.
+
+    on_white: How an array of four channels is laid on white (Pillow's images by Pillow); None drops the transparency.
 
     Raises `InputError` for a picture without pixels; with numbers that are not finite; of a number of channels that has no
     meaning; and, where transformers would go on and be wrong, for one whose two outer axes could both be channels (it takes
@@ -45,25 +47,33 @@ def as_picture(image: Any, to_rgb: bool, layout: str | None, convention: Convent
     if is_pil_image(image):
         if 0 in image.size:
             raise InputError(f"a picture of {image.size[0]}x{image.size[1]} pixels has nothing to see")
-        pixels = _rgb_of_pillow(image, convention) if to_rgb else _plain_of_pillow(image)
+        width, height = image.size
+        check_pixels(width, height, "the picture")
+        pixels = _rgb_of_pillow(image, on_white is not None) if to_rgb else _plain_of_pillow(image)
         return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     pixels = _checked_array(image)
     pixels = pixels[None] if pixels.ndim == 2 else _channels_first(pixels, layout)
     if len(pixels) not in ((1, 3, 4) if to_rgb else (1, 3)):
         raise InputError(f"a picture of {len(pixels)} channels can't be used with do_convert_rgb={to_rgb}")
-    return _rgb_of_array(pixels, convention) if to_rgb else pixels
+    check_pixels(pixels.shape[2], pixels.shape[1], "the picture")
+    return _rgb_of_array(pixels, on_white) if to_rgb else pixels
 
 
-def _rgb_of_pillow(image: Any, convention: Convention) -> np.ndarray:
+def height_width(picture: Picture) -> tuple[int, int]:
+    """(height, width)"""
+    return picture.shape[1], picture.shape[2]
+
+
+def _rgb_of_pillow(image: Any, white: bool) -> np.ndarray:
     transparent = "A" in image.getbands() or image.info.get("transparency") is not None
     if image.mode == "F":
         _checked_array(image)
-    if not (transparent and convention.transparency_on_white):
+    if not (transparent and white):
         return np.asarray(image.convert("RGB"))
     from PIL import Image
 
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return np.asarray(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"))
+    background = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return np.asarray(Image.alpha_composite(background, image.convert("RGBA")).convert("RGB"))
 
 
 def _plain_of_pillow(image: Any) -> np.ndarray:
@@ -81,7 +91,7 @@ def _checked_array(image: Any) -> np.ndarray:
         raise InputError(f"a {type(image).__name__} can't be read as a picture: {error}") from error
     if pixels.dtype.kind not in "uif" or pixels.ndim not in (2, 3):
         raise InputError(
-            f"a picture should be a Pillow image, a file or an array (h, w), (h, w, c) or (c, h, w) of bytes, integers or floats; "
+            "a picture should be a Pillow image, a file or an array (h, w), (h, w, c) or (c, h, w) of bytes, integers or floats; "
             f"got a {type(image).__name__} of shape {pixels.shape} and type {pixels.dtype}"
         )
     if pixels.size == 0:
@@ -103,18 +113,34 @@ def _channels_first(pixels: np.ndarray, layout: str | None) -> Picture:
     return pixels if layout == "channels_first" else np.moveaxis(pixels, -1, 0)
 
 
-def _rgb_of_array(pixels: Picture, convention: Convention) -> Picture:
+def _rgb_of_array(pixels: Picture, on_white: OnWhite | None) -> Picture:
     if len(pixels) == 1:
         return np.repeat(pixels, 3, axis=0)
-    if len(pixels) == 3 or not convention.transparency_on_white:
+    if len(pixels) == 3 or on_white is None:
         return pixels[:3]
-    whole = pixels.dtype.kind != "f"
-    if not whole and (pixels.min() < 0.0 or pixels.max() > 1.0):
+    if pixels.dtype.kind == "f" and (pixels.min() < 0.0 or pixels.max() > 1.0):
         raise InputError(f"a float picture with transparency goes from 0 to 1, not {pixels.min()} to {pixels.max()}")
+    return on_white(pixels)
+
+
+def pillow_on_white(pixels: Picture) -> Picture:
+    """a x + (1 - a) white in float64 (floats: in their own type), rounded. Source: transformers' `convert_to_rgb`."""
+    whole = pixels.dtype.kind != "f"
     white = 255 if whole else 1.0
     alpha = pixels[3:] / white
     mixed = alpha * pixels[:3] + (1 - alpha) * white
     return (np.round(mixed) if whole else mixed).astype(pixels.dtype)
+
+
+def torch_on_white(pixels: Picture) -> Picture:
+    """x a + (1 - a) in float32 from 0 to 1, then int(255.999 x). Source: transformers' `TorchvisionBackend.convert_to_rgb`,
+    torchvision's `to_dtype`. Raises `InputError` for other than bytes.
+    """
+    if pixels.dtype != np.uint8:
+        raise InputError(f"the torch processor takes transparency in bytes; got {pixels.dtype}")
+    scaled = pixels.astype(np.float32) * np.float32(1.0 / 255)
+    mixed = scaled[:3] * scaled[3:] + (1 - scaled[3:])
+    return (mixed * np.float32(255 + 1.0 - 1e-3)).astype(np.uint8)
 
 
 def as_levels(pixels: Picture) -> tuple[UInt8[np.ndarray, "channels height width"], bool]:

@@ -14,7 +14,7 @@ from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
 from ovis2_ref.image.cutting import Picture, Tiles, cut, cut_canvas, resized
 from ovis2_ref.image.options import ImageOptions, output_size
-from ovis2_ref.image.pictures import as_picture, flat_pictures
+from ovis2_ref.image.pictures import as_picture, flat_pictures, height_width
 from ovis2_ref.image.values import every_level, look_up, middle_slice, unscaled
 
 OPTIONS = frozenset(option.name for option in fields(ImageOptions))
@@ -24,7 +24,7 @@ class Ovis2ImageProcessor(ImageOptions):
     """transformers' Pillow image processor (5.x: `Ovis2ImageProcessorPil`, 4.56: `Ovis2ImageProcessor`), to the bit.
 
     The options are `ImageOptions`; any of them can be given when it is made, and to `preprocess` for one call; None means the
-    default. Under convention "original" it does what the authors' `preprocess_image` does, `max_patches` being its `max_partition`.
+    default. Under convention "original" it does what the authors' `preprocess_image` does, `max_patches` being `max_partition`.
     """
 
     arithmetic: ClassVar[Arithmetic] = PILLOW
@@ -58,18 +58,18 @@ class Ovis2ImageProcessor(ImageOptions):
     def preprocess(self, images: Any, return_tensors: str | None = None, **options: Any) -> dict[str, Any]:
         """The tiles of `images` (a picture or several: see `flat_pictures` and `as_picture`), with `options` for this call.
 
-        Returns `pixel_values` (tiles, channels, height, width), the tiles of all pictures one after another, float32 unless nothing
-        is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np", as lists with None.
-        A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail, first.
+        Returns `pixel_values` (tiles, channels, height, width), the tiles of all pictures one after another, float32 unless
+        nothing is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np", as lists
+        with None. A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail, first.
         """
         if return_tensors not in ("np", None):
             raise InputError(
                 f'return_tensors={return_tensors!r}: arrays here are NumPy\'s; use "np", or None for lists'
             )
         call = self._with(options)
+        on_white = self.arithmetic.on_white if self.convention.transparency_on_white else None
         pictures = [
-            as_picture(image, call.do_convert_rgb, call.input_data_format, call.convention)
-            for image in flat_pictures(images)
+            as_picture(image, call.do_convert_rgb, call.input_data_format, on_white) for image in flat_pictures(images)
         ]
         if not pictures:
             raise InputError("there is no picture in images")
@@ -88,10 +88,10 @@ class Ovis2ImageProcessor(ImageOptions):
         return {"pixel_values": np.asarray(values), "grids": np.array(grids, dtype=np.int64)}
 
     def resize(self, image: Any, size: Any, resample: int | None = None) -> Picture:
-        """A picture resized, channels first. With `resample` None bilinearly, whatever the processor's own is: transformers' default."""
+        """A picture resized, channels first; with `resample` None bilinearly, as in transformers, whatever its own option is."""
         call = self._with({"size": size, "resample": 2 if resample is None else resample})
-        picture = as_picture(image, False, call.input_data_format, call.convention)
-        levels, scaled = resized(picture, output_size(*picture.shape[1:], call.size), call, self.arithmetic)
+        picture = as_picture(image, False, call.input_data_format, None)
+        levels, scaled = resized(picture, output_size(*height_width(picture), call.size), call, self.arithmetic)
         return unscaled(levels) if scaled else levels
 
     def crop_image_to_patches(
@@ -115,12 +115,13 @@ class Ovis2ImageProcessor(ImageOptions):
                 "resample": 2 if resample is None else resample,
             }
         )
-        picture = as_picture(image, False, call.input_data_format, call.convention)
+        picture = as_picture(image, False, call.input_data_format, None)
         part = cut_canvas(picture, call, self.arithmetic, self.convention.transposed_grid)
         return [unscaled(tile) if part.scaled else tile for tile in part.tiles], list(part.grid)
 
     def _with(self, options: Mapping[str, Any]) -> Self:
-        return replace(self, convention=self.convention, **_given(options))
+        changes = {**_given(options), "convention": self.convention}
+        return replace(self, **changes)
 
     def _pixel_values(self, parts: list[Tiles]) -> np.ndarray | list[np.ndarray]:
         """The values of every tile of every picture: one array if they are of one size, else a list."""
@@ -129,6 +130,7 @@ class Ovis2ImageProcessor(ImageOptions):
         dtype = np.result_type(*(self._finish(tile[:, :1, :1], scaled) for tile, scaled in tiles))
         one_size = len(set(shapes)) == 1
         values = np.zeros((len(tiles), *shapes[0]), dtype) if one_size else [np.zeros(shape, dtype) for shape in shapes]
+        # What doesn't fill its shape is padded with 0 after normalising: only the authors' tiles don't.
         tables = {(len(tile), scaled): self._finish(every_level(len(tile)), scaled) for tile, scaled in tiles}
         for (tile, scaled), whole in zip(tiles, values, strict=True):
             middle = whole[(slice(None), *map(middle_slice, whole.shape[1:], tile.shape[1:]))]
@@ -153,8 +155,8 @@ class Ovis2ImageProcessor(ImageOptions):
 class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
     """transformers' torch image processor (5.x: `Ovis2ImageProcessor`, 4.56: `Ovis2ImageProcessorFast`) on a CPU.
 
-    Same options; its resizing is torch's, of bytes only, by the filters nearest, bilinear and bicubic, and it rescales and
-    normalises in one step. Its pixel values and the Pillow processor's differ by up to 2 of 255 levels.
+    Same options; its resizing is torch's, of bytes only, by the filters bilinear and bicubic, and it rescales and normalises
+    in one step. Its pixel values and the Pillow processor's differ by up to 2 of 255 levels.
     """
 
     arithmetic: ClassVar[Arithmetic] = TORCH

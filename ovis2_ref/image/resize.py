@@ -5,22 +5,23 @@ A pass resizes one axis: out = clip(floor(W x + 1/2), 0, 255), where row i of W 
 matrix product is exact, whatever the order in which a BLAS or a GPU adds.
 """
 
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import UInt8
 
 from ovis2_ref.arrays import Array, array_module, to_device
-from ovis2_ref.image.filters import FILTERS, PILLOW_BITS, Windows, fixed_point, torch_bits, windows
+from ovis2_ref.image.filters import FILTERS, PILLOW_BITS, Samples, Windows, fixed_point, torch_bits, windows
 
 ORDERS = ("13", "12.2", "12.1")
 """The orders of passes that Pillow has had, named after the version that brought them; the last, after the last that has it."""
 
-BLOCK_BYTES = 2**22
-"""A block of float64 pixels that a pass works on: small enough for the cache, so that a pass needs no large temporary."""
+BLOCK_BYTES = 2**23
+"""What a block of pixels takes as float64: the only large temporary of a pass."""
 
-OUTPUTS = 24
-"""Output pixels of one block of W. Wider blocks waste more of the band's corners, narrower ones call the product more often."""
+BLOCK_WINDOW = 96
+"""Input pixels under a block of W, about: wider ones waste more of the band's corners, narrower ones call more products."""
 
 
 def pillow_resize(
@@ -35,12 +36,10 @@ def pillow_resize(
     `order` says which Pillow's order of passes, since the bytes between the passes are rounded: they are not interchangeable.
     """
     if resample == "nearest":
-        return _take(picture, *(_pillow_nearest(n, m) for n, m in zip(picture.shape[1:], size, strict=True)))
-    bands = {}
-    for axis, (n, m) in enumerate(zip(picture.shape[1:], size, strict=True), start=1):
-        if n != m:
-            band = windows(n, m, FILTERS[resample])
-            bands[axis] = band._replace(weights=fixed_point(band.weights, PILLOW_BITS))
+        xp = array_module(picture)
+        rows, columns = (to_device(_nearest(n, m), xp) for n, m in zip(picture.shape[1:], size, strict=True))
+        return picture[:, rows[:, None], columns]
+    bands = _bands(picture, size, resample, lambda weights: PILLOW_BITS)
     passes = (1, 2) if vertical_first(picture.shape[1:], size, order) else (2, 1)
     return _two_passes(picture, bands, passes)
 
@@ -61,16 +60,20 @@ def torch_resize(
 ) -> UInt8[Array, "channels new_height new_width"]:
     """`picture` resized to `size` as torch's `interpolate(..., mode=resample, antialias=True)` does it on uint8 on a CPU.
 
-    `resample` is bilinear, bicubic, or nearest (torch's "nearest-exact"). Rows first, always.
+    `resample` is bilinear or bicubic. Rows first (the horizontal pass), always.
     """
-    if resample == "nearest":
-        return _take(picture, *(_torch_nearest(n, m) for n, m in zip(picture.shape[1:], size, strict=True)))
-    bands = {}
-    for axis, (n, m) in enumerate(zip(picture.shape[1:], size, strict=True), start=1):
-        if n != m:
-            band = windows(n, m, FILTERS[resample])
-            bands[axis] = band._replace(weights=fixed_point(band.weights, torch_bits(band.weights)))
+    bands = _bands(picture, size, resample, torch_bits)
     return _two_passes(picture, bands, (2, 1))
+
+
+def _bands(picture: Array, size: tuple[int, int], resample: str, bits: Callable[[Samples], int]) -> dict[int, Windows]:
+    """The windows of each axis that changes its size, with their weights in fixed point."""
+    bands = {}
+    for axis, (size_in, size_out) in enumerate(zip(picture.shape[1:], size, strict=True), start=1):
+        if size_in != size_out:
+            band = windows(size_in, size_out, FILTERS[resample])
+            bands[axis] = band._replace(weights=fixed_point(band.weights, bits(band.weights)))
+    return bands
 
 
 def _two_passes(picture: Array, bands: dict[int, Windows], passes: tuple[int, int]) -> Array:
@@ -80,65 +83,55 @@ def _two_passes(picture: Array, bands: dict[int, Windows], passes: tuple[int, in
     return picture
 
 
-def resample_axis(picture: UInt8[Array, "channels height width"], band: Windows, axis: int) -> UInt8[Array, "c h w"]:
+def resample_axis(
+    picture: UInt8[Array, "channels height width"], band: Windows, axis: int
+) -> UInt8[Array, "channels new_height new_width"]:
     """One pass: `picture` with axis 1 (the vertical pass) or 2 (the horizontal one) resized by the windows of `band`.
 
     Works through blocks of the other axis and of the output, so beside its result it needs some `BLOCK_BYTES` only.
     """
     xp = array_module(picture)
-    channels, height, width = picture.shape
-    blocks = [(lo, hi, start, to_device(block, xp)) for lo, hi, start, block in _blocks(band)]
-    size_out = len(band.first)
-    out = xp.empty((channels, size_out, width) if axis == 1 else (channels, height, size_out), np.uint8)
-    other = width if axis == 1 else height
-    step = max(1, BLOCK_BYTES // (8 * band.size_in))
-    for channel in range(channels):
-        for begin in range(0, other, step):
+    blocks = [(lo, hi, start, stop, to_device(block, xp)) for lo, hi, start, stop, block in _blocks(band, axis)]
+    shape = list(picture.shape)
+    shape[axis] = len(band.first)
+    out = xp.empty(tuple(shape), np.uint8)
+    step = max(1, BLOCK_BYTES // (8 * picture.shape[axis]))
+    for channel in range(picture.shape[0]):
+        for begin in range(0, picture.shape[3 - axis], step):
             part = slice(begin, begin + step)
             if axis == 1:
                 pixels = picture[channel, :, part].astype(np.float64)
-                for lo, hi, start, block in blocks:
-                    out[channel, lo:hi, part] = _to_bytes(block @ pixels[start : start + block.shape[1]], xp)
+                for lo, hi, start, stop, block in blocks:
+                    out[channel, lo:hi, part] = _to_bytes(block @ pixels[start:stop], xp)
             else:
                 pixels = picture[channel, part].astype(np.float64)
-                for lo, hi, start, block in blocks:
-                    out[channel, part, lo:hi] = _to_bytes(pixels[:, start : start + block.shape[1]] @ block.T, xp)
+                for lo, hi, start, stop, block in blocks:
+                    out[channel, part, lo:hi] = _to_bytes(pixels[:, start:stop] @ block, xp)
     return out
 
 
 def _to_bytes(sums: Array, xp: ModuleType) -> Array:
+    """clip(floor(s + 1/2), 0, 255): converting to bytes truncates, which below 0 would not be the floor, so it is clipped first."""
     sums += 0.5
     return xp.clip(sums, 0.0, 255.0, out=sums).astype(np.uint8)
 
 
-def _blocks(band: Windows) -> list[tuple[int, int, int, np.ndarray]]:
-    """W cut into dense blocks: outputs lo to hi, and the weights (hi - lo, inputs) on the inputs from `start` on."""
-    blocks = []
-    taps = np.arange(band.weights.shape[1])
-    for lo in range(0, len(band.first), OUTPUTS):
-        first, weights = band.first[lo : lo + OUTPUTS], band.weights[lo : lo + OUTPUTS]
-        start = int(first[0])
-        block = np.zeros((len(first), int(first[-1]) - start + len(taps)))
-        block[np.arange(len(first))[:, None], first[:, None] - start + taps] = weights
-        blocks.append((lo, lo + len(first), start, block[:, : band.size_in - start]))
-    return blocks
+def _blocks(band: Windows, axis: int) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
+    """W cut into dense blocks: outputs lo to hi, inputs start to stop, and their weights (transposed for axis 2)."""
+    size_out, taps = band.weights.shape
+    outputs = min(24, max(8, BLOCK_WINDOW * size_out // band.size_in))
+    for lo in range(0, size_out, outputs):
+        first, weights = band.first[lo : lo + outputs], band.weights[lo : lo + outputs]
+        start, stop = int(first[0]), min(int(first[-1]) + taps, band.size_in)
+        block = np.zeros((len(first), int(first[-1]) - start + taps))
+        block[np.arange(len(first))[:, None], first[:, None] - start + np.arange(taps)] = weights
+        block = block[:, : stop - start]
+        yield lo, lo + len(first), start, stop, np.ascontiguousarray(block if axis == 1 else block.T)
 
 
-def _take(picture: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
-    xp = array_module(picture)
-    return picture[:, to_device(rows, xp)[:, None], to_device(columns, xp)]
-
-
-def _pillow_nearest(size_in: int, size_out: int) -> np.ndarray:
+def _nearest(size_in: int, size_out: int) -> np.ndarray:
     """int((i + 1/2) s), by adding s again and again, as Pillow's loop does (Geometry.c, `ImagingScaleAffine`)."""
     scale = size_in / size_out
     steps = np.full(size_out, scale)
     steps[0] = scale * 0.5
     return np.minimum(np.cumsum(steps).astype(np.int64), size_in - 1)
-
-
-def _torch_nearest(size_in: int, size_out: int) -> np.ndarray:
-    """floor((i + 1/2) s) with s and the product in float32, as torch's "nearest-exact" has it."""
-    scale = np.float32(size_in) / np.float32(size_out)
-    source = ((np.arange(size_out) + 0.5) * np.float64(scale)).astype(np.float32)
-    return np.minimum(source.astype(np.int64), size_in - 1)

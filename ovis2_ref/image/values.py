@@ -40,10 +40,11 @@ def torch_values(
     if mean is None or std is None:
         return pixels if rescale_factor is None else torch_product(pixels, rescale_factor)
     values = pixels.astype(np.float32)
-    mean, std = per_channel(mean, values, "image_mean"), per_channel(std, values, "image_std")
+    centre, spread = per_channel(mean, values, "image_mean"), per_channel(std, values, "image_std")
     if rescale_factor is not None:
-        mean, std = mean * np.float32(1.0 / rescale_factor), std * np.float32(1.0 / rescale_factor)
-    return (values - mean) / std
+        factor = np.float32(1.0 / rescale_factor)
+        centre, spread = centre * factor, spread * factor
+    return (values - centre) / spread
 
 
 def torch_product(pixels: np.ndarray, factor: float) -> np.ndarray:
@@ -76,7 +77,7 @@ def look_up(levels: UInt8[np.ndarray, "channels height width"], table: np.ndarra
 
 
 def unscaled(levels: UInt8[np.ndarray, "channels height width"]) -> np.ndarray:
-    """The floats from 0 to 1 that levels stand for: float32(float64(level) (1 / 255)), as transformers' `resize` gives them back."""
+    """The floats from 0 to 1 that levels stand for: float32(float64(level) (1 / 255)), as transformers' `resize` has it."""
     return (levels.astype(np.float64) * (1 / 255)).astype(np.float32)
 
 
