@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -25,6 +25,7 @@ def test_what_the_template_renders(messages: list[dict], prompting: bool) -> Non
 
 @pytest.mark.skipif(not V5, reason="transformers 4.56 closes a last message whose text is empty or ends in white space")
 @given(messages=conversations)
+@example(messages=[{"role": "user", "content": [{"type": "text", "text": "before"}, {"type": "image"}]}])
 def test_the_last_message_left_open(messages: list[dict]) -> None:
     """What transformers refuses to continue (no text, or a text of a part that isn't shown) we refuse."""
     last = messages[-1]["content"]

@@ -15,8 +15,9 @@ from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
 from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens
 from tests.text.drawn import ODD_PIECES, texts
-from tests.text.reference import reference_tokenizer, saved_reference
+from tests.text.reference import V5, reference_tokenizer, saved_reference
 
+pytestmark = pytest.mark.filterwarnings("ignore:`max_length` is ignored")
 GOLDEN = Path(__file__).parent.parent / "golden_original" / "checkpoint"
 
 
@@ -82,18 +83,53 @@ def test_batches_cut_and_padded(tokenizer: Tokenizer, prompts: list[str]) -> Non
     assert_batches_agree(tokenizer, reference_tokenizer(), prompts)
 
 
+def changed(tmp_path: Path, name: str, **values: object) -> Path:
+    """A copy of the tokenizer files that transformers saved, with other values in one of them."""
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        content = json.loads((saved_reference() / file).read_text())
+        (tmp_path / file).write_text(json.dumps(content | values if file == name else content))
+    return tmp_path
+
+
 @pytest.mark.parametrize("longest", [6, None])
 def test_sides_and_limits_of_the_files(longest: int | None, tmp_path: Path) -> None:
     """What tokenizer_config.json says holds where a call says nothing."""
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (tmp_path / name).write_bytes((saved_reference() / name).read_bytes())
-    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
-    config |= {"padding_side": "left", "truncation_side": "left", "model_max_length": longest}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    sides = {"padding_side": "left", "truncation_side": "left"}
+    changed(tmp_path, "tokenizer_config.json", **sides, model_max_length=longest)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert_batches_agree(
         Tokenizer.from_pretrained(tmp_path), theirs, ["How many red circles are there?", "a", "Where?"]
     )
+
+
+def test_the_unknown_token_of_the_files(tmp_path: Path) -> None:
+    changed(tmp_path, "tokenizer_config.json", unk_token="<|im_end|>")
+    ours, theirs = Tokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    expected = theirs.convert_tokens_to_ids("no such token")
+    assert ours.convert_tokens_to_ids("no such token") == expected == ours.eos_token_id
+
+
+@pytest.mark.skipif(not V5, reason="transformers 4.56 leaves the token as tokenizer.json has it")
+def test_a_named_token_is_special(tmp_path: Path) -> None:
+    """Also where tokenizer.json doesn't call it so: it is left out of decoded answers."""
+    added = json.loads((saved_reference() / "tokenizer.json").read_text())["added_tokens"]
+    changed(tmp_path, "tokenizer.json", added_tokens=[token | {"special": False} for token in added])
+    ours, theirs = Tokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ids = ours.encode("a<IMG_COL>b<|im_end|>")
+    assert ours.decode(ids, skip_special_tokens=True) == theirs.decode(ids, skip_special_tokens=True) == "ab"
+
+
+def test_tokens_are_added_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    """Numbers, not texts: "999" goes before "1000"."""
+    values = json.loads((GOLDEN / "tokenizer.json").read_text())
+    vocabulary = values["model"]["vocab"]
+    vocabulary |= {f"filler {i}": i for i in range(len(vocabulary), 999)}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values | {"added_tokens": []}))
+    tokens = {"999": "<|endoftext|>", "1000": "<b>", "1001": "<a>"}
+    added = {number: {"content": token, "special": True} for number, token in sorted(tokens.items())}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": added}))
+    tokenizer = Tokenizer.from_pretrained(tmp_path)
+    assert tokenizer.convert_tokens_to_ids(list(tokens.values())) == [999, 1000, 1001]
 
 
 def test_one_text_is_flat_or_a_batch_of_one(tokenizer: Tokenizer) -> None:
