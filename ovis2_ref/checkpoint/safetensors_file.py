@@ -115,7 +115,9 @@ def open_safetensors(path: Path) -> dict[str, StoredTensor]:
     if 8 + length > size:
         raise CheckpointError(f"{path} is cut short: its header claims {length} bytes, and {size - 8} follow")
     header = parse_json(source[8 : 8 + length], f"{path}: the header")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise CheckpointError(f"{path}: __metadata__ should hold texts by name, not {str(metadata)[:80]}")
     tensors = [_tensor(f"{path}: {key!r}", key, entry, 8 + length, source) for key, entry in header.items()]
     tensors.sort(key=lambda tensor: (tensor.offset, tensor.bytes))
     _expect_no_gaps(path, tensors, 8 + length, size)

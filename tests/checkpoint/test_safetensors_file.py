@@ -68,6 +68,8 @@ LIES = {
     "no UTF-8": (b'{"\xff\xfe": 1}', b"", "can't be read as JSON"),
     "brackets": (b'{"a": ' + b"[" * 100_000, b"", "can't be read as JSON"),
     "a name twice": (b'{"a": 1, "a": 1}', b"", "the key 'a' comes twice"),
+    "metadata that is no text": ({"__metadata__": {"format": 3}}, b"", "__metadata__ should hold texts"),
+    "metadata that is a list": ({"__metadata__": ["pt"]}, b"", "__metadata__ should hold texts"),
     "no entry": ({"a": 3}, b"", "described by dtype, shape and data_offsets"),
     "no dtype": ({"a": {"shape": [2], "data_offsets": [0, 8]}}, b"", "described by dtype, shape and data_offsets"),
     "unknown type": ({"a": entry("F33")}, b"12345678", "number type 'F33'"),

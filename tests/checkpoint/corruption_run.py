@@ -1,0 +1,128 @@
+"""Corrupt checkpoints, load them, and judge; as a program: `python -m tests.checkpoint.corruption_run FIRST_SEED COUNT`.
+
+Each corruption comes from its own seed. Every folder has to be refused with one of the package's errors, or to give the weights
+that the `safetensors` library reads from the same files. Watched besides: nothing outside the folder is opened, nothing is
+unpickled, started or fetched, memory stays in proportion.
+"""
+
+import json
+import random
+import resource
+import sys
+import tempfile
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
+from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.checkpoint.weight_files import open_weights
+from ovis2_ref.errors import OvisError
+from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.text.processor import Ovis2Processor
+from tests.checkpoint.corruption import OUTSIDE, corrupt, restore
+from tests.checkpoint.folders import copy_original_checkpoint, write_transformers_checkpoint
+from tests.oracle import to_numpy
+
+MEMORY = 64 * 2**20
+"""Bytes that Python and NumPy may take for a folder of 2 MB: the longest JSON read (4 MiB) takes some 16 times its size."""
+
+
+class Watch:
+    """What the interpreter reports while it is on: files opened, and deeds that a checkpoint has no business with."""
+
+    def __init__(self):
+        self.on = False
+        self.opened: list[str] = []
+        self.deeds: list[str] = []
+        sys.addaudithook(self)
+
+    def __call__(self, event, arguments):
+        if not self.on:
+            return
+        if event == "open" and isinstance(arguments[0], str):
+            self.opened.append(arguments[0])
+        elif event.startswith(
+            ("pickle.", "os.system", "os.exec", "os.posix_spawn", "subprocess.", "socket.", "ctypes.")
+        ):
+            self.deeds.append(event)
+
+
+def load_everything(folder, convention):
+    """All that `from_pretrained` of model and processor reads."""
+    config = read_config(folder, convention)
+    weights = load_weights(folder, config)
+    streamed = StreamedWeights(folder, config)
+    assert all(np.array_equal(streamed[name], weights[name]) for name in weights)
+    GenerationSettings.merge(read_generation_config(folder), {})
+    Ovis2Processor.from_pretrained(folder, convention)
+    return weights
+
+
+def assert_read_as_the_library_reads(folder, weights):
+    """Each weight's bits against those of the file's tensor of that name, or a third of one."""
+    files = [safe_open(path, "pt") for path in folder.glob("*.safetensors")]
+    theirs = {key: file for file in files for key in file.keys()}  # noqa: SIM118  it is no dictionary
+    for name, tensor in open_weights(folder).items():
+        if name in weights:
+            whole = to_numpy(theirs[tensor.key].get_tensor(tensor.key).float())
+            parts = ("q_proj", "k_proj", "v_proj")
+            which = next((i for i, part in enumerate(parts) if ".qkv." in tensor.key and part in name), None)
+            expected = whole if which is None else np.split(whole, 3)[which]
+            assert weights[name].tobytes() == expected.tobytes(), name
+
+
+def run(seeds, room, work, watch):
+    """Corrupt, load, judge, once for each seed; how many were refused, how many loaded."""
+    folder, counts = work / "checkpoint", {"refused": 0, "loaded": 0}
+    (work / OUTSIDE).write_text("{}")
+    for seed in seeds:
+        chance = random.Random(seed)
+        restore(folder, room / chance.choice(["transformers", "transformers", "original"]))
+        what = corrupt(folder, chance)
+        watch.opened.clear()
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        watch.on = True
+        try:
+            weights = load_everything(folder, chance.choice(["transformers", "original"]))
+        except OvisError as error:
+            counts["refused"] += 1
+            str(error).encode()
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}, {what}: {error!r:.500}") from error
+        else:
+            counts["loaded"] += 1
+            watch.on = False
+            assert_read_as_the_library_reads(folder, weights)
+        finally:
+            watch.on = False
+        peak = tracemalloc.get_traced_memory()[1] - before
+        assert peak < MEMORY, f"seed {seed}, {what}: {peak} bytes"
+        strangers = [path for path in watch.opened if not path.startswith((str(folder), sys.prefix, sys.base_prefix))]
+        assert not strangers, f"seed {seed}, {what}: opened {strangers}"
+        assert not watch.deeds, f"seed {seed}, {what}: {watch.deeds}"
+    return counts
+
+
+def main() -> None:
+    """Corrupt COUNT folders from FIRST_SEED on; print, as JSON, how many were refused and loaded, and by how much memory grew."""
+    first, count = map(int, sys.argv[1:])
+    with tempfile.TemporaryDirectory() as room, tempfile.TemporaryDirectory() as work:
+        pristine = Path(room)
+        write_transformers_checkpoint(pristine / "transformers")
+        copy_original_checkpoint(pristine / "original")
+        for layout in ("transformers", "original"):  # what isn't corrupted loads, and imports what is imported late
+            for convention in ("transformers", "original"):
+                load_everything(pristine / layout, convention)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        tracemalloc.start()
+        counts = run(range(first, first + count), pristine, Path(work), Watch())
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(json.dumps({**counts, "memory_grown_kib": grown}))
+
+
+if __name__ == "__main__":
+    main()
