@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -24,32 +24,31 @@ VISUAL, LOGITS = "model.visual_embeddings_table.output", "lm_head.output"
 
 
 class TextStream:
-    """A streamer for `generate` that writes the answer as its tokens come."""
+    """A streamer for `generate` that prints the answer as its tokens come."""
 
-    def __init__(self, processor: Ovis2Processor, out: TextIO) -> None:
-        """Decode with `processor`, write to `out`."""
-        self._processor, self._out = processor, out
+    def __init__(self, processor: Ovis2Processor) -> None:
+        """Decode with `processor`."""
+        self._processor = processor
         self._ids: list[int] = []
-        self._written = ""
+        self._printed = ""
         self._prompt_seen = False
 
-    def put(self, ids: Array) -> None:
-        """Take the prompt first, then each new token; write what is new in the text, but no half of a character."""
-        if not self._prompt_seen:
-            self._prompt_seen = True
-            return
-        self._ids += ids.reshape(-1).tolist()
-        text = self._processor.decode(self._ids, skip_special_tokens=True)
-        if text.startswith(self._written) and not text.endswith("\ufffd"):
-            self._out.write(text[len(self._written) :])
-            self._out.flush()
-            self._written = text
+    def put(self, ids: np.ndarray) -> None:
+        """Take the prompt first, then each new token; print what is new in the text, but no half of a character."""
+        if self._prompt_seen:
+            self._ids += ids.reshape(-1).tolist()
+            text = self._processor.decode(self._ids, skip_special_tokens=True)
+            if not text.endswith("\ufffd"):
+                self._print(text)
+        self._prompt_seen = True
 
     def end(self) -> None:
-        """End the line."""
-        text = self._processor.decode(self._ids, skip_special_tokens=True)
-        self._out.write(text[len(self._written) :] + "\n")
-        self._out.flush()
+        """Print what is left, and end the line."""
+        self._print(self._processor.decode(self._ids, skip_special_tokens=True) + "\n")
+
+    def _print(self, text: str) -> None:
+        print(text[len(self._printed) :], end="", flush=True)
+        self._printed = text
 
     @property
     def tokens(self) -> int:
@@ -109,7 +108,7 @@ def describe(
         checkpoint, dtype=dtype, device=device, convention=convention, stream=stream, progress=sys.stderr.isatty()
     )
     loaded = time.perf_counter()
-    stages, answer = Stages(model.config.vision_config.num_hidden_layers), TextStream(processor, sys.stdout)
+    stages, answer = Stages(model.config.vision_config.num_hidden_layers), TextStream(processor)
     with listening(stages, stages.wants):
         model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=answer)
     done = time.perf_counter()
@@ -148,7 +147,7 @@ def _grids(ids: Int[np.ndarray, " tokens"], config: Ovis2Config) -> list[str]:
 
 
 def draw_picture_tiles(picture: str | Path, checkpoint: str | Path, convention: str, output: str | Path) -> None:
-    """Write a picture of `picture`'s grid, and beside it its tiles as the model of `checkpoint` sees them, into the file `output`."""
+    """Write a picture of `picture`'s grid and, beside it, of its tiles as the model of `checkpoint` sees them into `output`."""
     from PIL import Image
 
     image = load_image(picture)

@@ -10,6 +10,7 @@ from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
 from ovis2_ref.files import checked_folder, read_json
+from ovis2_ref.image.cutting import canvas_grid
 from ovis2_ref.image.processor import Ovis2ImageProcessor
 from ovis2_ref.presets import RELEASED
 from ovis2_ref.text.chat import render_chat
@@ -102,7 +103,7 @@ def _chat() -> list[str]:
 def _picture(config: Ovis2Config, images: Ovis2ImageProcessor, height: int, width: int) -> list[str]:
     """Tiles, tokens and costs of one picture with the request above, its words and the template's counted as nothing."""
     cut = images.crop_to_patches and images.max_patches > 1
-    grid = images.grid(height, width) if cut else (1, 1)
+    grid = canvas_grid(height, width, images, images.convention.transposed_grid) if cut else (1, 1)
     tokens = picture_layout(grid)
     tiles = tokens.count(IMAGE_ATOM)
     atoms = tiles * config.vision_config.tokens_per_tile

@@ -44,19 +44,24 @@ def cut_whole(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -
     return Tiles([levels], scaled, (1, 1))
 
 
+def canvas_grid(height: int, width: int, options: ImageOptions, transposed: bool) -> Grid:
+    """(rows, columns) of tiles for a picture of that size: from the covering area, or from the closest aspect ratio."""
+    tile = options.tile_size
+    if not options.use_covering_area_grid:
+        return closest_grid(height, width, tile, options.min_patches, options.max_patches)
+    rows, columns = covering_grid(height, width, tile[0], options.max_patches, options.covering_threshold)
+    # transformers unpacks the search's (rows, columns) as (columns, rows): a 400x1000 (h x w) picture in 448 px tiles, 9 at
+    # most, becomes 3 rows of 1 column, where the authors cut 1 row of 3 columns.
+    return (columns, rows) if transposed else (rows, columns)
+
+
 def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
     """transformers' way: the picture resized to a canvas of tiles, its aspect ratio lost, and cut.
 
-    The canvas comes from the covering area, or from the closest aspect ratio; a picture of one tile has no thumbnail.
+    A picture of one tile has no thumbnail.
     """
     height, width = options.tile_size
-    if options.use_covering_area_grid:
-        rows, columns = covering_grid(*height_width(picture), height, options.max_patches, options.covering_threshold)
-        # transformers unpacks the search's (rows, columns) as (columns, rows): a 400x1000 (h x w) picture in 448 px tiles, 9 at
-        # most, becomes 3 rows of 1 column, where the authors cut 1 row of 3 columns.
-        rows, columns = (columns, rows) if transposed else (rows, columns)
-    else:
-        rows, columns = closest_grid(*height_width(picture), (height, width), options.min_patches, options.max_patches)
+    rows, columns = canvas_grid(*picture.shape[1:], options, transposed)
     canvas, scaled = resized(picture, (rows * height, columns * width), options, arithmetic)
     tiles = [
         canvas[:, height * row : height * (row + 1), width * column : width * (column + 1)]

@@ -1,0 +1,137 @@
+"""The command: answers on stdout, figures on stderr, and one line and exit status 2 for whatever is wrong with what was asked."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ovis2_ref import TINY
+from ovis2_ref.cli import main
+from ovis2_ref.tiny.evaluate import questions_about
+from tests.test_original import GOLDEN
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A scene's file, and what it shows."""
+    scene, questions = questions_about(5)
+    path = tmp_path / "scene.png"
+    Image.fromarray(scene.render()).save(path)
+    return path, next(q.answer for q in questions if q.kind == "describe")
+
+
+def test_describe(picture, capsys):
+    """The answer, and one line of tiles, tokens and seconds."""
+    path, answer = picture
+    assert main(["describe", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out == answer + "\n"
+    assert re.fullmatch(
+        r"7 tiles \(grid 2x3\), 112 visual \+ \d+ text tokens, \d+ new; seconds: prepare [\d.]+, load [\d.]+, "
+        r"encode [\d.]+, prefill [\d.]+, decode [\d.]+\n",
+        err,
+    )
+
+
+def test_describe_without_arguments(capsys):
+    """The sample that the package carries."""
+    assert main(["describe"]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+def test_describe_several_and_frames(picture, tmp_path, capsys):
+    """Several pictures in one prompt; an animation's frames as pictures of one tile."""
+    path, _ = picture
+    assert main(["describe", str(path), str(path), "--max-new-tokens", "2"]) == 0
+    assert "14 tiles (grid 2x3, 2x3)" in capsys.readouterr().err
+    frames = [Image.fromarray(np.full((30, 40, 3), 20 * i, np.uint8)) for i in range(12)]
+    frames[0].save(tmp_path / "clip.gif", save_all=True, append_images=frames[1:])
+    assert main(["describe", str(tmp_path / "clip.gif"), "--frames", "4", "--max-new-tokens", "2"]) == 0
+    assert "4 tiles (grid 1x1, 1x1, 1x1, 1x1)" in capsys.readouterr().err
+
+
+def test_describe_in_the_authors_convention(capsys):
+    """The authors' own layout, streamed from its file."""
+    arguments = [
+        "--checkpoint",
+        str(GOLDEN / "checkpoint"),
+        "--convention",
+        "original",
+        "--stream",
+        "--max-new-tokens",
+        "3",
+    ]
+    assert main(["describe", str(GOLDEN / "image1.png"), *arguments]) == 0
+    assert re.match(r"7 tiles \(grid \dx\d\)", capsys.readouterr().err)
+
+
+def test_tiles_inspect_convert(picture, tmp_path, capsys):
+    """The other commands write what they say."""
+    path, _ = picture
+    assert main(["tiles", str(path), "-o", str(tmp_path / "tiles.png")]) == 0
+    assert Image.open(tmp_path / "tiles.png").width > 4 * 64
+    assert main(["convert", str(GOLDEN / "checkpoint"), str(tmp_path / "converted")]) == 0
+    assert main(["describe", str(path), "--checkpoint", str(tmp_path / "converted"), "--max-new-tokens", "2"]) == 0
+    capsys.readouterr()
+    assert main(["inspect", "Ovis2-8B", "--picture", "1280x720"]) == 0
+    assert "1280 x 720" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["describe", "no_such.png"], "no_such.png"),
+        (["describe", str(TINY / "config.json")], "config.json"),
+        (["describe", "--checkpoint", "no_such_folder"], "no_such_folder"),
+        (["describe", "--device", "cuda:99"], "cuda"),
+        (["tiles", "no_such.png"], "no_such.png"),
+        (["inspect", "no_such_folder"], "no_such_folder"),
+        (["convert", str(TINY), "out"], "ovis"),
+    ],
+)
+def test_wrong_input(arguments, said, capsys):
+    """One line on stderr that names what is wrong, nothing on stdout, status 2."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("ovis2-ref: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["describe", "--max-new-tokens", "-1"], ["describe", "--frames", "0"], ["inspect", "--picture", "9"], ["x"], []],
+)
+def test_wrong_arguments(arguments, capsys):
+    """What the parser refuses ends with status 2, too."""
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_as_a_process_on_a_terminal(picture):
+    """`python -m ovis2_ref` with stderr a terminal: bars while weights load and tiles are encoded, none in the answer."""
+    path, answer = picture
+    terminal, side = pty.openpty()
+    termios.tcsetwinsize(side, (24, 80))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ovis2_ref", "describe", str(path)], stdout=subprocess.PIPE, stderr=side, text=True
+    )
+    os.close(side)
+    shown = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    except OSError:  # the other side has closed
+        pass
+    assert process.communicate()[0] == answer + "\n"
+    assert process.returncode == 0
+    assert b"encoding tiles" in shown
