@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from ovis2_ref.arrays import Array, array_module, to_device
 from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.errors import InputError
+from ovis2_ref.generation import generate
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
 from ovis2_ref.loss import causal_lm_loss
@@ -203,6 +204,4 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
 
     def generate(self, input_ids: Array | None = None, **options: Any) -> Array:
         """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options."""
-        from ovis2_ref.generation import generate
-
         return generate(self, input_ids, **options)

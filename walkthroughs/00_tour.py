@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
-from ovis2_ref.draw import draw_grid, draw_tiles
 from ovis2_ref.activations import silu
+from ovis2_ref.draw import draw_grid, draw_tiles
 from ovis2_ref.ops import layer_norm, linear, rms_norm, softmax
 from ovis2_ref.tiny import SAMPLE
 from ovis2_ref.trace import recording
@@ -23,7 +23,7 @@ PICTURES = Path(__file__).parent / "pictures"
 
 def show(name: str, array: np.ndarray) -> None:
     """Print a stage's shape."""
-    print(f"{name:34} {str(array.shape):20} {array.dtype}")
+    print(f"{name:34} {array.shape!s:20} {array.dtype}")
 
 
 def check(name: str, array: np.ndarray, expected: np.ndarray) -> None:
@@ -55,11 +55,11 @@ text = processor.apply_chat_template(
 )
 tiles = processor.image_processor(picture, return_tensors="np")
 inputs = processor(images=picture, text=text, return_tensors="np")
-rows, columns = tiles["grids"][0]
+rows, columns = tiles["grids"][0].tolist()
 print(f"a grid of {rows} rows and {columns} columns: {1 + rows * columns if rows * columns > 1 else 1} tiles")
 check("tiles (n, 3, S, S)", tiles["pixel_values"], inputs["pixel_values"])
 PICTURES.mkdir(exist_ok=True)
-draw_grid(picture, (rows, columns)).save(PICTURES / "grid.png")
+draw_grid(np.asarray(picture), (rows, columns)).save(PICTURES / "grid.png")
 draw_tiles(tiles["pixel_values"], (rows, columns)).save(PICTURES / "tiles.png")
 
 # %% [markdown]
@@ -109,7 +109,8 @@ def vit_block(x: np.ndarray, name: str) -> np.ndarray:
     heads = (n, per_side**2, vision.num_attention_heads, vision.head_dim)
     normed = rms_norm(x, weights[f"{name}.rms_norm1.weight"], vision.rms_norm_eps)
     query, key, value = (
-        linear(normed, weights[f"{name}.attention.{part}_proj.weight"]).reshape(heads).transpose(0, 2, 1, 3) for part in "qkv"
+        linear(normed, weights[f"{name}.attention.{part}_proj.weight"]).reshape(heads).transpose(0, 2, 1, 3)
+        for part in "qkv"
     )
     attention = softmax(query @ key.swapaxes(2, 3) / vision.head_dim**0.5)
     mixed = (attention @ value).transpose(0, 2, 1, 3).reshape(x.shape)
@@ -133,7 +134,9 @@ stride = vision.hidden_stride
 cells = per_side // stride
 merged = features.reshape(n, cells, stride, cells, stride, -1).transpose(0, 1, 3, 2, 4, 5).reshape(n, cells**2, -1)
 scores = linear(merged, weights["model.vision_tower.head_linear.weight"])
-scores = layer_norm(scores, weights["model.vision_tower.head_norm.weight"], weights["model.vision_tower.head_norm.bias"])
+scores = layer_norm(
+    scores, weights["model.vision_tower.head_norm.weight"], weights["model.vision_tower.head_norm.bias"]
+)
 tokens = softmax(scores)
 check("visual tokens (n, P/s^2, V)", tokens, values["model.vision_tower.tokens"])
 print("the whole picture in visual words:\n", tokens[0].argmax(axis=-1).reshape(cells, cells))
@@ -149,7 +152,7 @@ check("visual embeddings (n, P/s^2, H)", visual, output.image_hidden_states)
 
 # %% [markdown]
 # ## Into the text
-# Atoms get the visual embeddings in reading order, indicators the last rows of the same table, all else its row of the text table.
+# Atoms get the visual embeddings in reading order, indicators the last rows of the same table, all else its row of the text's.
 
 # %%
 ids = inputs["input_ids"]
