@@ -152,7 +152,7 @@ check("visual embeddings (n, P/s^2, H)", visual, output.image_hidden_states)
 
 # %% [markdown]
 # ## Into the text
-# Atoms get the visual embeddings in reading order, indicators the last rows of the same table, all else its row of the text's.
+# Atoms get the visual embeddings in reading order, indicators the last rows of the same table; all else keeps its text row.
 
 # %%
 ids = inputs["input_ids"]
