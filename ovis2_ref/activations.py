@@ -24,7 +24,10 @@ def _wide(x: Array) -> Array:
 
 def _rounded(y: Array, dtype: np.dtype) -> Array:
     """`y`, in the type it has, with its values rounded to 16-bit `dtype`; as it is for the others."""
-    return y.astype(dtype).astype(y.dtype) if is_half(dtype) else y
+    if not is_half(dtype):
+        return y
+    with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, in torch too
+        return y.astype(dtype).astype(y.dtype)
 
 
 def linear_activation(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -40,7 +43,8 @@ def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def relu2(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """max(x, 0)^2 (So et al., 2021)."""
     y = relu(x)
-    return y * y
+    with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, in torch too
+        return y * y
 
 
 def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
