@@ -51,6 +51,7 @@ def matmul(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]) -> Floa
     """The matrix product a b. 16-bit products that the library doesn't have are made in float32 and rounded once, as a GPU does.
 
     NumPy has none at all; CuPy 14 has those of two matrices, but of stacks it refuses bfloat16 and widens float16 itself.
+    float32 products on a GPU are float32's: CuPy leaves TF32 off unless the environment says CUPY_TF32=1.
     """
     if is_half(a.dtype) and (array_module(a) is np or max(a.ndim, b.ndim) > 2):
         return (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype)
