@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.options import ImageOptions
-from ovis2_ref.image.pictures import as_levels, pillow_on_white, torch_on_white
+from ovis2_ref.image.pictures import OnWhite, as_levels, pillow_on_white, torch_on_white
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.image.values import pillow_values, torch_values
 
@@ -22,7 +22,7 @@ class Arithmetic(NamedTuple):
     resize: Callable[[Picture, tuple[int, int], ImageOptions], tuple[Picture, bool]]
     values: Callable[..., np.ndarray]
     crop_offset: Callable[[int, int], int]
-    on_white: Callable[[Picture], Picture]
+    on_white: OnWhite
 
 
 def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:

@@ -61,7 +61,7 @@ def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, 
     A picture of one tile has no thumbnail.
     """
     height, width = options.tile_size
-    rows, columns = canvas_grid(*picture.shape[1:], options, transposed)
+    rows, columns = canvas_grid(*height_width(picture), options, transposed)
     canvas, scaled = resized(picture, (rows * height, columns * width), options, arithmetic)
     tiles = [
         canvas[:, height * row : height * (row + 1), width * column : width * (column + 1)]

@@ -32,6 +32,13 @@ class Windows(NamedTuple):
     weights: Float64[np.ndarray, "out taps"]
     size_in: int
 
+    def matrix(self) -> Float64[np.ndarray, "out in"]:
+        """The whole matrix W of the pass, to look at (`draw.draw_weights`): it has in x out numbers, nearly all 0."""
+        dense = np.zeros((len(self.first), self.size_in + self.weights.shape[1]))
+        taps = self.first[:, None] + np.arange(self.weights.shape[1])
+        np.put_along_axis(dense, taps, self.weights, axis=1)
+        return dense[:, : self.size_in]
+
 
 def box(x: Samples) -> Samples:
     """1 for -1/2 < x <= 1/2."""
@@ -81,7 +88,7 @@ FILTERS = {
 def windows(size_in: int, size_out: int, kernel: Filter) -> Windows:
     """The windows that bring an axis of `size_in` pixels to `size_out`, as in the module's formula.
 
-    `taps`, the width of the widest window, is at most 2 r t + 2, so the weights number at most 2 r (in + out) + 2 out.
+    `taps`, the width of the widest window, is at most 2 r t + 2: the weights number 2 r (in + out) + 2 out at most.
     """
     scale = size_in / size_out
     stretch = max(scale, 1.0)

@@ -21,7 +21,7 @@ MAX_PIXELS = 2**28 // 3
 Pillow holds it and 3 as an array: a small file that claims to be huge costs 600 MiB at most, one that claims more nothing."""
 
 MAX_EDGE = 2**18
-"""No picture is longer: the windows that resize an axis of n pixels take up to 48 n float64 (8 kernels' supports in and out of it)."""
+"""No picture is longer: the windows over an axis of n pixels hold at most some 6 n weights, 12 MiB for this many."""
 
 MAX_CLIP_PIXELS = 2**32
 """A clip's frames have to be decoded one after another to reach a later one; all of them have no more pixels than this."""
@@ -80,7 +80,7 @@ def frame_numbers(count: int, frames: int) -> list[int]:
 
 @contextmanager
 def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, str]]":
-    """A Pillow image, opened but not decoded, and what to call it; whatever Pillow raises inside the block becomes an `InputError`."""
+    """A Pillow image, opened but not decoded, and what to call it; what Pillow raises in the block becomes an `InputError`."""
     from PIL import Image
 
     name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
@@ -101,5 +101,5 @@ def check_pixels(width: int, height: int, name: str) -> None:
     """Raises `InputError` for a picture that is larger than `MAX_PIXELS` or `MAX_EDGE` allow."""
     if width * height > MAX_PIXELS or max(width, height) > MAX_EDGE:
         raise InputError(
-            f"{name}: {width}x{height} (w x h) is too large; at most {MAX_PIXELS} pixels and {MAX_EDGE} along an edge are taken"
+            f"{name}: {width}x{height} (w x h) is too large; at most {MAX_PIXELS} pixels are taken, {MAX_EDGE} along an edge"
         )

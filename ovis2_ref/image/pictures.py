@@ -13,7 +13,9 @@ from ovis2_ref.image.loading import check_pixels, is_pil_image, load_image
 
 Picture = Shaped[np.ndarray, "channels height width"]
 
-OnWhite = Callable[[Picture], Picture]
+Rgb = Shaped[np.ndarray, "3 height width"]
+Rgba = Shaped[np.ndarray, "4 height width"]
+OnWhite = Callable[[Rgba], Rgb]
 
 AS_THEY_ARE = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes whose arrays hold intensities. Others hold an index into a palette, other colours than RGB, or transparency."""
@@ -113,7 +115,7 @@ def _channels_first(pixels: np.ndarray, layout: str | None) -> Picture:
     return pixels if layout == "channels_first" else np.moveaxis(pixels, -1, 0)
 
 
-def _rgb_of_array(pixels: Picture, on_white: OnWhite | None) -> Picture:
+def _rgb_of_array(pixels: Picture, on_white: OnWhite | None) -> Rgb:
     if len(pixels) == 1:
         return np.repeat(pixels, 3, axis=0)
     if len(pixels) == 3 or on_white is None:
@@ -123,7 +125,7 @@ def _rgb_of_array(pixels: Picture, on_white: OnWhite | None) -> Picture:
     return on_white(pixels)
 
 
-def pillow_on_white(pixels: Picture) -> Picture:
+def pillow_on_white(pixels: Rgba) -> Rgb:
     """a x + (1 - a) white in float64 (floats: in their own type), rounded. Source: transformers' `convert_to_rgb`."""
     whole = pixels.dtype.kind != "f"
     white = 255 if whole else 1.0
@@ -132,7 +134,7 @@ def pillow_on_white(pixels: Picture) -> Picture:
     return (np.round(mixed) if whole else mixed).astype(pixels.dtype)
 
 
-def torch_on_white(pixels: Picture) -> Picture:
+def torch_on_white(pixels: Rgba) -> Rgb:
     """x a + (1 - a) in float32 from 0 to 1, then int(255.999 x). Source: transformers' `TorchvisionBackend.convert_to_rgb`,
     torchvision's `to_dtype`. Raises `InputError` for other than bytes.
     """

@@ -87,7 +87,7 @@ class Ovis2ImageProcessor(ImageOptions):
             )
         return {"pixel_values": np.asarray(values), "grids": np.array(grids, dtype=np.int64)}
 
-    def resize(self, image: Any, size: Any, resample: int | None = None) -> Picture:
+    def resize(self, image: Any, size: Any, resample: int | None = None) -> np.ndarray:
         """A picture resized, channels first; with `resample` None bilinearly, as in transformers, whatever its own option is."""
         call = self._with({"size": size, "resample": 2 if resample is None else resample})
         picture = as_picture(image, False, call.input_data_format, None)

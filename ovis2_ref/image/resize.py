@@ -111,7 +111,7 @@ def resample_axis(
 
 
 def _to_bytes(sums: Array, xp: ModuleType) -> Array:
-    """clip(floor(s + 1/2), 0, 255): converting to bytes truncates, which below 0 would not be the floor, so it is clipped first."""
+    """clip(floor(s + 1/2), 0, 255): clipped first, since converting to bytes truncates, which is the floor from 0 on."""
     sums += 0.5
     return xp.clip(sums, 0.0, 255.0, out=sums).astype(np.uint8)
 
