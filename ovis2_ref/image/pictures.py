@@ -71,7 +71,8 @@ def _rgb_of_pillow(image: Any, white: bool) -> np.ndarray:
     if image.mode == "F":
         _checked_array(image)
     if not (transparent and white):
-        return np.asarray(image.convert("RGB"))
+        # Pillow's convert copies even where there is nothing to convert.
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     from PIL import Image
 
     background = Image.new("RGBA", image.size, (255, 255, 255, 255))

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_image.py [--rounds 5]
 
-Both get the same picture, decoded. Time: in one process, in turns, the best of the rounds. Memory: each in a process of its own, how
-far one call drives the resident set above what it was before the call (Linux). What travels between machines is the ratios.
+Both get the same picture, decoded. Time: in one process, in turns, the best of the rounds. Memory: each in a process of its
+own, how far one call drives the resident set above what it was before the call (Linux). The ratios travel between machines.
 """
 
 import argparse
