@@ -36,7 +36,7 @@ def model():
 def processor():
     """Load the processor in transformers, with its Pillow-based image processor."""
     if transformers.__version__.startswith("4."):
-        return transformers.AutoProcessor.from_pretrained(TINY, use_fast=False)
+        return transformers.AutoProcessor.from_pretrained(TINY)
     return transformers.AutoProcessor.from_pretrained(TINY, backend="pil")
 
 
