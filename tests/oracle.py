@@ -128,7 +128,7 @@ def exact_frequencies(rotary: modeling_qwen2.Qwen2RotaryEmbedding, position_ids:
     # transformers 4 has the default among the functions, 5 in the class.
     compute = functions.get(kind, getattr(rotary, "compute_default_rope_parameters", None))
     with exact_powers():
-        return compute(rotary.config, seq_len=length if grown else None)
+        return compute(rotary.config, device=torch.device("cpu"), seq_len=length if grown else None)
 
 
 def _rotary(self: Any, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
