@@ -49,6 +49,7 @@ class Ovis2ImageProcessor(ImageOptions):
     def to_dict(self) -> dict[str, Any]:
         """The options as transformers writes them into preprocessor_config.json, and reads them from it."""
         options = {key: value for key, value in asdict(self).items() if value is not None}
+        options |= {key: list(value) for key, value in options.items() if isinstance(value, tuple)}
         return options | {"image_processor_type": type(self).__name__}
 
     def __call__(self, images: Any, **options: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ With transformers 4.56 all of this file passes too, less what its processor does
 crop the centre, take other sizes than height and width, use `resample` or `use_covering_area_grid` wherever they are given.
 """
 
+import json
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,10 @@ def same(ours: dict[str, Any], theirs: Any) -> None:
 
 def compare(images: Any, chosen: dict[str, Any], ours: dict[str, Any] | None = None) -> None:
     """Both processors on `images`: the options at the making and at the call give one result, and it is transformers'."""
-    theirs = Reference(**chosen)(images, return_tensors="np", **({} if V5 else chosen))
+    # transformers 4.56 takes a Pillow image of 3 rows for one with its channels first, unless it is told.
+    theirs = Reference(**chosen)(
+        images, return_tensors="np", **({} if V5 else {**chosen, "input_data_format": "channels_last"})
+    )
     same(Ovis2ImageProcessor(pillow=INSTALLED, **chosen)(images, return_tensors="np"), theirs)
     same(Ovis2ImageProcessor(pillow=INSTALLED).preprocess(images, return_tensors="np", **chosen), theirs)
 
@@ -170,10 +174,12 @@ def test_methods(
 def test_files(chosen: dict[str, Any]) -> None:
     """What `to_dict` writes makes the same processor in transformers, and what transformers writes, the same one here."""
     ours, theirs = Ovis2ImageProcessor(**chosen), Reference(**chosen)
-    written = Reference.from_dict(ours.to_dict()).to_dict()
+    written = Reference.from_dict(json.loads(json.dumps(ours.to_dict()))).to_dict()
     for key, value in theirs.to_dict().items():
         assert written[key] == value, key
-    assert Ovis2ImageProcessor.from_dict(theirs.to_dict()).to_dict() == ours.to_dict()
+    # transformers 4.56 forgets this one, wherever it is given but in a call.
+    forgotten = {} if V5 else {"use_covering_area_grid": chosen["use_covering_area_grid"]}
+    assert Ovis2ImageProcessor.from_dict(theirs.to_dict() | forgotten).to_dict() == ours.to_dict()
 
 
 def test_defaults() -> None:
