@@ -39,7 +39,7 @@ def train_jointly(model: Ovis2ForConditionalGeneration, trainer: Trainer, first_
         named = word_logits(model.model.vision_tower, pixels)
         loss = answer_loss(answer_logits(model, batch, named.softmax(-1)), batch)
         value = trainer.update(loss + WORDS_WEIGHT * word_loss(named, words))
-        if trainer.step % 100 == 0:
+        if trainer.is_time_to_report():
             report(trainer, value, joint_answers_right(trainer.average, test))
         if trainer.step == trainer.steps:
             return

@@ -132,5 +132,5 @@ def train_language(model: Ovis2ForConditionalGeneration, trainer: Trainer, first
         batches, test = (short, test_short) if trainer.step < SHORT_STEPS else (every, test_every)
         batch, visual_tokens = next(batches)
         loss = trainer.update(answer_loss(answer_logits(model, batch, visual_tokens), batch))
-        if trainer.step % 100 == 0:
+        if trainer.is_time_to_report():
             report(trainer, loss, answers_right(trainer.average, test))

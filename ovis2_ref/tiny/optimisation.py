@@ -47,3 +47,7 @@ class Trainer:
             for mean, weight in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 mean.lerp_(weight, 1 - decay)
         return float(loss.detach())
+
+    def is_time_to_report(self) -> bool:
+        """Say so every hundred steps, and at the end."""
+        return self.step % 100 == 0 or self.step == self.steps

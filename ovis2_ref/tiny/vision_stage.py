@@ -76,7 +76,7 @@ def train_vision(tower: Ovis2VisionModel, trainer: Trainer, first_seed: int, rep
     test_pixels, test_words = next(tile_batches(DEVELOPMENT_SEED, 200))
     for pixels, words in tile_batches(first_seed, PICTURES):
         loss = trainer.update(word_loss(word_logits(tower, pixels), words))
-        if trainer.step % 100 == 0:
+        if trainer.is_time_to_report():
             every, shown = cells_right(trainer.average, test_pixels, test_words)
             report(trainer, loss, f"cells right {every:.4f}, of shapes {shown:.4f}")
         if trainer.step == trainer.steps:
