@@ -10,7 +10,7 @@ from jaxtyping import Float
 from ovis2_ref.arrays import Array, array_module, sum_dtype
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
-from ovis2_ref.ops import Weights, gated_perceptron, linear, matmul, project, rms_norm, softmax
+from ovis2_ref.ops import Weights, gated_perceptron, linear, matmul, project, rms_norm, row_blocks, softmax
 from ovis2_ref.trace import is_listening, tap
 
 
@@ -115,24 +115,29 @@ def attention(
 ) -> tuple[Float[Array, "tiles patches hidden"], Float[Array, "tiles heads patches patches"] | None]:
     """out_proj(concatenated heads of softmax(q k^T / sqrt(head_dim)) v) (Vaswani et al., 2017, section 3.2); nothing is masked.
 
-    A head of a tile at a time: its 1024 x 1024 scores fit a cache, those of all heads don't. The weights of all heads are put
-    together only if they are asked for, or recorded.
+    On a CPU a head of a tile at a time: its 1024 x 1024 scores fit a cache, those of all heads don't. The weights of all heads
+    are put together only if they are asked for, or recorded.
     """
     xp = array_module(x)
-    q, k, v = (project(x, weights, f"{name}.{part}_proj", config.qkv_bias) for part in "qkv")
-    tiles, patches, _ = x.shape
-    context = xp.empty_like(x)
+    (tiles, patches, _), heads = x.shape, config.num_attention_heads
+
+    def per_head(part: str) -> Float[Array, "tiles_and_heads patches head_dim"]:
+        y = project(x, weights, f"{name}.{part}_proj", config.qkv_bias).reshape(tiles, patches, heads, config.head_dim)
+        return y.swapaxes(1, 2).reshape(tiles * heads, patches, config.head_dim)
+
+    q, k, v = (per_head(part) for part in "qkv")
+    context = xp.empty_like(q)
     probabilities = None
     if output_attentions or is_listening(f"{name}.weights"):
-        probabilities = xp.empty((tiles, config.num_attention_heads, patches, patches), dtype=x.dtype)
-    for tile in range(tiles):
-        for head in range(config.num_attention_heads):
-            columns = slice(head * config.head_dim, (head + 1) * config.head_dim)
-            p = attention_weights(q[tile, :, columns], k[tile, :, columns])
-            context[tile, :, columns] = matmul(p, v[tile, :, columns])
-            if probabilities is not None:
-                probabilities[tile, head] = p
+        probabilities = xp.empty((tiles * heads, patches, patches), dtype=x.dtype)
+    for rows in row_blocks(tiles * heads, patches * patches, xp):
+        p = attention_weights(q[rows], k[rows])
+        context[rows] = matmul(p, v[rows])
+        if probabilities is not None:
+            probabilities[rows] = p
+    context = context.reshape(tiles, heads, patches, config.head_dim).swapaxes(1, 2).reshape(x.shape)
     if probabilities is not None:
+        probabilities = probabilities.reshape(tiles, heads, patches, patches)
         tap(f"{name}.weights", probabilities)
     tap(f"{name}.context", context)
     # transformers gives out_proj a bias by the same setting as q, k and v.
@@ -140,9 +145,9 @@ def attention(
 
 
 def attention_weights(
-    q: Float[Array, "queries head_dim"], k: Float[Array, "keys head_dim"]
-) -> Float[Array, "queries keys"]:
-    """softmax(q k^T / sqrt(head_dim)), of one head. In 16 bits the product, its scaling and the softmax are rounded each."""
-    scores = matmul(q, k.T).astype(sum_dtype(q.dtype), copy=False)
+    q: Float[Array, "*heads queries head_dim"], k: Float[Array, "*heads keys head_dim"]
+) -> Float[Array, "*heads queries keys"]:
+    """softmax(q k^T / sqrt(head_dim)), of each head. In 16 bits the product, its scaling and the softmax are rounded each."""
+    scores = matmul(q, k.swapaxes(-1, -2)).astype(sum_dtype(q.dtype), copy=False)
     scores *= q.shape[-1] ** -0.5
     return softmax(scores.astype(q.dtype, copy=False))
