@@ -59,12 +59,13 @@ def assert_equal(output: DecoderOutput, expected: Any, bound: float) -> None:
 
 
 @st.composite
-def inputs(draw: st.DrawFn, batch: int, tokens: int) -> dict[str, Any]:
-    """A mask of either kind or none, positions that count up, jump or are left out."""
+def inputs(draw: st.DrawFn, batch: int, heads: int, tokens: int) -> dict[str, Any]:
+    """A mask of either kind or none, one for all sequences and heads or one for each; positions that jump, or none."""
     whole = st.integers(0, 1).map(lambda seed: normal(seed, 1, 1, tokens, tokens) > 0)
     mask = draw(st.none() | masks(batch, tokens) | st.just("additive") | whole)
     if isinstance(mask, str):
-        mask = 3 * normal(draw(seeds), batch, 1, tokens, tokens, dtype="float64")
+        shape = draw(st.sampled_from([1, batch])), draw(st.sampled_from([1, heads])), tokens, tokens
+        mask = 3 * normal(draw(seeds), *shape, dtype="float64")
     steps = st.lists(st.integers(0, 3), min_size=tokens, max_size=tokens)
     positions = draw(st.none() | steps.map(lambda step: np.array([step]).cumsum(axis=1)))
     return {key: value for key, value in (("attention_mask", mask), ("position_ids", positions)) if value is not None}
@@ -77,7 +78,7 @@ def test_float64_is_transformers(
     """Lifted transformers, 1e-10: every mask, position and configuration, whatever block of tokens is made at a time."""
     model = reference_language_model(config, seed, "float64")
     x = normal(seed, batch, tokens, config.hidden_size, dtype="float64")
-    options = data.draw(inputs(batch, tokens))
+    options = data.draw(inputs(batch, config.num_attention_heads, tokens))
     given_options = dict(options)
     mask = options.get("attention_mask")
     if (
