@@ -33,6 +33,10 @@ def resized(
     Raises `InputError` for a size beyond `MAX_PIXELS`, or of 0 pixels.
     """
     check_pixels(size[1], size[0], "the resized picture")
+    if 0 in size:
+        raise InputError(
+            f"resized to {size[1]}x{size[0]} (w x h), a picture has no pixels left: it is too narrow for this size"
+        )
     return arithmetic.resize(picture, size, options)
 
 

@@ -68,6 +68,8 @@ class ImageOptions:
         self.covering_threshold = _number("covering_threshold", self.covering_threshold)
         self.image_mean = _statistic("image_mean", self.image_mean)
         self.image_std = _statistic("image_std", self.image_std)
+        if self.rescale_factor == 0.0:
+            raise InputError("rescale_factor=0 leaves nothing of a picture")
         if 0.0 in (self.image_std if isinstance(self.image_std, tuple) else (self.image_std,)):
             raise InputError(f"image_std={self.image_std} holds a 0, by which nothing can be divided")
         for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb",

@@ -37,7 +37,6 @@ def as_picture(image: Any, to_rgb: bool, layout: str | None, on_white: OnWhite |
 
     to_rgb: Make it three channels: grey is repeated, a transparent picture laid on white, all other modes converted by Pillow.
     layout: "channels_first", "channels_last", or None to look where an axis of 1, 3 or 4 is.
-
     on_white: How an array of four channels is laid on white (Pillow's images by Pillow); None drops the transparency.
 
     Raises `InputError` for a picture without pixels; with numbers that are not finite; of a number of channels that has no

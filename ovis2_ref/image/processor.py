@@ -142,7 +142,9 @@ class Ovis2ImageProcessor(ImageOptions):
         return values
 
     def _padded_shape(self, tile: Picture) -> tuple[int, ...]:
-        return (len(tile), *(2 * (self.original_side,))) if self.convention.crop_before_resize else tile.shape
+        if not self.convention.crop_before_resize:
+            return tile.shape
+        return len(tile), self.original_side, self.original_side
 
     def _finish(self, picture: Picture, scaled: bool) -> Picture:
         return self.arithmetic.values(
