@@ -1,0 +1,15 @@
+"""A process's peak memory, as Linux tells it. (The maximum resident set, its kin, begins with that of the parent.)"""
+
+from pathlib import Path
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had since `forget_peak` (VmHWM)."""
+    return 1024 * next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew with what is held now."""
+    CLEAR.write_text("5")
