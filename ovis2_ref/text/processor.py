@@ -99,6 +99,7 @@ class Ovis2Processor:
 
         images: a picture, a list, or a list for each prompt; their <image> places are counted through all prompts.
         text: a prompt or a list of them. With None, `pixel_values` come alone.
+        return_tensors: None for ids as lists; `pixel_values` are an array in any case.
         padding, truncation, max_length, padding_side: see `BatchRules`. image_options: the image processor's (max_patches).
         Raises `InputError` for arguments that can't be used, or don't fit each other.
         """

@@ -9,9 +9,10 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.numpy import load_file
 
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.text.layout import ORIGINAL_IDS
+from ovis2_ref.text.layout import IMAGE_ATOM, ORIGINAL_IDS
 from ovis2_ref.text.processor import Ovis2Processor
 from tests.text.drawn import messages, plain_texts
 from tests.text.reference import SIDE, TOKENS_PER_TILE, V5, reference_processor, saved_reference
@@ -230,6 +231,19 @@ def test_the_authors_files_under_both_conventions() -> None:
     spelled = [ours.tokenizer.convert_tokens_to_ids(names[i]) if i < 0 else i for i in negative[0].tolist()]
     assert spelled == positive[0].tolist()
     assert original.decode(negative[0]) == chat.replace("<image>", "")
+
+
+def test_the_authors_inputs_from_picture_and_prompt() -> None:
+    """The ids that the authors' code made of picture and prompt; theirs has one atom for a tile, ours as many as it embeds."""
+    golden, folder = load_file(GOLDEN.parent / "golden.safetensors"), GOLDEN.parent
+    original = Ovis2Processor.from_pretrained(GOLDEN, convention="original")
+    for case in json.loads((folder / "cases.json").read_text()):
+        inputs = original(Image.open(folder / case["image"]), case["prompt"])
+        theirs = golden[f"{case['case']}.token_ids"]
+        atoms = np.where(theirs == ORIGINAL_IDS[IMAGE_ATOM], original.image_seq_length, 1)
+        np.testing.assert_array_equal(inputs.input_ids[0], np.repeat(theirs, atoms))
+        assert len(inputs.pixel_values) == case["tiles"]
+        assert inputs.attention_mask.all()
 
 
 def test_the_authors_mask_leaves_out_padding_tokens_in_the_text() -> None:
