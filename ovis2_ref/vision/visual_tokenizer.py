@@ -71,7 +71,8 @@ def visual_tokens(
 def straight_through(soft: Float[Array, "*batch words"]) -> Float[Array, "*batch words"]:
     """(one-hot(argmax soft) - soft) + soft: a hard choice whose gradient is that of `soft` (Bengio et al., 2013).
 
-    The sum is computed as written, so that its rounding, a few last bits away from 0 and 1, is that of both programs.
+    The sum is computed as both programs write it. It is the one-hot itself where the largest soft value isn't negative; where it
+    is, as logits can be, 1 - soft is rounded.
     """
     xp = array_module(soft)
     chosen = soft.argmax(axis=-1)[..., None]

@@ -17,6 +17,7 @@ from ovis2_ref.arrays import DTYPES
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
 from ovis2_ref.errors import ConfigError
+from ovis2_ref.trace import recording
 from ovis2_ref.vision.visual_tokenizer import (
     embed_visual_tokens,
     gumbel_noise,
@@ -54,6 +55,8 @@ def test_straight_through_rounds_as_transformers_does(
     seed: int, tokens: int, words: int, spread: float, dtype: str
 ) -> None:
     soft = (normal(seed, 1, tokens, words) * spread).round(1).astype(DTYPES[dtype])  # rounded: ties occur
+    if seed % 2:
+        soft = -abs(soft)  # where 1 - soft can be inexact
     with patch.object(torch.Tensor, "softmax", lambda self, dim: self):
         theirs = hard_softmax(as_torch(soft, dtype), dim=-1)
     assert straight_through(soft).tobytes() == to_numpy(theirs).tobytes()
@@ -76,39 +79,52 @@ def torch_logits(merged: np.ndarray, weights: dict[str, np.ndarray], dtype: str)
     return torch.nn.functional.layer_norm(logits, logits.shape[-1:], w["t.head_norm.weight"], w["t.head_norm.bias"])
 
 
-@given(seeds, st.integers(2, 30), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([TRANSFORMERS, ORIGINAL]))
-def test_gumbel_argmax_with_given_noise(seed: int, words: int, tau: float, convention: Convention) -> None:
-    config = Ovis2VisionConfig(vocab_size=words + 5, tokenize_function="gumbel_argmax", tau=tau)
-    merged, weights = normal(seed, 2, 3, 6, dtype="float64"), head(seed, 6, words, "float64")
-    exponential = np.random.default_rng(seed).standard_exponential((2, 3, words))
-    logits = torch_logits(merged, weights, "float64")
-    with patch.object(torch.Tensor, "exponential_", lambda self: self.copy_(torch.from_numpy(exponential))):
-        # transformers leaves tau at 1 whatever the configuration says; the authors' code uses it.
+@given(seeds, st.sampled_from([0.3, 30.0]), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
+def test_gumbel_argmax_with_given_noise(seed: int, tau: float, dtype: str, convention: Convention) -> None:
+    config = Ovis2VisionConfig(vocab_size=25, tokenize_function="gumbel_argmax", tau=tau)
+    exponential = as_torch(np.random.default_rng(seed).standard_exponential((2, 50, 20)), dtype)
+    noise = -exponential.log()
+    ours, logits = tokens_and_logits(seed, 20, dtype, config, convention, to_numpy(noise))
+    # transformers leaves tau at 1 whatever the configuration says; the authors' code uses it. It shows in the ties of 16 bits.
+    with patch.object(torch.Tensor, "exponential_", lambda self: self.copy_(exponential)):
         theirs = torch.nn.functional.gumbel_softmax(logits, tau=tau if convention is ORIGINAL else 1.0, hard=True)
-    ours = visual_tokens(merged, weights, "t", config, convention, noise=-np.log(exponential))
-    assert np.abs(ours - theirs.numpy()).max() < 1e-12
-    seeded = visual_tokens(merged, weights, "t", config, convention, noise=gumbel_noise(ours, seed))
-    assert np.array_equal(visual_tokens(merged, weights, "t", config, convention, noise=seed), seeded)
+    same = (ours == to_numpy(theirs)).all(axis=-1)
+    assert same.mean() >= 0.95  # a softmax rounded the other way can make or break a tie
+    drawn = gumbel_noise(to_numpy(logits), seed)
+    seeded, _ = tokens_and_logits(seed, 20, dtype, config, convention, seed)
+    assert np.array_equal(seeded, tokens_and_logits(seed, 20, dtype, config, convention, drawn)[0])
 
 
-@given(seeds, st.integers(2, 30), dtypes)
-def test_st_argmax_in_both_conventions(seed: int, words: int, dtype: str) -> None:
+@given(seeds, st.integers(1, 200), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
+def test_st_argmax_in_both_conventions(seed: int, words: int, dtype: str, convention: Convention) -> None:
     config = Ovis2VisionConfig(vocab_size=words + 5, tokenize_function="st_argmax")
-    merged, weights = normal(seed, 2, 3, 6).astype(DTYPES[dtype]), head(seed, 6, words, dtype)
-    soft = visual_tokens(merged, weights, "t", replace(config, tokenize_function="softmax"), TRANSFORMERS)
-    ours = visual_tokens(merged, weights, "t", config, TRANSFORMERS)
-    with patch.object(torch.Tensor, "softmax", lambda self, dim: as_torch(soft, dtype)):
-        theirs = hard_softmax(torch.zeros(soft.shape, dtype=TORCH_DTYPES[dtype]), dim=-1)
-    assert ours.tobytes() == to_numpy(theirs).tobytes()
-    logits = torch_logits(merged, weights, dtype)
+    ours, logits = tokens_and_logits(seed, words, dtype, config, convention)
+    softmax = replace(config, tokenize_function="softmax")
+    soft = as_torch(tokens_and_logits(seed, words, dtype, softmax, convention)[0], dtype)
     with patch.object(torch.Tensor, "softmax", lambda self, dim: self):
-        theirs = to_numpy(hard_softmax(logits, dim=-1)).astype(np.float64)
-    original = visual_tokens(merged, weights, "t", config, ORIGINAL).astype(np.float64)
-    # Off by the rounding of (1 - logit) + logit at most: an eps of the largest logit (below 8) each way, and of the logits.
-    close = np.abs(original - theirs).max(axis=-1) <= 32 * float(torch.finfo(TORCH_DTYPES[dtype]).eps)
-    best = np.sort(to_numpy(logits).astype(np.float64), axis=-1)[..., -2:]
-    near_tie = best[..., 1] - best[..., 0] <= 64 * float(torch.finfo(TORCH_DTYPES[dtype]).eps)
-    assert (close | near_tie).all()
+        theirs = hard_softmax(logits if convention is ORIGINAL else soft, dim=-1)
+    assert ours.tobytes() == to_numpy(theirs).tobytes()
+
+
+def tokens_and_logits(
+    seed: int,
+    words: int,
+    dtype: str,
+    config: Ovis2VisionConfig,
+    convention: Convention,
+    noise: np.ndarray | int = 0,
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Visual tokens of a drawn head, and its logits as they were tapped on the way."""
+    weights = {
+        "t.head_linear.weight": normal(seed, words, 6),
+        "t.head_norm.weight": 1 + 0.1 * normal(seed + 1, words),
+        "t.head_norm.bias": 0.1 * normal(seed + 2, words),
+    }
+    weights = {name: value.astype(DTYPES[dtype]) for name, value in weights.items()}
+    merged = normal(seed, 2, 50, 6).astype(DTYPES[dtype])
+    with recording() as taps:
+        tokens = visual_tokens(merged, weights, "t", config, convention, noise)
+    return tokens, as_torch(taps["t.head_norm.output"], dtype)
 
 
 def test_drawn_noise_chooses_words_with_their_probabilities() -> None:
