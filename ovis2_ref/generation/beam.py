@@ -129,7 +129,8 @@ def draw_several(
     """
     xp = array_module(scores)
     rows = xp.arange(len(scores))
-    probabilities, left = softmax(scores), scores.copy()
+    probabilities = softmax(scores)
+    left = xp.maximum(scores, np.finfo(scores.dtype).min)  # those that are ruled out come before those that are taken
     chosen = []
     for _ in range(k):
         drawn = draw(probabilities, to_device(generator.random(len(scores)), xp))

@@ -64,8 +64,10 @@ class GenerationSettings:
     encoder_repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
     encoder_no_repeat_ngram_size: int = 0
-    sequence_bias: list[list[Any]] | dict[tuple[int, ...], float] | None = None
-    bad_words_ids: list[list[int]] | None = None
+    sequence_bias: list[Any] | dict[Any, Any] | None = None
+    """Pairs [token ids, bias]; or a dictionary from tuples of token ids."""
+    bad_words_ids: list[Any] | None = None
+    """Lists of token ids."""
     suppress_tokens: list[int] | None = None
     begin_suppress_tokens: list[int] | None = None
     forced_eos_token_id: int | list[int] | None = None
@@ -146,6 +148,9 @@ class GenerationSettings:
         for name in ("suppress_tokens", "begin_suppress_tokens"):
             value = getattr(self, name)
             self._expect(value is None or _are_ids(value), name, "a list of token ids")
+        ends = self.forced_eos_token_id
+        forced: set[Any] = set(ends) if isinstance(ends, list) else {ends}
+        self._expect(not forced <= set(self.suppress_tokens or []), "forced_eos_token_id", "apart from suppress_tokens")
         words = self.bad_words_ids
         lists = isinstance(words, list) and len(words) > 0 and all(isinstance(w, list) and _are_ids(w) for w in words)
         self._expect(words is None or lists, "bad_words_ids", "a list of lists of token ids, none of them empty")

@@ -90,7 +90,7 @@ def test_min_p_keeps_the_best(drawn, p, keep) -> None:
 
 @given(scores_and_ids(), fractions, keeps)
 def test_typical_p(drawn, mass, keep) -> None:
-    """Equal unless two distances from the entropy, or a sum and the mass, are nearer than the bound: then only the count is looked at.
+    """Equal where no two distances from the entropy, nor a sum and the mass, are nearer to each other than the bound.
 
     64 eps (1 + the largest finite distance): log p and the entropy are differences of numbers of that size.
     """
