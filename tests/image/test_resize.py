@@ -38,6 +38,16 @@ def test_orders(order: str, size: tuple[int, int], new_size: tuple[int, int], na
     np.testing.assert_array_equal(pillow_resize(picture, new_size, name, order), expected)
 
 
+@given(st.integers(2, 40), st.integers(1, 40), st.integers(1, 40), st.integers(-1, 2), seeds)
+def test_where_the_order_turns(width: int, less: int, new_height: int, more: int, seed: int) -> None:
+    """Sizes on both sides of h - H = 2 (w - W), where Pillow 13 changes the order."""
+    new_width = max(width - less, 1)
+    size, new_size = (max(new_height + 2 * (width - new_width) + more, 1), width), (new_height, new_width)
+    picture = noise(seed | 1, 3, *size)
+    expected = by_pillow(picture, new_size, "bicubic")
+    np.testing.assert_array_equal(pillow_resize(picture, new_size, "bicubic", INSTALLED), expected)
+
+
 def test_order_shows() -> None:
     """A 300x100 (h x w) picture brought to 90x90: Pillow 13 resizes its columns first, older ones its rows; bytes differ."""
     picture = noise(1, 3, 300, 100)

@@ -15,9 +15,18 @@ edges = st.one_of(st.integers(1, 60), st.integers(1, 3000), st.sampled_from([448
 tiles = st.sampled_from([1, 14, 64, 100, 448])
 
 
-@given(edges, edges, tiles, st.integers(1, 20), st.sampled_from([0.9, 0.5, 0.99, 1.0, 0.0]))
-def test_covering_grid(height: int, width: int, side: int, most: int, threshold: float) -> None:
+@st.composite
+def tiled(draw: st.DrawFn) -> tuple[int, int, int]:
+    """A picture's height and width and a tile's side: any, or edges of up to five tiles, where grids compete."""
+    side = draw(tiles)
+    near = st.integers(max(1, side // 3), 5 * side)
+    return draw(edges | near), draw(edges | near), side
+
+
+@given(tiled(), st.integers(1, 20), st.sampled_from([0.9, 0.5, 0.99, 1.0, 0.0]))
+def test_covering_grid(sizes: tuple[int, int, int], most: int, threshold: float) -> None:
     """The covering area's grid, (rows, columns) as the search returns it."""
+    height, width, side = sizes
     expected = reference.get_min_tile_covering_grid((height, width), side, most, threshold)
     assert covering_grid(height, width, side, most, threshold) == expected
 
