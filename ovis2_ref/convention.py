@@ -17,16 +17,16 @@ class Convention:
     vision_final_norm: bool
     """The RMSNorm after the ViT's last block is applied to the features."""
     argmax_of_logits: bool
-    """The visual tokenizer's st_argmax takes the logits for its soft values; else their softmax. Only last bits differ."""
+    """The visual tokenizer's st_argmax takes the logits for its soft values; else their softmax, with more ties in 16 bits."""
     gumbel_tau: bool
-    """The visual tokenizer's gumbel_argmax divides by the configuration's tau; else tau is 1."""
+    """The visual tokenizer's gumbel_argmax divides by the configuration's tau; else tau is 1. It decides ties alone."""
     transposed_grid: bool
     """The covering search's (rows, columns) are taken as (columns, rows) when the picture is cut."""
     crop_before_resize: bool
     """Tiles are cut from the full picture, each resized with its aspect ratio kept and padded to a square after normalising;
     else the whole picture is resized to the canvas of tiles, and cut then."""
     transparency_on_white: bool
-    """A picture's transparent parts show white (transformers 5); else transparency is dropped, and the colours beneath it show."""
+    """A picture's transparent parts show white (transformers 5); else transparency is dropped, and what is beneath it shows."""
     placeholders_in_vocabulary: bool
     """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
     default_system_always: bool

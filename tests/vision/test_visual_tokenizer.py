@@ -67,7 +67,7 @@ def head(seed: int, hidden: int, words: int, dtype: str) -> dict[str, np.ndarray
     drawn = {
         "t.head_linear.weight": normal(seed, words, hidden),
         "t.head_norm.weight": 1 + 0.1 * normal(seed + 1, words),
-        "t.head_norm.bias": 0.1 * normal(seed + 2, words),
+        "t.head_norm.bias": 0.1 * normal(seed + 2, words) - 3,  # all logits negative: 1 - logit is inexact
     }
     return {name: value.astype(DTYPES[dtype]) for name, value in drawn.items()}
 
@@ -79,7 +79,7 @@ def torch_logits(merged: np.ndarray, weights: dict[str, np.ndarray], dtype: str)
     return torch.nn.functional.layer_norm(logits, logits.shape[-1:], w["t.head_norm.weight"], w["t.head_norm.bias"])
 
 
-@given(seeds, st.sampled_from([0.3, 30.0]), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
+@given(seeds, st.sampled_from([0.3, 1000.0]), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
 def test_gumbel_argmax_with_given_noise(seed: int, tau: float, dtype: str, convention: Convention) -> None:
     config = Ovis2VisionConfig(vocab_size=25, tokenize_function="gumbel_argmax", tau=tau)
     exponential = as_torch(np.random.default_rng(seed).standard_exponential((2, 50, 20)), dtype)
@@ -95,7 +95,7 @@ def test_gumbel_argmax_with_given_noise(seed: int, tau: float, dtype: str, conve
     assert np.array_equal(seeded, tokens_and_logits(seed, 20, dtype, config, convention, drawn)[0])
 
 
-@given(seeds, st.integers(1, 200), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
+@given(seeds, st.sampled_from([1, 2, 3, 40]), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
 def test_st_argmax_in_both_conventions(seed: int, words: int, dtype: str, convention: Convention) -> None:
     config = Ovis2VisionConfig(vocab_size=words + 5, tokenize_function="st_argmax")
     ours, logits = tokens_and_logits(seed, words, dtype, config, convention)
@@ -118,7 +118,7 @@ def tokens_and_logits(
     weights = {
         "t.head_linear.weight": normal(seed, words, 6),
         "t.head_norm.weight": 1 + 0.1 * normal(seed + 1, words),
-        "t.head_norm.bias": 0.1 * normal(seed + 2, words),
+        "t.head_norm.bias": 0.1 * normal(seed + 2, words) - 3,  # all logits negative: 1 - logit is inexact
     }
     weights = {name: value.astype(DTYPES[dtype]) for name, value in weights.items()}
     merged = normal(seed, 2, 50, 6).astype(DTYPES[dtype])
