@@ -1,4 +1,4 @@
-"""Pictures of what the arrays hold, with Pillow: a picture's grid, its tiles as the model sees them, the weights of a resampling."""
+"""Pictures of what the arrays hold, with Pillow: a picture's grid, its tiles as the model sees them, a resampling's weights."""
 
 from typing import TYPE_CHECKING
 

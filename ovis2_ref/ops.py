@@ -24,7 +24,6 @@ computed as they are, from end to end. Where 16-bit values are rounded, on a CPU
 from collections.abc import Iterator, Mapping
 from types import ModuleType
 
-import ml_dtypes
 import numpy as np
 from jaxtyping import Float
 

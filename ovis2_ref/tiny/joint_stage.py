@@ -5,6 +5,7 @@ visual words' at a low weight, which keeps their meaning.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -33,8 +34,7 @@ def drawn_batches(first_seed: int, tokens: int) -> Iterator[tuple[Batch, torch.T
 
 def train_jointly(model: Ovis2ForConditionalGeneration, trainer: Trainer, first_seed: int, report) -> None:
     """Train the whole model end to end."""
-    test = drawn_batches(DEVELOPMENT_SEED, TOKENS_IN_BATCH)
-    test = [next(test) for _ in range(8)]
+    test = list(islice(drawn_batches(DEVELOPMENT_SEED, TOKENS_IN_BATCH), 8))
     for batch, pixels, words in drawn_batches(first_seed, TOKENS_IN_BATCH):
         named = word_logits(model.model.vision_tower, pixels)
         loss = answer_loss(answer_logits(model, batch, named.softmax(-1)), batch)

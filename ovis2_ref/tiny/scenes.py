@@ -130,12 +130,13 @@ def _draw_places(rng: np.random.Generator, height: int, width: int, count: int) 
         apart_x, apart_y = abs(x[first] - x[second]), abs(y[first] - y[second])
         reach = radius[first] + radius[second] + 0.03 * longer
         if ((apart_x > reach) | (apart_y > reach)).all():
-            return [tuple(map(float, place)) for place in zip(x, y, radius, strict=True)]
+            return list(zip(x.tolist(), y.tolist(), radius.tolist(), strict=True))
 
 
 def _shade(rng: np.random.Generator, rgb: tuple[int, ...], spread: int) -> tuple[int, int, int]:
     """Vary a colour by up to `spread` levels in each channel."""
-    return tuple(int(level) for level in np.clip(np.array(rgb) + rng.integers(-spread, spread + 1, size=3), 0, 255))
+    red, green, blue = np.clip(np.array(rgb) + rng.integers(-spread, spread + 1, size=3), 0, 255).tolist()
+    return red, green, blue
 
 
 def cell_coverage(scene: Scene, rows: int, columns: int, samples: int = 6) -> np.ndarray:

@@ -104,4 +104,5 @@ def batch_of(sequences: list[Sequence]) -> Batch:
     mine, other = owner[:, :, None], owner[:, None, :]
     mask = np.tril((other == mine) | (other == 0))
     answers = [(kind, len(answer)) for sequence in sequences for kind, _, answer in sequence.segments]
-    return Batch(*map(torch.from_numpy, (ids, positions, labels, mask[:, None])), answers)
+    tensor = torch.from_numpy
+    return Batch(tensor(ids), tensor(positions), tensor(labels), tensor(mask[:, None]), answers)

@@ -28,7 +28,7 @@ folder = {str(TINY)!r}
 model = Ovis2ForConditionalGeneration.from_pretrained(folder)
 tokenizer = AutoTokenizer.from_pretrained(folder)
 processor = Ovis2Processor(
-    ImageProcessor.from_pretrained(folder), tokenizer, image_seq_length=model.config.vision_config.vocab_size and 16
+    ImageProcessor.from_pretrained(folder), tokenizer, image_seq_length=16
 )
 text = tokenizer.apply_chat_template(
     [{{"role": "user", "content": "<image>\\n{PROMPT}"}}], tokenize=False, add_generation_prompt=True
@@ -65,7 +65,9 @@ def main() -> None:
     for name, (seconds, memory, answer) in best.items():
         print(f"{name:12}  {seconds:6.2f} s  {memory:6.0f} MiB  {answer!r}")
     ours, theirs = best["ovis2_ref"], best["transformers"]
-    print(f"ratio         {ours[0] / theirs[0]:6.3f}    {ours[1] / theirs[1]:6.3f}      same answer: {ours[2] == theirs[2]}")
+    print(
+        f"ratio         {ours[0] / theirs[0]:6.3f}    {ours[1] / theirs[1]:6.3f}      same answer: {ours[2] == theirs[2]}"
+    )
 
 
 if __name__ == "__main__":

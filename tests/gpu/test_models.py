@@ -79,7 +79,7 @@ def test_generate(xp: ModuleType, call: Any, beams: int) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_answers_of_the_tiny_checkpoint(xp: ModuleType, dtype: str) -> None:
-    """Pictures in, words out: the CPU's float64 answers, in float32 and float64; in 16 bits nine of ten tokens, prompt and answer."""
+    """Pictures in, words out: the CPU's float64 answers, in float32 and float64; in 16 bits nine of ten tokens."""
     processor = Ovis2Processor.from_pretrained(TINY)
     content = [{"type": "image"}, {"type": "text", "text": "Describe the image."}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
