@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers.models.qwen2 import modeling_qwen2
 
@@ -38,7 +38,20 @@ def rotary_of(config: Qwen2Config) -> modeling_qwen2.Qwen2RotaryEmbedding:
     return reference_language_model(config, 0).rotary_emb
 
 
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 3.7, "low_freq_factor": 1.0, "high_freq_factor": 40.0}
+
+
 @given(rotaries(), positions)
+@example(
+    Qwen2Config(
+        hidden_size=128,
+        num_attention_heads=1,
+        num_key_value_heads=1,
+        max_position_embeddings=3000,
+        rope_parameters={**LLAMA3, "original_max_position_embeddings": 300},
+    ),
+    np.array([[0]]),
+)
 def test_frequencies_are_transformers(config: Qwen2Config, position_ids: np.ndarray) -> None:
     """Every kind of scaling, inside and beyond the length it was made for: the same float32 numbers, and the same factor."""
     expected, factor = exact_frequencies(rotary_of(config), torch.tensor(position_ids))
