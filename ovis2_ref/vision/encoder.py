@@ -41,17 +41,17 @@ def vision_transformer(
     its features from before it (`hidden_states[-1]`, collected ahead of `post_trunk_norm`); the weights were trained so.
     """
     x = embed_patches(pixel_values, weights, f"{name}.embeddings", config)
-    hidden_states, attentions = [x], []
+    hidden_states, attentions = [x] if output_hidden_states else [], []
     for i in range(config.num_hidden_layers):
         x, probabilities = block(x, weights, f"{name}.encoder.layers.{i}", config, output_attentions)
-        hidden_states.append(x)
-        attentions.append(probabilities)
+        if output_hidden_states:
+            hidden_states.append(x)
+        if output_attentions:
+            attentions.append(probabilities)
     if convention.vision_final_norm:
         x = rms_norm(x, weights[f"{name}.rms_norm.weight"], config.rms_norm_eps)
         tap(f"{name}.rms_norm.output", x)
-    return VisionOutput(
-        x, tuple(hidden_states) if output_hidden_states else (), tuple(attentions) if output_attentions else ()
-    )
+    return VisionOutput(x, tuple(hidden_states), tuple(attentions))
 
 
 def embed_patches(
