@@ -30,6 +30,8 @@ from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, picture_layout
 from ovis2_ref.trace import listening
 
 SHARD_BYTES = 10**9
+VISUAL, LOGITS = "model.visual_embeddings_table.output", "lm_head.output"
+"""Taps at the ends of stages."""
 QUESTION = 20
 """Text tokens beside the picture's."""
 
@@ -85,9 +87,9 @@ def measure(arguments: argparse.Namespace, mode: str) -> None:
         figures[f"{stage} s"] = marks[-1][1] - marks[-2][1]
 
     def listener(name: str, _: object) -> None:
-        if name == "model.visual_embeddings_table.output":
+        if name == VISUAL:
             mark("encode")
-        elif name == "lm_head.output":
+        else:
             mark("prefill" if "prefill s" not in figures else "decode")
             steps.append(marks[-1][1])
 
@@ -100,7 +102,7 @@ def measure(arguments: argparse.Namespace, mode: str) -> None:
     ids, pixels = inputs(model.config, arguments)
     figures["tiles"], figures["prompt tokens"] = len(pixels), ids.size
     mark("prepare")
-    with listening(listener):
+    with listening(listener, lambda name: name in (VISUAL, LOGITS)):
         model.generate(ids, pixel_values=pixels, max_new_tokens=arguments.tokens, do_sample=False)
     figures["decode s"] = (steps[-1] - steps[0]) / max(len(steps) - 1, 1)
     figures["peak GiB"] = peak_gib()
