@@ -1,6 +1,7 @@
 """The door of a checkpoint folder: what is opened lies inside it, is a regular file of a sane size, and is read, never run."""
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,10 @@ def read_json(folder: str | Path, name: str, limit: int = JSON_LIMIT) -> dict[st
 def parse_json(content: bytes, source: str) -> dict[str, Any]:
     """The JSON object that `content` spells, its keys unique. Raises `CheckpointError`, naming `source`, if it is not one."""
     try:
-        values = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
+        text = content.decode("utf-8")
+        values = json.loads(text, object_pairs_hook=_unique)
+        if re.search(r"\\u[dD]", text):  # escapes can spell half of a surrogate pair, which no text may hold
+            json.dumps(values, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:  # RecursionError: brackets nested by the thousand
         raise CheckpointError(f"{source} can't be read as JSON: {_reason(error)}") from error
     if not isinstance(values, dict):

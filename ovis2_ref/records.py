@@ -1,6 +1,6 @@
 """What the configurations share: plain records, to and from the dictionaries of JSON, whose fields are checked by their types."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, Self, get_args, get_origin, get_type_hints
@@ -57,7 +57,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind is int:
         return type(value) is int
     if kind is float:
-        return type(value) in (int, float) and abs(value) < math.inf
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
     return isinstance(value, kind)
 
 

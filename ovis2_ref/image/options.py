@@ -1,6 +1,6 @@
 """An image processor's options: transformers' names and defaults, checked when they are set."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,7 +160,7 @@ def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise InputError(f"{name}={value!r:.200} should be a finite number")
     return float(value)
 

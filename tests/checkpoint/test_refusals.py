@@ -53,7 +53,9 @@ def point_index(folder, target):
 )
 def test_an_index_that_points_outside(sharded, way):
     point_index(sharded, way.format(first_shard(sharded).name, outside=sharded.parent / "outside"))
-    with pytest.raises(CheckpointError, match=r"is not the name of a file|safetensors files were expected|no usable"):
+    with pytest.raises(
+        CheckpointError, match=r"is not the name of a file|safetensors files were expected|no usable|surrogates"
+    ):
         load(sharded)
 
 
@@ -165,6 +167,8 @@ def test_folders_that_are_none(tmp_path, sharded):
         (b'{"a": ' + b"9" * 5000 + b"}", "can't be read as JSON"),
         (b" " * (JSON_LIMIT + 1), "at most 1048576 are read"),
         (b"\xff\xfe{}", "can't be read as JSON"),
+        (b'{"a": "\\ud800"}', "can't be read as JSON: .*surrogates not allowed"),
+        (b'{"a": "\\uD83D\\uDE00"}', "of model_type None"),
         (b'{"model_type": "ovis2", "model_type": "ovis"}', "the key 'model_type' comes twice"),
         (b'{"model_type": "ovis2_5"}', "of model_type 'ovis2_5'"),
     ],
@@ -188,6 +192,7 @@ def test_configurations_that_are_none(tmp_path, content, reason):
         ("text_config", {"layer_types": [["a"], 2]}, "layer_types=.* should be list"),
         ("text_config", {"rms_norm_eps": -1.0}, "is below 0"),
         ("vision_config", {"rms_norm_eps": True}, "should be float"),
+        ("vision_config", {"rms_norm_eps": 10**400}, "should be float"),
         ("vision_config", {"hidden_act": "os.system"}, "is not one of"),
         ("vision_config", {"tokenize_function": "eval"}, "is not one of"),
         ("vision_config", {"patch_size": [4, 4]}, r"patch_size=\[4, 4\] should be int"),
