@@ -20,7 +20,7 @@ ORDERS = ("13", "12.2", "12.1")
 BLOCK_BYTES = 2**23
 """What a block of pixels takes as float64: the only large temporary of a pass."""
 
-BLOCK_WINDOW = 96
+BLOCK_WINDOW = 64
 """Input pixels under a block of W, about: wider ones waste more of the band's corners, narrower ones call more products."""
 
 
@@ -119,7 +119,7 @@ def _to_bytes(sums: Array, xp: ModuleType) -> Array:
 def _blocks(band: Windows, axis: int) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
     """W cut into dense blocks: outputs lo to hi, inputs start to stop, and their weights (transposed for axis 2)."""
     size_out, taps = band.weights.shape
-    outputs = min(24, max(8, BLOCK_WINDOW * size_out // band.size_in))
+    outputs = min(16, max(8, BLOCK_WINDOW * size_out // band.size_in))
     for lo in range(0, size_out, outputs):
         first, weights = band.first[lo : lo + outputs], band.weights[lo : lo + outputs]
         start, stop = int(first[0]), min(int(first[-1]) + taps, band.size_in)

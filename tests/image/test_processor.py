@@ -122,7 +122,9 @@ def test_without_resizing(size: tuple[int, int], kind: str, seed: int, chosen: d
 
 @needs_v5
 @given(
-    pictures(("RGB",), st.tuples(st.integers(4, 90), st.integers(4, 90))),
+    pictures(
+        ("RGB",), st.tuples(st.integers(2, 9), st.integers(2, 9)) | st.tuples(st.integers(4, 90), st.integers(4, 90))
+    ),
     st.sampled_from(
         [
             {"shortest_edge": 13},
