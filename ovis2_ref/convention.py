@@ -31,9 +31,6 @@ class Convention:
     """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
     default_system_always: bool
     """The default system message comes first also where the conversation brings its own; else its own replaces it."""
-    tiles_one_by_one: bool
-    """Where one prompt makes several answers (beams, num_return_sequences), each tile is repeated in its place, not all tiles of
-    the prompt together: where it has more than one, they are embedded in the wrong places."""
     max_tiles: int
     """How many tiles a picture is cut into at most, where nothing else is said."""
 
@@ -48,7 +45,6 @@ TRANSFORMERS = Convention(
     transparency_on_white=True,
     placeholders_in_vocabulary=True,
     default_system_always=True,
-    tiles_one_by_one=True,
     max_tiles=12,
 )
 """What transformers 4.56 to 5.x computes. The default."""
@@ -63,7 +59,6 @@ ORIGINAL = Convention(
     transparency_on_white=False,
     placeholders_in_vocabulary=False,
     default_system_always=False,
-    tiles_one_by_one=False,
     max_tiles=9,
 )
 """What the authors' code (AIDC-AI/Ovis, branch v2.0) computes; the released weights were trained with it."""

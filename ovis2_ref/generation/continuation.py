@@ -17,12 +17,11 @@ class Continuation:
         """Let the model read `prompt`, and go on with `copies` rows for each of its own, by at most `new_tokens`.
 
         The model reads each prompt once, and the cache is copied. Without a cache every step reads the whole text again.
+        (transformers 5.x encodes the tiles once, but reads the copies of a prompt; 4.56 gives the copies each other's tiles.)
         """
         xp = model.xp
-        one_by_one = model.convention.tiles_one_by_one
-        if copies > 1 and (not use_cache or (one_by_one and _has_many_tiles(prompt, model.config.image_token_id))):
-            prompt = prompt.repeated(copies, model.config.image_token_id, one_by_one)
-            copies = 1
+        if not use_cache:
+            prompt = prompt.repeated(copies, model.config.image_token_id)
         self._model = model
         self._tiles = None if use_cache else prompt.pixel_values
         self._cache: Any = model.new_cache(len(prompt.mask), prompt.length + new_tokens) if use_cache else None
@@ -38,7 +37,7 @@ class Continuation:
             rows = xp.repeat(xp.arange(len(prompt.mask)), copies)
             self._cache.reorder(rows)
             self.scores = self.scores[rows]
-            prompt = replace(prompt, pixel_values=None).repeated(copies, model.config.image_token_id, one_by_one)
+            prompt = replace(prompt, pixel_values=None).repeated(copies, model.config.image_token_id)
         rows = len(prompt.mask)
         self._ids = xp.concatenate([prompt.ids, xp.zeros((rows, new_tokens), dtype=np.int64)], axis=1)
         self._mask = (
@@ -88,11 +87,3 @@ class Continuation:
             **prompt,
         )
         return output.logits[:, -1].astype(sum_dtype(output.logits.dtype), copy=False)
-
-
-def _has_many_tiles(prompt: Prompt, image_token_id: int) -> bool:
-    """True unless there are no tiles at all, or one for each prompt."""
-    if prompt.pixel_values is None:
-        return False
-    atoms = (prompt.ids == image_token_id).sum(axis=1)
-    return len(prompt.pixel_values) != len(atoms) or not atoms.size or bool((atoms != atoms[0]).any())

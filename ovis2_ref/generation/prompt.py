@@ -34,20 +34,14 @@ class Prompt:
         """How many tokens of padding each prompt begins with; None if none has any padding at all."""
         return None if bool(self.mask.all()) else (self.mask != 0).argmax(axis=1)
 
-    def repeated(self, copies: int, image_token_id: int, tiles_one_by_one: bool) -> Self:
-        """Every prompt `copies` times in a row, with its tiles: all of one prompt before they come again.
-
-        With `tiles_one_by_one`, each tile `copies` times in a row, as transformers repeats them (4.56 to 5.23): where a prompt
-        has several tiles, they then reach the wrong places.
-        """
+    def repeated(self, copies: int, image_token_id: int) -> Self:
+        """Every prompt `copies` times in a row, with its tiles: all of one prompt before they come again."""
         xp = array_module(self.mask)
         tiles = self.pixel_values
-        if tiles is not None and not tiles_one_by_one:
+        if tiles is not None:
             atoms = (self.ids == image_token_id).sum(axis=1).tolist()
             ends = np.cumsum([0, *atoms]) * len(tiles) // max(sum(atoms), 1)
-            tiles = xp.concatenate([tiles[a:b] for a, b in pairwise(ends) for _ in range(copies)])
-        elif tiles is not None:
-            tiles = xp.repeat(tiles, copies, axis=0)
+            tiles = xp.concatenate([tiles[a:b] for a, b in pairwise(ends.tolist()) for _ in range(copies)])
         return replace(
             self,
             ids=xp.repeat(self.ids, copies, axis=0),

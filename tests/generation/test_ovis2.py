@@ -4,6 +4,7 @@ Both in float64 (transformers with its float32 islands lifted, `tests.oracle.lif
 the same unless two candidates are nearer than transformers' own rounding of logits to float32, about 1e-6; random logits aren't.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
@@ -59,9 +60,11 @@ def test_greedy(call, new_tokens, options) -> None:
 
 @given(ANY, st.integers(1, 6), st.integers(2, 4), st.fixed_dictionaries({}, optional={**OPTIONS, **BEAMS}))
 def test_beams(call, new_tokens, beams, options) -> None:
-    """Also where a prompt has several tiles, whose places transformers mixes up when it copies a prompt for the beams."""
-    if transformers.__version__.startswith("4.") and not call[2]["attention_mask"].all():
-        options.pop("repetition_penalty", None)
+    """Also where a prompt has several tiles, whose places transformers 4.56 mixes up when it copies a prompt for the beams."""
+    if transformers.__version__.startswith("4."):
+        assume("pixel_values" not in call[2])
+        if not call[2]["attention_mask"].all():
+            options.pop("repetition_penalty", None)
     compare(call, {"max_new_tokens": new_tokens, "num_beams": beams, "num_return_sequences": beams, **options})
 
 
@@ -82,24 +85,17 @@ def test_without_a_cache(call, options, convention) -> None:
     np.testing.assert_array_equal(cached, model.generate(**arguments, max_new_tokens=5, use_cache=False, **options))
 
 
-@given(calls())
-def test_original_convention_keeps_tiles_together(call) -> None:
-    """A prompt answered twice at once is answered as if asked twice, whatever the number of its tiles."""
-    config, seed, arguments = call
-    model = Ovis2ForConditionalGeneration(config, weights_of(reference_model(config, seed, "float64")), "original")
-    placeholders = [config.image_token_id, *config.visual_indicator_token_ids]
-    options = {"max_new_tokens": 4, "num_beams": 2, "suppress_tokens": placeholders}
-    once = model.generate(**arguments, **options)
-    twice = model.generate(**arguments, **options, num_return_sequences=2, use_cache=False)
-    width = min(once.shape[1], twice.shape[1])
-    np.testing.assert_array_equal(once[:, :width], twice[::2, :width])
+@cache
+def authors_model() -> Ovis2ForConditionalGeneration:
+    """The authors' checkpoint, read once."""
+    return Ovis2ForConditionalGeneration.from_pretrained(GOLDEN / "checkpoint", convention="original")
 
 
 @pytest.mark.parametrize("case", range(8))
 def test_authors_answers(case) -> None:
     """The authors' greedy tokens, from their checkpoint, token ids and pixel values; with the cache and without."""
     values = load_file(GOLDEN / "golden.safetensors")
-    model = Ovis2ForConditionalGeneration.from_pretrained(GOLDEN / "checkpoint", convention="original")
+    model = authors_model()
     ids, expected = values[f"{case}.token_ids"], values[f"{case}.generated"][0]
     atoms = ids == model.config.image_token_id  # one for each tile there, one for each of its tokens here
     ids = np.repeat(ids, np.where(atoms, model.config.vision_config.tokens_per_tile, 1))[None]
