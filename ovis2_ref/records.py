@@ -21,7 +21,9 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON spells it."""
-        return asdict(self)  # type: ignore[call-overload]
+        values = asdict(self)  # type: ignore[call-overload]
+        parts = {name: getattr(self, name) for name in values if isinstance(getattr(self, name), Record)}
+        return {**values, **{name: part.to_dict() for name, part in parts.items()}}
 
     def expect(self, holds: bool, message: str) -> None:
         """Raise `ConfigError` with `message` unless it `holds`."""

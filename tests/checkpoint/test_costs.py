@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,7 +28,8 @@ def test_operations_as_torch_counts_them(config, seed, tiles, tokens):
     """The stages run apart: the ViT, the visual head and the table, a prompt, and one token more with its cache.
 
     torch multiplies the indicators' columns of the table too, by zeros: they are none of the model's, and are taken off here.
-    Windows are taken out: with one, transformers' cache forgets tokens, which are counted here as masked ones are.
+    Windows are taken out: with one, transformers' cache forgets tokens, which are counted here as masked ones are. 4.56 makes its
+    rotary table by a product of positions and frequencies, which is a norm's kind of work, and is taken off.
     """
     text = replace(config.text_config, use_sliding_window=False, layer_types=None)
     config = replace(config, text_config=text)
@@ -44,9 +46,10 @@ def test_operations_as_torch_counts_them(config, seed, tiles, tokens):
     assert images - features - zeros == expected["visual embeddings"]
     ids = torch.zeros((1, tokens), dtype=torch.long)
     prefill, output = counted(model, ids, logits_to_keep=1, use_cache=True)
-    assert prefill == expected["prefill"]
+    rotary = text.head_dim if transformers.__version__.startswith("4.") else 0
+    assert prefill - tokens * rotary == expected["prefill"]
     step, output = counted(model, ids[:, :1], past_key_values=output.past_key_values, use_cache=True)
-    assert step == expected["one more token"]
+    assert step - rotary == expected["one more token"]
 
 
 @given(ovis2_configs())

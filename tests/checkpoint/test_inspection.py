@@ -15,7 +15,7 @@ from tests.checkpoint.folders import GOLDEN, copy_original_checkpoint
 
 
 @pytest.mark.parametrize(("folder", "convention"), [(TINY, "transformers"), (GOLDEN, "original")])
-@given(height=st.integers(5, 400), width=st.integers(5, 400))
+@given(height=st.integers(20, 400), width=st.integers(20, 400))
 def test_tiles_and_tokens(folder, convention, height, width):
     text = inspect_text(folder, (height, width))
     inputs = Ovis2Processor.from_pretrained(folder, convention)(

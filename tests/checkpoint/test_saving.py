@@ -13,6 +13,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from ovis2_ref import Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.checkpoint.conversion import convert_original
@@ -22,7 +23,7 @@ from ovis2_ref.checkpoint.random_weights import DrawnWeights, random_weights
 from ovis2_ref.checkpoint.saving import save_checkpoint
 from ovis2_ref.errors import CheckpointError
 from tests.checkpoint.folders import GOLDEN, copy_original_checkpoint
-from tests.oracle import TORCH_DTYPES, to_numpy
+from tests.oracle import TORCH_DTYPES, reference_config, to_numpy
 from tests.strategies import ovis2_configs, seeds
 
 
@@ -57,6 +58,8 @@ def test_transformers_loads_what_is_saved(config, seed, dtype, shard_bytes):
         state = model.state_dict()
         for name, array in again.items():
             assert to_numpy(state[name]).tobytes() == array.tobytes(), name
+        frequencies = Qwen2RotaryEmbedding(reference_config(config).text_config).inv_freq
+        assert torch.equal(model.model.language_model.rotary_emb.inv_freq, frequencies)
         head = EMBEDDINGS if config.tie_word_embeddings else HEAD
         assert to_numpy(state[HEAD]).tobytes() == again[head].tobytes()
 
