@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from ovis2_ref.generation.scores import Frame, process_scores, score_processors
 from ovis2_ref.generation.settings import GenerationSettings
 from ovis2_ref.ops import softmax
-from tests.generation.torch_backed import VOCABULARY, reference
+from tests.generation.torch_backed import BEFORE_5, VOCABULARY, reference
 from tests.strategies import seeds
 
 tokens = st.integers(0, VOCABULARY - 1)
 lists = st.lists(tokens, min_size=1, max_size=3, unique=True)
 OPTIONS = {
     "sequence_bias": st.lists(
-        st.tuples(lists, st.sampled_from([-2.0, 3.0])).map(list), min_size=1, max_size=2, unique_by=lambda p: p[0][-1]
+        st.tuples(st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=3), st.sampled_from([-2.0, 3.0])).map(
+            list
+        ),
+        min_size=1,
+        max_size=2,
+        unique_by=lambda p: p[0][-1],
     ),
     "encoder_repetition_penalty": st.sampled_from([0.7, 1.4]),
     "repetition_penalty": st.sampled_from([0.7, 1.4]),
@@ -56,11 +61,12 @@ def test_all_together(options, eos, do_sample, seed) -> None:
     scores = (rng.standard_normal((new_tokens, 2, VOCABULARY)) * 3).astype(np.float32)
     asked = {**options, "eos_token_id": eos, "do_sample": do_sample, "max_new_tokens": new_tokens}
 
+    assume(not (BEFORE_5 and "exponential_decay_length_penalty" in options))
     assume(options.get("forced_eos_token_id") not in options.get("suppress_tokens", []))
     settings = GenerationSettings.merge({}, asked)
     frame = Frame(
         prompt_ids=ids[:, :prompt_tokens],
-        padding=None if mask.all() or transformers.__version__.startswith("4.") else padding,
+        padding=None if mask.all() or BEFORE_5 else padding,
         vocabulary=VOCABULARY,
         min_new_tokens=settings.least_new_tokens(prompt_tokens),
         max_new_tokens=new_tokens,

@@ -5,6 +5,7 @@ two libraries' exp differ in the last place. The bound there is stated where it 
 """
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers.generation import logits_process as theirs
@@ -138,3 +139,19 @@ def test_best(drawn, data) -> None:
     np.testing.assert_array_equal(
         np.take_along_axis(scores, ours.best(scores, k), axis=-1), -np.sort(-scores, axis=-1)[:, :k]
     )
+
+
+AT_THE_THRESHOLD = {
+    "top_p 0.5": (lambda x: ours.top_p(x, 0.5), theirs.TopPLogitsWarper(0.5), 2),
+    "min_p 1": (lambda x: ours.min_p(x, 1.0), theirs.MinPLogitsWarper(1.0), 4),
+    "epsilon 0.25": (lambda x: ours.epsilon_cutoff(x, 0.25), theirs.EpsilonLogitsWarper(0.25), 4),
+    "top_p 0.75": (lambda x: ours.top_p(x, 0.75), theirs.TopPLogitsWarper(0.75), 3),
+}
+
+
+@pytest.mark.parametrize("what", AT_THE_THRESHOLD)
+def test_threshold_itself(what) -> None:
+    """Four equal scores have the probability 1/4 to the last place: at a threshold, top-p cuts, the others keep."""
+    mine, reference, kept = AT_THE_THRESHOLD[what]
+    scores = np.zeros((1, 4), dtype=np.float32)
+    assert np.isfinite(mine(scores)).sum() == kept == np.isfinite(apply(reference, np.zeros((1, 0), int), scores)).sum()

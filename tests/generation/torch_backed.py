@@ -11,6 +11,9 @@ import transformers
 from ovis2_ref.convention import TRANSFORMERS, Convention
 
 VOCABULARY = 40
+BEFORE_5 = transformers.__version__.startswith("4.")
+"""4.56 differs: a repetition penalty counts the padding; positions go on otherwise after masked tokens; beams mix up their tiles;
+a prompt of one embedding is read at every step; the default length of 20 counts embeddings; some odd values give NaN or pass."""
 
 
 @cache
