@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ovis2_ref import TINY
+from ovis2_ref import TINY, Ovis2Processor
 from ovis2_ref.cli import main
+from ovis2_ref.describe import TextStream
 from ovis2_ref.tiny.evaluate import questions_about
 from tests.test_original import GOLDEN
 
@@ -81,6 +82,23 @@ def test_tiles_inspect_convert(picture, tmp_path, capsys):
     capsys.readouterr()
     assert main(["inspect", "Ovis2-8B", "--picture", "1280x720"]) == 0
     assert "1280 x 720" in capsys.readouterr().out
+
+
+def test_the_answer_comes_as_it_is_made(capsys):
+    """Each token's text is printed when it comes, a character of several tokens when it is whole."""
+    processor = Ovis2Processor.from_pretrained(TINY)
+    stream, said, text = TextStream(processor), "", "A ré∂ 圆 cross."
+    ids = processor.tokenizer.encode(text)
+    assert len(ids) > len(text)
+    stream.put(np.array([[1, 2, 3]]))
+    for i, token in enumerate(ids, start=1):
+        stream.put(np.array([token]))
+        said += capsys.readouterr().out
+        whole = processor.decode(ids[:i])
+        assert said == (whole if not whole.endswith("\ufffd") else said)
+        assert "\ufffd" not in said
+    stream.end()
+    assert said + capsys.readouterr().out == text + "\n"
 
 
 @pytest.mark.parametrize(
