@@ -87,7 +87,7 @@ def test_tiles_inspect_convert(picture, tmp_path, capsys):
 def test_the_answer_comes_as_it_is_made(capsys):
     """Each token's text is printed when it comes, a character of several tokens when it is whole."""
     processor = Ovis2Processor.from_pretrained(TINY)
-    stream, said, text = TextStream(processor), "", "A ré∂ 圆 cross."
+    stream, said, text = TextStream(processor), "", "A ré∂ 圆🦊 cross."
     ids = processor.tokenizer.encode(text)
     assert len(ids) > len(text)
     stream.put(np.array([[1, 2, 3]]))
