@@ -85,6 +85,21 @@ def test_beams(seed, new_tokens, beams, options, data) -> None:
     )
 
 
+@given(seeds, st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([True, False, "never"]))
+def test_beams_that_end_early_or_hope(seed, length_penalty, early_stopping) -> None:
+    """Long answers with many end tokens: when the search gives up depends on the hope for better ones."""
+    ids, mask = prompts(seed)
+    eos = np.random.default_rng(seed).choice(VOCABULARY, 14, replace=False).tolist()
+    options = {
+        "attention_mask": mask, "max_new_tokens": 24, "num_beams": 2, "num_return_sequences": 2, "eos_token_id": eos,
+        "length_penalty": length_penalty, "early_stopping": early_stopping,
+    }  # fmt: skip
+    model = fresh(seed)
+    np.testing.assert_array_equal(
+        generate(TorchBacked(model), ids, **options), transformers_generate(model, ids, **options)
+    )
+
+
 @given(seeds, st.integers(1, 3), st.fixed_dictionaries({}, optional={**OPTIONS, "max_length": st.integers(9, 15)}))
 def test_prompt_of_embeddings(seed, beams, options) -> None:
     """Only new ids come back, processors count new ids only, and `max_length` counts the embeddings."""

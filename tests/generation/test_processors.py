@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from transformers.generation import logits_process as theirs
 
@@ -91,6 +91,7 @@ def as_arrays(biases: dict[tuple[int, ...], float]) -> list[tuple[np.ndarray, fl
 @given(biased())
 def test_sequence_bias(drawn) -> None:
     scores, ids, biases = drawn
+    assume(ids.shape[1] >= 4 or not BEFORE_5)  # 4.56 leaves out a sequence as long as the text and one token more
     reference = theirs.SequenceBiasLogitsProcessor(biases)
     # several biases for one token may be added up in another order
     a, b = ours.sequence_bias(ids, scores, as_arrays(biases)), apply(reference, ids, scores)
@@ -102,6 +103,7 @@ def test_sequence_bias(drawn) -> None:
 @given(biased())
 def test_bad_words(drawn) -> None:
     scores, ids, biases = drawn
+    assume(ids.shape[1] >= 4 or not BEFORE_5)  # 4.56 leaves out a sequence as long as the text and one token more
     reference = theirs.NoBadWordsLogitsProcessor([list(tokens) for tokens in biases])
     same(ours.sequence_bias(ids, scores, as_arrays(dict.fromkeys(biases, -np.inf))), apply(reference, ids, scores))
 

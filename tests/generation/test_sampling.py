@@ -46,6 +46,12 @@ def test_draw_inverts_the_distribution_function(seed, uniform) -> None:
     assert uniform - 1e-15 <= p[: token + 1].sum() / p.sum()
 
 
+def test_draw_of_the_ends() -> None:
+    """What has no probability isn't drawn by the smallest number, nor by the largest below 1."""
+    p = np.array([[0.0, 1.0, 2.0, 0.0]] * 2)
+    assert draw(p, np.array([0.0, np.nextafter(1.0, 0.0)])).tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("p", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]], ids=str)
 def test_draw_of_what_is_no_distribution(p) -> None:
     assert draw(np.array([p, [0.0, 1.0]]), np.array([0.5, 0.5])).tolist() == [-1, 1]

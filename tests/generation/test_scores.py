@@ -18,15 +18,11 @@ from tests.strategies import seeds
 
 tokens = st.integers(0, VOCABULARY - 1)
 lists = st.lists(tokens, min_size=1, max_size=3, unique=True)
+BIASES = st.tuples(st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=3), st.sampled_from([-2.0, 3.0])).map(
+    list
+)
 OPTIONS = {
-    "sequence_bias": st.lists(
-        st.tuples(st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=3), st.sampled_from([-2.0, 3.0])).map(
-            list
-        ),
-        min_size=1,
-        max_size=2,
-        unique_by=lambda p: p[0][-1],
-    ),
+    "sequence_bias": st.lists(BIASES, min_size=1, max_size=2, unique_by=lambda pair: pair[0][-1]),
     "encoder_repetition_penalty": st.sampled_from([0.7, 1.4]),
     "repetition_penalty": st.sampled_from([0.7, 1.4]),
     "no_repeat_ngram_size": st.integers(1, 3),
