@@ -149,11 +149,9 @@ class Written:
         self.ended = False
 
     def put(self, ids: Any) -> None:
-        """Keep them."""
         self.got.append(ids.reshape(-1).tolist())
 
     def end(self) -> None:
-        """There is no more."""
         self.ended = True
 
 
