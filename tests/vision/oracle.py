@@ -3,7 +3,9 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+import transformers
 
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 from tests.oracle import TORCH_DTYPES, reference_model, to_numpy, weights_of
@@ -12,6 +14,12 @@ from tests.strategies import normal
 TOWER = "model.vision_tower"
 LEFT_OUT = ("act_fn", "ffn", "position_embedding")
 """The activation is tapped times `up`; a feed-forward's output is its last projection's; the positions are a weight."""
+
+
+needs_hidden_states = pytest.mark.skipif(
+    int(transformers.__version__.split(".")[0]) < 5,
+    reason="transformers before 5 gives embeddings alone from get_image_features, no hidden states or attentions",
+)
 
 
 def model_and_weights(config: Ovis2VisionConfig, seed: int, dtype: str) -> tuple[Any, dict[str, np.ndarray]]:

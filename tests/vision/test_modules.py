@@ -23,7 +23,7 @@ from ovis2_ref.vision.visual_tokenizer import (
 )
 from tests.oracle import lifted, to_numpy
 from tests.strategies import normal, seeds, vision_configs
-from tests.vision.oracle import TOWER, model_and_weights, tiles_for, tower_outputs
+from tests.vision.oracle import TOWER, model_and_weights, needs_hidden_states, tiles_for, tower_outputs
 
 TABLE = "model.visual_embeddings_table.weight"
 
@@ -36,6 +36,7 @@ def expect_equal(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
     assert error <= 1e-10, f"{what}: off by {error:.1e} of the largest value"
 
 
+@needs_hidden_states
 @given(vision_configs(), seeds, st.integers(1, 3), st.sampled_from(["softmax", "st_argmax"]))
 def test_every_module_computes_what_transformers_computes(
     config: Ovis2VisionConfig, seed: int, tiles: int, tokenize_function: str

@@ -23,7 +23,7 @@ from ovis2_ref.vision.encoder import attention_weights, block, vision_transforme
 from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, merge_patches, visual_tokens
 from tests.oracle import to_numpy
 from tests.strategies import normal, seeds, vision_configs
-from tests.vision.oracle import TOWER, as_torch, model_and_weights, tiles_for, tower_outputs
+from tests.vision.oracle import TOWER, as_torch, model_and_weights, needs_hidden_states, tiles_for, tower_outputs
 
 TABLE = "model.visual_embeddings_table.weight"
 EPS = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -72,6 +72,7 @@ def test_float32_is_as_near_as_its_roundings_allow(config: Ovis2VisionConfig, se
     assert (errors(vision_side(pixels, weights, config), truth) <= bound).all()
 
 
+@needs_hidden_states
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_round_where_transformers_rounds(dtype: str) -> None:
     off: list[tuple[np.ndarray, np.ndarray]] = []
