@@ -116,7 +116,7 @@ def describe(
     tiles = len(inputs["pixel_values"])
     visual = tiles * model.config.vision_config.tokens_per_tile
     print(
-        f"{tiles} tiles (grid {', '.join(_grids(inputs['input_ids'][0], model.config))}), "
+        f"{tiles} tiles (grid {', '.join(_grids(inputs['input_ids'][0], len(images), model.config))}), "
         f"{visual} visual + {inputs['input_ids'].size - visual} text tokens, {answer.tokens} new; "
         f"seconds: prepare {prepared - start:.2f}, load {loaded - prepared:.2f}, encode {stages.encoded - loaded:.2f}, "
         f"prefill {stages.prefilled - stages.encoded:.2f}, decode {done - stages.prefilled:.2f}",
@@ -135,11 +135,14 @@ def _inputs(processor: Ovis2Processor, images: list[Any], prompt: str, options: 
     return processor(images=images, text=text, **options)
 
 
-def _grids(ids: Int[np.ndarray, " tokens"], config: Ovis2Config) -> list[str]:
-    """Each picture's grid as "rows x columns", read off the indicators of the prompt: start, grid, column, row, end."""
+def _grids(ids: Int[np.ndarray, " tokens"], pictures: int, config: Ovis2Config) -> list[str]:
+    """Each picture's grid as "rows x columns", read off the indicators of the prompt: start, grid, column, row, end.
+
+    The pictures come first: indicators that the question itself spells out come after theirs.
+    """
     start, _, column, row, end = config.visual_indicator_token_ids
     grids = []
-    for first, last in zip(np.flatnonzero(ids == start), np.flatnonzero(ids == end), strict=True):
+    for first, last in zip(np.flatnonzero(ids == start)[:pictures], np.flatnonzero(ids == end)[:pictures], strict=True):
         rows = 1 + int((ids[first:last] == row).sum())
         columns = 1 + int((ids[first:last] == column).sum()) // rows
         grids.append(f"{rows}x{columns}")

@@ -40,6 +40,13 @@ def test_describe(picture, capsys):
     )
 
 
+@pytest.mark.parametrize("prompt", ["<IMG_START>", "<IMG_END><IMG_COL>", "<IMG_START><IMG_ROW><IMG_END>"])
+def test_describe_with_indicators_in_the_question(picture, prompt, capsys):
+    """What the question spells out is no picture."""
+    assert main(["describe", str(picture[0]), "--prompt", prompt, "--max-new-tokens", "1"]) == 0
+    assert "7 tiles (grid 2x3)," in capsys.readouterr().err
+
+
 def test_describe_without_arguments(capsys):
     """The sample that the package carries."""
     assert main(["describe"]) == 0
