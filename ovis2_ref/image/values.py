@@ -10,7 +10,6 @@ from jaxtyping import Float, UInt8
 
 from ovis2_ref.errors import InputError
 
-Pixels = Float[np.ndarray, "channels height width"] | UInt8[np.ndarray, "channels height width"]
 Statistic = float | Sequence[float]
 
 
