@@ -2,8 +2,9 @@
 
 Those with learnable parameters (prelu, xielu) can't be a `hidden_act`: no checkpoint of an Ovis2 has a place for them.
 
-In float16 and bfloat16 an activation that is one torch function is computed in float32 and rounded once. One that
-transformers writes as an expression is rounded by torch after every operation; here `_rounded` stands wherever that happens.
+In float16 and bfloat16 an activation that is one torch function is computed in float32, and the caller rounds the result once.
+One that transformers writes as an expression (`WRITTEN_OUT`) is rounded by torch after every operation; here `_rounded` stands
+wherever that happens but at the end.
 """
 
 from collections.abc import Callable
@@ -11,15 +12,11 @@ from math import pi, sqrt
 
 import ml_dtypes
 import numpy as np
-from jaxtyping import Float
 
-from ovis2_ref.arrays import Array, array_module, is_half, sum_dtype
+from ovis2_ref.arrays import Array, array_module, is_half, widened
 
 Activation = Callable[[Array], Array]
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(sum_dtype(x.dtype), copy=False)
+"""Of an array of any shape, element by element; 16-bit numbers come back as float32, to be rounded."""
 
 
 def _rounded(y: Array, dtype: np.dtype) -> Array:
@@ -30,72 +27,72 @@ def _rounded(y: Array, dtype: np.dtype) -> Array:
         return y.astype(dtype).astype(y.dtype)
 
 
-def linear_activation(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def linear_activation(x: Array) -> Array:
     """x."""
-    return x
+    return widened(x)
 
 
-def relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def relu(x: Array) -> Array:
     """max(x, 0)."""
-    return array_module(x).maximum(x, x.dtype.type(0))
+    return array_module(x).maximum(widened(x), 0)
 
 
-def relu2(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def relu2(x: Array) -> Array:
     """max(x, 0)^2 (So et al., 2021)."""
     y = relu(x)
-    with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, in torch too
-        return y * y
+    y *= y
+    return y
 
 
-def relu6(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def relu6(x: Array) -> Array:
     """min(max(x, 0), 6)."""
-    return array_module(x).minimum(relu(x), x.dtype.type(6))
+    return array_module(x).minimum(relu(x), 6)
 
 
-def leaky_relu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def leaky_relu(x: Array) -> Array:
     """x above 0, x / 100 below."""
-    wide = _wide(x)
-    return array_module(x).where(wide > 0, wide, wide * 0.01).astype(x.dtype, copy=False)
+    wide = widened(x)
+    return array_module(x).where(wide > 0, wide, wide * 0.01)
 
 
-def selu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def selu(x: Array) -> Array:
     """s x above 0, s a (exp(x) - 1) below, with a mean of 0 and a variance of 1 as fixed point (Klambauer et al., 2017, eq. 2).
 
     transformers' documentation names it, `ACT2FN` doesn't have it: the reference is torch.nn.functional.selu.
     """
     xp = array_module(x)
-    wide = _wide(x)
+    wide = widened(x)
     scale, alpha = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
     below = scale * alpha * xp.expm1(xp.minimum(wide, 0))
-    return xp.where(wide > 0, scale * wide, below).astype(x.dtype, copy=False)
+    return xp.where(wide > 0, scale * wide, below)
 
 
-def sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     with np.errstate(over="ignore"):  # exp(-x) = inf gives the right limit, 0
-        return (1 / (1 + array_module(x).exp(-_wide(x)))).astype(x.dtype, copy=False)
+        return 1 / (1 + array_module(x).exp(-widened(x)))
 
 
-def silu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def silu(x: Array) -> Array:
     """x / (1 + exp(-x)), the sigmoid linear unit (Elfwing et al., 2017), also called swish."""
     xp = array_module(x)
-    wide = _wide(x)
+    wide = widened(x)
     y = xp.negative(wide)
     with np.errstate(over="ignore"):  # exp(-x) = inf gives the right limit, 0
         xp.exp(y, out=y)
     y += 1
-    return xp.divide(wide, y, out=y).astype(x.dtype, copy=False)
+    return xp.divide(wide, y, out=y)
 
 
-def tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def tanh(x: Array) -> Array:
     """The hyperbolic tangent."""
-    return array_module(x).tanh(_wide(x)).astype(x.dtype, copy=False)
+    return array_module(x).tanh(widened(x))
 
 
-def hardswish(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def hardswish(x: Array) -> Array:
     """x min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)."""
-    wide = _wide(x)
-    return (wide * array_module(x).clip(wide + 3, 0, 6) / 6).astype(x.dtype, copy=False)
+    wide = widened(x)
+    return wide * relu6(wide + 3) / 6
 
 
 def _softplus(wide: Array) -> Array:
@@ -104,15 +101,15 @@ def _softplus(wide: Array) -> Array:
     return xp.where(wide > 20, wide, xp.log1p(xp.exp(xp.minimum(wide, 20))))
 
 
-def sqrtsoftplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def sqrtsoftplus(x: Array) -> Array:
     """The square root of log(1 + exp(x))."""
-    return array_module(x).sqrt(_rounded(_softplus(_wide(x)), x.dtype)).astype(x.dtype, copy=False)
+    return array_module(x).sqrt(_rounded(_softplus(widened(x)), x.dtype))
 
 
-def mish(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def mish(x: Array) -> Array:
     """x tanh(log(1 + exp(x))) (Misra, 2019)."""
-    wide = _wide(x)
-    return (wide * array_module(x).tanh(_softplus(wide))).astype(x.dtype, copy=False)
+    wide = widened(x)
+    return wide * array_module(x).tanh(_softplus(wide))
 
 
 # erf(x) = x P(x^2) / Q(x^2) below 0.46875, and 1 - exp(-x^2) C(x) / D(x) above, highest power first.
@@ -129,22 +126,24 @@ _D = (
 
 
 def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
-    y = array_module(x).full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
+    y = x * coefficients[0]
+    y += coefficients[1]
+    for coefficient in coefficients[2:]:
         y *= x
         y += coefficient
     return y
 
 
-def erf(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def erf(x: Array) -> Array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of float32 or float64.
 
     Rational approximations of W. J. Cody (1969, "Rational Chebyshev Approximations for the Error Function", tables II and III),
     within 2 units in the last place. Cody's third, for |x| > 4, isn't needed: there the second is off by less than half a unit.
     """
     xp = array_module(x)
-    size = xp.minimum(abs(x), 6)  # erf(6) is 1 in both types
-    square = xp.minimum(size, 0.5) ** 2
+    size = xp.minimum(xp.absolute(x), 6)  # erf(6) is 1 in both types
+    square = xp.minimum(size, 0.5)
+    square *= square
     inner = x * _polynomial(square, _P) / _polynomial(square, _Q)
     # exp(-x^2) as exp(-s^2) exp(-(x - s)(x + s)), s of few digits: the square of s is exact, and the rest is small.
     short = xp.floor(size * 16) / 16
@@ -153,35 +152,34 @@ def erf(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return xp.where(size <= 0.46875, inner, xp.copysign(outer, x))
 
 
-def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def gelu(x: Array) -> Array:
     """x Phi(x) = x (1 + erf(x / sqrt(2))) / 2, Phi the normal distribution (Hendrycks and Gimpel, 2016)."""
-    wide = _wide(x)
-    return (wide * 0.5 * (1 + erf(wide * sqrt(0.5)))).astype(x.dtype, copy=False)
+    wide = widened(x)
+    return wide * 0.5 * (1 + erf(wide * sqrt(0.5)))
 
 
-def gelu_python(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def gelu_python(x: Array) -> Array:
     """x (1 + erf(x / sqrt(2))) / 2, written out."""
-    wide = _wide(x)
+    wide = widened(x)
     phi = _rounded(1 + _rounded(erf(_rounded(wide / sqrt(2), x.dtype)), x.dtype), x.dtype)
-    return (_rounded(wide * 0.5, x.dtype) * phi).astype(x.dtype, copy=False)
+    return _rounded(wide * 0.5, x.dtype) * phi
 
 
-def gelu_10(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def gelu_10(x: Array) -> Array:
     """gelu(x), clipped to -10 .. 10."""
-    # NumPy and CuPy clip bfloat16 in float32.
-    return array_module(x).clip(gelu(x), x.dtype.type(-10), x.dtype.type(10)).astype(x.dtype, copy=False)
+    return array_module(x).clip(gelu(x), -10, 10)
 
 
-def gelu_pytorch_tanh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def gelu_pytorch_tanh(x: Array) -> Array:
     """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 (Hendrycks and Gimpel, 2016)."""
-    wide = _wide(x)
+    wide = widened(x)
     inner = sqrt(2 / pi) * (wide + 0.044715 * (wide * wide * wide))
-    return (0.5 * wide * (1 + array_module(x).tanh(inner))).astype(x.dtype, copy=False)
+    return 0.5 * wide * (1 + array_module(x).tanh(inner))
 
 
-def gelu_new(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def gelu_new(x: Array) -> Array:
     """The same as `gelu_pytorch_tanh`, written out."""
-    wide = _wide(x)
+    wide = widened(x)
     square = wide * wide
     if x.dtype == ml_dtypes.bfloat16:  # torch.pow(x, 3) on a CPU rounds x * x in bfloat16, and not in float16
         square = _rounded(square, x.dtype)
@@ -190,9 +188,9 @@ def gelu_new(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return _half_times_one_plus_tanh(wide, inner, x.dtype)
 
 
-def gelu_fast(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def gelu_fast(x: Array) -> Array:
     """x (1 + tanh(0.7978845608 x (1 + 0.044715 x^2))) / 2, written out."""
-    wide = _wide(x)
+    wide = widened(x)
     square = _rounded(_rounded(0.044715 * wide, x.dtype) * wide, x.dtype)
     inner = _rounded(_rounded(wide * 0.7978845608, x.dtype) * _rounded(1 + square, x.dtype), x.dtype)
     return _half_times_one_plus_tanh(wide, inner, x.dtype)
@@ -201,20 +199,20 @@ def gelu_fast(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def _half_times_one_plus_tanh(wide: Array, inner: Array, dtype: np.dtype) -> Array:
     """x / 2 * (1 + tanh(inner)), rounded to `dtype` after each operation."""
     factor = _rounded(1 + _rounded(array_module(wide).tanh(inner), dtype), dtype)
-    return (_rounded(0.5 * wide, dtype) * factor).astype(dtype, copy=False)
+    return _rounded(0.5 * wide, dtype) * factor
 
 
-def quick_gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def quick_gelu(x: Array) -> Array:
     """x / (1 + exp(-1.702 x)) (Hendrycks and Gimpel, 2016)."""
-    wide = _wide(x)
-    return (wide * _rounded(sigmoid(_rounded(1.702 * wide, x.dtype)), x.dtype)).astype(x.dtype, copy=False)
+    wide = widened(x)
+    return wide * _rounded(sigmoid(_rounded(1.702 * wide, x.dtype)), x.dtype)
 
 
-def laplace(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def laplace(x: Array) -> Array:
     """(1 + erf((x - mu) / (sigma sqrt(2)))) / 2 with mu = 0.707107, sigma = 0.282095 (Ma et al., 2022, eq. 17)."""
     mu = float(x.dtype.type(0.707107))  # torch rounds a number that is added, not one that is multiplied by
-    scaled = _rounded(_rounded(_wide(x) - mu, x.dtype) / (0.282095 * sqrt(2)), x.dtype)
-    return (0.5 * _rounded(1 + _rounded(erf(scaled), x.dtype), x.dtype)).astype(x.dtype, copy=False)
+    scaled = _rounded(_rounded(widened(x) - mu, x.dtype) / (0.282095 * sqrt(2)), x.dtype)
+    return 0.5 * _rounded(1 + _rounded(erf(scaled), x.dtype), x.dtype)
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -225,3 +223,5 @@ ACTIVATIONS: dict[str, Activation] = {
     "sqrtsoftplus": sqrtsoftplus, "swish": silu, "tanh": tanh,
 }  # fmt: skip
 """`hidden_act` of a configuration -> the function."""
+WRITTEN_OUT = {gelu_fast, gelu_new, gelu_python, laplace, quick_gelu, sqrtsoftplus}
+"""Those that torch rounds on the way in 16 bits."""

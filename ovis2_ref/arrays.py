@@ -47,6 +47,11 @@ def sum_dtype(dtype: np.dtype) -> np.dtype:
     return DTYPES["float32"] if is_half(dtype) else dtype
 
 
+def widened(x: Array) -> Array:
+    """`x` in the type of its sums: a float32 copy of 16-bit values, others as they are."""
+    return x.astype(sum_dtype(x.dtype), copy=False)
+
+
 def to_device(x: Any, xp: ModuleType) -> Array:
     """`x` (an array of either module, a nested list, a CPU tensor) as an array of `xp`; what is there already is not copied.
 

@@ -7,7 +7,7 @@ computed as they are, from end to end. Where 16-bit values are rounded, on a CPU
 |---|---|---|
 | embedding rows, residual sums x + y, gate * up, masks, position embeddings | 16 bits | after each operation |
 | product W x | float32 | once, at the end |
-| product and bias W x + b | float32 | once, after the bias (on a GPU here: after the product, and after the bias) |
+| product and bias W x + b | float32 | once, after the bias |
 | RMSNorm | float32: mean of squares, 1 / sqrt, times x | before the weight, and after it |
 | LayerNorm | float32, weight and bias too | once |
 | activation that is one torch function (silu, gelu, gelu_pytorch_tanh, relu, tanh, ...) | float32 | once |
@@ -21,14 +21,17 @@ computed as they are, from end to end. Where 16-bit values are rounded, on a CPU
 | rotary inverse frequencies | float32 always, in float64 too | each operation |
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.activations import ACTIVATIONS
-from ovis2_ref.arrays import Array, array_module, is_half, sum_dtype
+from ovis2_ref.activations import ACTIVATIONS, WRITTEN_OUT
+from ovis2_ref.arrays import Array, array_module, is_half, widened
+from ovis2_ref.cublas import cublas_product
+from ovis2_ref.fusion import fused
 from ovis2_ref.trace import tap
 
 Weights = Mapping[str, Array]
@@ -47,14 +50,10 @@ def row_blocks(rows: int, width: int, xp: ModuleType) -> Iterator[slice]:
 
 
 def matmul(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]) -> Float[Array, "*batch n m"]:
-    """The matrix product a b. 16-bit products that the library doesn't have are made in float32 and rounded once, as a GPU does.
-
-    NumPy has none at all; CuPy 14 has those of two matrices, but of stacks it refuses bfloat16 and widens float16 itself.
-    float32 products on a GPU are float32's: CuPy leaves TF32 off unless the environment says CUPY_TF32=1.
-    """
-    if is_half(a.dtype) and (array_module(a) is np or max(a.ndim, b.ndim) > 2):
-        return (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype)
-    return a @ b
+    """The matrix product a b. NumPy has none of 16-bit types: they are multiplied in float32 and rounded once, as a GPU does."""
+    if array_module(a) is not np:
+        return cublas_product(a, b)
+    return (widened(a) @ widened(b)).astype(a.dtype, copy=False)
 
 
 def linear(
@@ -64,12 +63,13 @@ def linear(
 ) -> Float[Array, "*batch outputs"]:
     """x W^T + b, over the last axis of `x` (torch.nn.Linear's layout)."""
     rows = x.reshape(-1, x.shape[-1])
-    if bias is not None and is_half(x.dtype) and array_module(x) is np:
-        y = (rows.astype(np.float32) @ weight.T.astype(np.float32) + bias.astype(np.float32)).astype(x.dtype)
+    if array_module(x) is not np:
+        y = cublas_product(rows, weight.T, bias)
     else:
-        y = matmul(rows, weight.T)
+        y = widened(rows) @ widened(weight.T)
         if bias is not None:
             y += bias
+        y = y.astype(x.dtype, copy=False)
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -86,45 +86,96 @@ def gated_perceptron(
     x: Float[Array, "*batch hidden"], weights: Weights, name: str, hidden_act: str, has_bias: bool
 ) -> Float[Array, "*batch hidden"]:
     """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
-    xp = array_module(x)
     gate = project(x, weights, f"{name}.gate_proj", has_bias)
     up = project(x, weights, f"{name}.up_proj", has_bias)
     gates, ups = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
-    for rows in row_blocks(len(gates), gates.shape[1], xp):
-        xp.multiply(ACTIVATIONS[hidden_act](gates[rows]), ups[rows], out=gates[rows])
+    activate = gating(hidden_act, is_half(x.dtype))
+    for rows in row_blocks(len(gates), gates.shape[1], array_module(x)):
+        activate(gates[rows], ups[rows])
     tap(f"{name}.activated", gate)
     return project(gate, weights, f"{name}.down_proj", has_bias)
+
+
+@cache
+def gating(hidden_act: str, half: bool) -> Callable[[Array, Array], None]:
+    """gate, up -> act(gate) * up, put into `gate`; in 16 bits (`half`) rounded before the product and after it."""
+    activation = ACTIVATIONS[hidden_act]
+
+    def gate_by(gate: Array, up: Array) -> None:
+        with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, in torch too
+            gate[...] = activation(gate)
+            gate *= up
+
+    return gate_by if half and activation in WRITTEN_OUT else fused(gate_by)
 
 
 def rms_norm(
     x: Float[Array, "*batch hidden"], weight: Float[Array, " hidden"], eps: float
 ) -> Float[Array, "*batch hidden"]:
     """w * x / sqrt(mean(x^2) + eps) over the last axis (Zhang and Sennrich, 2019, eq. 4)."""
-    xp = array_module(x)
-    wide = x.astype(sum_dtype(x.dtype), copy=False)
-    scale = 1 / xp.sqrt(xp.mean(wide * wide, axis=-1, keepdims=True) + eps)
-    y = (wide * scale).astype(x.dtype, copy=False)
-    y *= weight
+    y = array_module(x).empty_like(x)
+    _scale(y, x, _square(x).mean(axis=-1, keepdims=True), eps, weight)
     return y
+
+
+@fused
+def _square(x: Array) -> Array:
+    wide = widened(x)
+    return wide * wide
+
+
+@fused
+def _scale(y: Array, x: Array, mean_square: Array, eps: Array, weight: Array) -> None:
+    scale = 1 / array_module(x).sqrt(mean_square + eps)
+    y[...] = widened(x) * scale
+    y *= weight
 
 
 def layer_norm(
     x: Float[Array, "*batch hidden"], weight: Float[Array, " hidden"], bias: Float[Array, " hidden"], eps: float = 1e-5
 ) -> Float[Array, "*batch hidden"]:
     """w * (x - mean) / sqrt(var + eps) + b over the last axis (Ba et al., 2016); eps is torch.nn.LayerNorm's default."""
-    xp = array_module(x)
-    y = x.astype(sum_dtype(x.dtype))
-    y -= y.mean(axis=-1, keepdims=True)
-    y /= xp.sqrt(xp.mean(y * y, axis=-1, keepdims=True) + eps)
+    wide = widened(x)
+    y = wide - wide.mean(axis=-1, keepdims=True)
+    _standardise(y, _square(y).mean(axis=-1, keepdims=True), eps, weight, bias)
+    return y.astype(x.dtype, copy=False)
+
+
+@fused
+def _standardise(y: Array, variance: Array, eps: Array, weight: Array, bias: Array) -> None:
+    y /= array_module(y).sqrt(variance + eps)
     y *= weight
     y += bias
-    return y.astype(x.dtype, copy=False)
 
 
 def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """exp(x_i) / sum_j exp(x_j) over the last axis, shifted by the maximum so that nothing overflows."""
     xp = array_module(x)
-    y = xp.subtract(x, x.max(axis=-1, keepdims=True), dtype=sum_dtype(x.dtype))
-    xp.exp(y, out=y)
-    y /= y.sum(axis=-1, keepdims=True)
-    return y.astype(x.dtype, copy=False)
+    y = _exp_of_difference(x, x.max(axis=-1, keepdims=True))
+    return xp.divide(y, y.sum(axis=-1, keepdims=True), out=xp.empty_like(x) if is_half(x.dtype) else y)
+
+
+@fused
+def _exp_of_difference(x: Array, highest: Array) -> Array:
+    xp = array_module(x)
+    y = widened(x) - highest
+    return xp.exp(y, out=y)
+
+
+def scaled_softmax(
+    scores: Float[Array, "*batch n"], factor: float, mask: Float[Array, "..."] | None = None
+) -> Float[Array, "*batch n"]:
+    """softmax(factor * scores + mask), rounded to 16 bits after each of the three; `scores` are overwritten.
+
+    A mask of a wider type makes the sum, and the result, that wide.
+    """
+    _multiply(scores, factor)
+    if mask is not None:
+        with np.errstate(over="ignore"):  # the lowest float16 and a score below -16 make -infinity, in torch too
+            scores = scores + mask
+    return softmax(scores)
+
+
+@fused
+def _multiply(x: Array, factor: Array) -> None:
+    array_module(x).multiply(widened(x), factor, out=x)

@@ -1,14 +1,13 @@
 """Grouped-query attention (Ainslie et al., 2023): a group of query heads shares the keys and the values of one head."""
 
-import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.arrays import Array, array_module, sum_dtype
+from ovis2_ref.arrays import Array, array_module
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.masks import first_key
 from ovis2_ref.language.rope import rotate
-from ovis2_ref.ops import Weights, matmul, project, row_blocks, softmax
+from ovis2_ref.ops import Weights, matmul, project, row_blocks, scaled_softmax
 from ovis2_ref.trace import is_listening, tap
 
 
@@ -69,15 +68,10 @@ def attend(
     kept = xp.empty((batch, heads, tokens, keys), dtype=q.dtype) if keep_weights else None
     for rows in row_blocks(tokens, batch * heads * keys, xp):
         block = groups[:, :, :, rows]
-        scores = matmul(block.reshape(batch, kv_heads, -1, head_dim), k.swapaxes(-1, -2)).astype(
-            sum_dtype(q.dtype), copy=False
-        )
-        scores *= head_dim**-0.5
-        scores = scores.astype(q.dtype, copy=False).reshape(*block.shape[:-1], keys)
-        if mask is not None:
-            with np.errstate(over="ignore"):  # the lowest float16 and a score below -16 make -infinity, in torch too
-                scores = scores + mask[:, :, :, rows]
-        p = softmax(scores).astype(q.dtype, copy=False)
+        scores = matmul(block.reshape(batch, kv_heads, -1, head_dim), k.swapaxes(-1, -2))
+        scores = scores.reshape(*block.shape[:-1], keys)
+        p = scaled_softmax(scores, head_dim**-0.5, None if mask is None else mask[:, :, :, rows])
+        p = p.astype(q.dtype, copy=False)
         y = matmul(p.reshape(batch, kv_heads, -1, keys), v).reshape(block.shape)
         context[:, rows] = y.transpose(0, 3, 1, 2, 4)
         if kept is not None:

@@ -91,7 +91,8 @@ def given_mask(
 
 def _blocked(allowed: Array, dtype: np.dtype) -> Array:
     """0 where `allowed` is true, the lowest number of `dtype` elsewhere."""
-    return array_module(allowed).where(allowed, dtype.type(0), dtype.type(ml_dtypes.finfo(dtype).min))
+    mask = array_module(allowed).where(allowed, dtype.type(0), dtype.type(ml_dtypes.finfo(dtype).min))
+    return mask.astype(dtype, copy=False)  # CuPy 14 has no `where` of bfloat16, and makes float32
 
 
 def _check(mask: Array, batch: int, tokens: int, keys: int, heads: int) -> None:

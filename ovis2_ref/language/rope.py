@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32, Int
 
 from ovis2_ref.arrays import Array, array_module, sum_dtype
 from ovis2_ref.config import Qwen2Config
+from ovis2_ref.fusion import fused
 
 
 def inverse_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2Config) -> Float32[Array, " pairs"]:
@@ -139,8 +140,12 @@ def rotate(
 ) -> Float[Array, "batch heads tokens head_dim"]:
     """(a, b) -> (a cos - b sin, b cos + a sin) for every pair. Number i of a head is paired with number i + head_dim / 2."""
     half = x.shape[-1] // 2
-    a, b, cos, sin = x[..., :half], x[..., half:], cos[:, None], sin[:, None]
     turned = array_module(x).empty_like(x)
-    turned[..., :half] = a * cos - b * sin
-    turned[..., half:] = b * cos + a * sin
+    _turn(x[..., :half], x[..., half:], cos[:, None], sin[:, None], turned[..., :half], turned[..., half:])
     return turned
+
+
+@fused
+def _turn(a: Array, b: Array, cos: Array, sin: Array, turned_a: Array, turned_b: Array) -> None:
+    turned_a[...] = a * cos - b * sin
+    turned_b[...] = b * cos + a * sin

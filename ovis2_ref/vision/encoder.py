@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ovis2_ref.arrays import Array, array_module, sum_dtype
+from ovis2_ref.arrays import Array, array_module
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
-from ovis2_ref.ops import Weights, gated_perceptron, linear, matmul, project, rms_norm, row_blocks, softmax
+from ovis2_ref.ops import Weights, gated_perceptron, linear, matmul, project, rms_norm, row_blocks, scaled_softmax
 from ovis2_ref.trace import is_listening, tap
 
 
@@ -131,7 +131,7 @@ def attention(
     if output_attentions or is_listening(f"{name}.weights"):
         probabilities = xp.empty((tiles * heads, patches, patches), dtype=x.dtype)
     for rows in row_blocks(tiles * heads, patches * patches, xp):
-        p = attention_weights(q[rows], k[rows])
+        p = scaled_softmax(matmul(q[rows], k[rows].swapaxes(-1, -2)), config.head_dim**-0.5)
         context[rows] = matmul(p, v[rows])
         if probabilities is not None:
             probabilities[rows] = p
@@ -142,12 +142,3 @@ def attention(
     tap(f"{name}.context", context)
     # transformers gives out_proj a bias by the same setting as q, k and v.
     return project(context, weights, f"{name}.out_proj", config.qkv_bias), probabilities
-
-
-def attention_weights(
-    q: Float[Array, "*heads queries head_dim"], k: Float[Array, "*heads keys head_dim"]
-) -> Float[Array, "*heads queries keys"]:
-    """softmax(q k^T / sqrt(head_dim)), of each head. In 16 bits the product, its scaling and the softmax are rounded each."""
-    scores = matmul(q, k.swapaxes(-1, -2)).astype(sum_dtype(q.dtype), copy=False)
-    scores *= q.shape[-1] ** -0.5
-    return softmax(scores.astype(q.dtype, copy=False))

@@ -9,7 +9,7 @@ from math import isqrt
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.arrays import Array, array_module, sum_dtype
+from ovis2_ref.arrays import Array, array_module, widened
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
 from ovis2_ref.ops import Weights, layer_norm, linear, matmul, softmax
@@ -62,7 +62,7 @@ def visual_tokens(
         if isinstance(noise, int):
             noise = gumbel_noise(logits, noise)
         tau = config.tau if convention.gumbel_tau else 1.0
-        noisy = (logits + noise).astype(sum_dtype(logits.dtype), copy=False) / tau
+        noisy = widened(logits + noise) / tau
         tokens = straight_through(softmax(noisy.astype(logits.dtype, copy=False)))
     tap(f"{name}.tokens", tokens)
     return tokens

@@ -7,12 +7,14 @@ copying between device and host (`get`, `bool`, an index that is a list, ...) wo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
 from tests.standin import table
+from tests.standin.graph import changed, computed, refuse_while_capturing
 
 TABLE = table.read()
 METHODS = {name: table.signature(text) for name, text in TABLE["methods"].items()}
@@ -46,6 +48,7 @@ def crossings() -> Iterator[list[Crossing]]:
 
 def crossed(to: str, how: str, host: np.ndarray) -> None:
     """Write a copy to the open log."""
+    refuse_while_capturing(how)
     log = _log.get()
     if log is not None:
         log.append(Crossing(to, how, host.shape, host.dtype))
@@ -84,8 +87,13 @@ def checked_call(name: str, signature: Any, function: Callable[..., Any], args: 
         raise ValueError("kind can only be None or 'stable'")
     out = kwargs.get("out")
     with np.errstate(all="ignore"):
+        if out is not None:
+            changed(lambda: function(*host_args, **host_kwargs))
+            return out
         result = function(*host_args, **host_kwargs)
-    return wrap(result) if out is None else out
+    if isinstance(result, (np.ndarray, np.generic, bool)):
+        return ndarray(computed(lambda: function(*host_args, **host_kwargs)))
+    return wrap(result)
 
 
 class ndarray:  # noqa: N801
@@ -112,6 +120,11 @@ class ndarray:  # noqa: N801
             value = getattr(self._host, name)
             return ndarray(value) if isinstance(value, np.ndarray) else value
         raise AttributeError(f"cupy.ndarray has no {name!r}")
+
+    @property
+    def data(self) -> SimpleNamespace:
+        """Where it lies."""
+        return SimpleNamespace(ptr=self._host.ctypes.data)
 
     def _to_host(self, how: str) -> np.ndarray:
         crossed("host", how, self._host)
@@ -159,7 +172,7 @@ class ndarray:  # noqa: N801
         if casting is not None or subok is not None:
             raise TypeError("casting and subok are not supported yet")
         with np.errstate(all="ignore"):
-            return ndarray(self._host.astype(dtype, order=order, copy=bool(copy)))
+            return ndarray(computed(lambda: self._host.astype(dtype, order=order, copy=bool(copy))))
 
     def nonzero(self) -> "tuple[ndarray, ...]":
         found = np.atleast_1d(self._host).nonzero()
@@ -176,7 +189,8 @@ class ndarray:  # noqa: N801
         return self.copy()
 
     def __getitem__(self, key: Any) -> "ndarray":
-        return ndarray(np.asarray(self._host[_host_key(key)]))
+        host_key = _host_key(key)
+        return ndarray(computed(lambda: self._host[host_key]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not isinstance(value, (ndarray, int, float, bool, np.generic)):
@@ -184,8 +198,9 @@ class ndarray:  # noqa: N801
         host_key = _host_key(key)
         if isinstance(value, ndarray) and value.size > 1:
             _refuse_repeated(self._host.shape, host_key)
+        host = unwrap(value)
         with np.errstate(all="ignore"):
-            self._host[host_key] = unwrap(value)
+            changed(lambda: self._host.__setitem__(host_key, host))
 
 
 def _host_key(key: Any) -> Any:

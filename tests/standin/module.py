@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from tests.standin import table
 from tests.standin.array import TABLE, Crossing, checked_call, crossed, crossings, ndarray, unwrap
+from tests.standin.blas import TYPES, cublas, gemm_strided_batched_ex
+from tests.standin.fusion import Placeholder, fuse, on_arrays
+from tests.standin.graph import streams
 from tests.standin.ufuncs import UFUNCS, Ufunc, matmul
 
 __all__ = ["Crossing", "crossings", "ndarray", "standin_cupy"]
@@ -38,7 +42,8 @@ def standin_cupy(**machine: Any) -> Iterator[ModuleType]:
     module = make_cupy(**machine)
     sys.modules["cupy"] = module
     try:
-        yield module
+        with patch("ovis2_ref.cublas._capturable", lambda cuda: gemm_strided_batched_ex):
+            yield module
     finally:
         if before is None:
             del sys.modules["cupy"]
@@ -62,7 +67,7 @@ def make_cupy(**machine: Any) -> ModuleType:
     special = {
         "ndarray": ndarray, "ufunc": Ufunc, "matmul": matmul, "where": where, "nonzero": lambda a: a.nonzero(),
         "asnumpy": asnumpy, "get_array_module": lambda *args: get_array_module(module, *args), "cuda": cuda(**machine),
-        "arange": arange, "put_along_axis": put_along_axis,
+        "arange": arange, "put_along_axis": put_along_axis, "fuse": fuse, "clip": _fusible(module.clip),
     }  # fmt: skip
     for name, value in special.items():
         setattr(module, name, value)
@@ -72,6 +77,15 @@ def make_cupy(**machine: Any) -> ModuleType:
 def _function(name: str, text: str) -> Any:
     signature, function = table.signature(text), getattr(np, name)
     return lambda *args, **kwargs: checked_call(name, signature, function, args, kwargs)
+
+
+def _fusible(function: Any) -> Any:
+    """A function that `cupy.fuse` knows, too."""
+
+    def call(a: Any, *args: Any, **kwargs: Any) -> Any:
+        return on_arrays(function, a, *args, **kwargs) if isinstance(a, Placeholder) else function(a, *args, **kwargs)
+
+    return call
 
 
 def _from_host(name: str, text: str) -> Any:
@@ -92,6 +106,8 @@ def _from_host(name: str, text: str) -> Any:
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     """`cupy.where`: the condition is a device array; x and y decide the type by CuPy's loops, which lack bfloat16."""
+    if isinstance(condition, Placeholder):
+        return UFUNCS["where"](condition, x, y)
     if not isinstance(condition, ndarray):
         raise AttributeError(f"{type(condition)} has no attribute 'astype': cupy.where takes a device array")
     if x is None and y is None:
@@ -118,7 +134,7 @@ def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, bl
 
 def get_array_module(module: ModuleType, *args: Any) -> ModuleType:
     """The stand-in if a device array is among the arguments, else NumPy."""
-    return module if any(isinstance(a, ndarray) for a in args) else np
+    return module if any(isinstance(a, (ndarray, Placeholder)) for a in args) else np
 
 
 def cuda(driver: int = 13020, runtime: int = 13020, devices: int = 1, libraries: bool = True) -> SimpleNamespace:
@@ -150,11 +166,15 @@ def cuda(driver: int = 13020, runtime: int = 13020, devices: int = 1, libraries:
 
     return SimpleNamespace(
         Device=Device,
+        device=SimpleNamespace(get_cublas_handle=lambda: 1),
+        cublas=cublas(),
+        **streams(),
         nvrtc=SimpleNamespace(getVersion=nvrtc_version),
         runtime=SimpleNamespace(
             driverGetVersion=lambda: driver,
             runtimeGetVersion=lambda: runtime,
             getDeviceCount=device_count,
             CUDARuntimeError=CUDARuntimeError,
+            **TYPES,
         ),
     )

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from tests.standin.array import BFLOAT16, TABLE, ndarray
+from tests.standin.fusion import Placeholder, on_arrays
+from tests.standin.graph import changed, computed
 
 WEAK = {bool: 0, int: 1, float: 2, complex: 2}
 
@@ -34,24 +36,31 @@ class Ufunc:
         if not self.nin <= len(args) <= self.nin + 1:
             raise TypeError(f"cupy.{self.name} takes {self.nin} arguments, not {len(args)}")
         inputs, out = args[: self.nin], args[self.nin] if len(args) > self.nin else out
+        if any(isinstance(x, Placeholder) for x in (*inputs, out)):
+            return on_arrays(self, *inputs, **({} if out is None else {"out": out}))
         for x in (*inputs, *(() if out is None else (out,))):
             if not isinstance(x, (ndarray, np.generic)) and type(x) not in WEAK:
                 raise TypeError(f"cupy.{self.name}: Unsupported type {type(x)}")
         in_types, out_types = self._loop(inputs) if dtype is None else self._loop_to(np.dtype(dtype))
-        hosts = [_cast(x, t) for x, t in zip(inputs, in_types, strict=True)]
-        with np.errstate(all="ignore"):
-            results = getattr(np, self.name)(*hosts)
+        function = getattr(np, self.name)
+
+        def compute() -> Any:
+            with np.errstate(all="ignore"):
+                results = function(*(_cast(x, t) for x, t in zip(inputs, in_types, strict=True)))
+                if len(out_types) > 1:
+                    return results
+                return np.asarray(results).astype(out_types[0], copy=False)
+
         if len(out_types) > 1:
-            return tuple(ndarray(np.asarray(r, t)) for r, t in zip(results, out_types, strict=True))
-        result = np.asarray(results).astype(out_types[0], copy=False)
+            return tuple(ndarray(np.asarray(r, t)) for r, t in zip(compute(), out_types, strict=True))
         if out is None:
-            return ndarray(result)
+            return ndarray(computed(compute))
+        result = compute()
         if out.dtype.kind != result.dtype.kind and not np.can_cast(result.dtype, out.dtype, casting):
             raise TypeError(f"cupy.{self.name}: cannot cast {result.dtype} to {out.dtype} according to {casting!r}")
         if out.shape != result.shape:
             raise ValueError(f"cupy.{self.name}: out has the shape {out.shape}, the result {result.shape}")
-        with np.errstate(all="ignore"):
-            out._host[...] = result
+        changed(lambda: np.copyto(out._host, compute(), casting="unsafe"))
         return out
 
     def _loop(self, inputs: tuple[Any, ...]) -> tuple[tuple[np.dtype, ...], tuple[np.dtype, ...]]:
@@ -121,8 +130,8 @@ COMPARISONS = {
 UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
 
 
-def give_operators(cls: type) -> None:
-    """`+`, `+=`, `<`, `-x`, `@`, ... of the array, by CuPy's functions."""
+def give_operators(cls: type, unary: dict[str, str]) -> None:
+    """`+`, `+=`, `<`, `-x`, ... of arrays or placeholders, by CuPy's functions."""
 
     def binary(ufunc: Any) -> Any:
         return lambda x, y: ufunc(x, y)
@@ -139,10 +148,11 @@ def give_operators(cls: type) -> None:
         setattr(cls, f"__i{operator}__", in_place(UFUNCS[name]))
     for operator, name in COMPARISONS.items():
         setattr(cls, f"__{operator}__", binary(UFUNCS[name]))
-    for operator, name in UNARY.items():
+    for operator, name in unary.items():
         setattr(cls, f"__{operator}__", lambda x, ufunc=UFUNCS[name]: ufunc(x))
-    cls.__matmul__ = cls.__rmatmul__ = matmul  # type: ignore[attr-defined]
-    cls.__hash__ = None  # type: ignore[assignment]
 
 
-give_operators(ndarray)
+give_operators(ndarray, UNARY)
+give_operators(Placeholder, {"neg": "negative", "invert": "invert"})
+ndarray.__matmul__ = ndarray.__rmatmul__ = matmul  # type: ignore[attr-defined]
+ndarray.__hash__ = None  # type: ignore[assignment]

@@ -1,0 +1,72 @@
+"""The stand-in's cuBLAS: one function, on the memory that its pointers name, read by columns as cuBLAS reads.
+
+It knows nothing of arrays: a wrong pitch, stride or transposition reads wrong numbers, as it would on a GPU.
+"""
+
+import ctypes
+from types import SimpleNamespace
+
+import ml_dtypes
+import numpy as np
+
+from tests.standin.graph import changed
+
+TYPES = {"CUDA_R_16BF": 14, "CUDA_R_16F": 2, "CUDA_R_32F": 0, "CUDA_R_64F": 1}
+"""library_types.h of CUDA 13."""
+DTYPES = {
+    14: np.dtype(ml_dtypes.bfloat16),
+    2: np.dtype(np.float16),
+    0: np.dtype(np.float32),
+    1: np.dtype(np.float64),
+}
+SUMS = {68: np.dtype(np.float32), 70: np.dtype(np.float64)}
+"""cublasComputeType_t -> the type of sums and factors."""
+
+
+def matrices(pointer: int, kind: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> np.ndarray:
+    """The memory at `pointer` as an array, strides in numbers."""
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    dtype = DTYPES[kind]
+    memory = (ctypes.c_char * (extent * dtype.itemsize)).from_address(pointer)
+    return np.ndarray(shape, dtype, memory, strides=tuple(s * dtype.itemsize for s in strides))
+
+
+def number(pointer: int, dtype: np.dtype) -> np.generic:
+    """The factor at `pointer`."""
+    return np.frombuffer(ctypes.string_at(pointer, dtype.itemsize), dtype)[0]
+
+
+def gemm_strided_batched_ex(
+    handle: int, transa: int, transb: int, m: int, n: int, k: int,
+    alpha: int, a: int, a_type: int, lda: int, a_stride: int,
+    b: int, b_type: int, ldb: int, b_stride: int,
+    beta: int, c: int, c_type: int, ldc: int, c_stride: int,
+    count: int, compute_type: int, algorithm: int,
+) -> None:  # fmt: skip
+    """cublasGemmStridedBatchedEx: c = alpha op(a) op(b) + beta c for each of `count` matrices, c (m, n)."""
+    sums = SUMS[compute_type]
+    if lda < (k if transa else m) or ldb < (n if transb else k) or ldc < m or algorithm != -1:
+        raise ValueError("CUBLAS_STATUS_INVALID_VALUE")
+    if not a_type == b_type == c_type or (DTYPES[a_type] == np.float64) != (sums == np.float64):
+        raise ValueError("CUBLAS_STATUS_NOT_SUPPORTED")
+    left = matrices(a, a_type, (count, k, m), (a_stride, 1, lda) if transa else (a_stride, lda, 1))
+    right = matrices(b, b_type, (count, n, k), (b_stride, 1, ldb) if transb else (b_stride, ldb, 1))
+    out = matrices(c, c_type, (count, n, m), (c_stride, ldc, 1))
+    factor, before = number(alpha, sums), number(beta, sums)
+
+    def multiply() -> None:
+        with np.errstate(all="ignore"):
+            result = (right.astype(sums, copy=False) @ left.astype(sums, copy=False)) * factor
+            out[...] = result + before * out.astype(sums) if before else result
+
+    changed(multiply)
+
+
+def cublas() -> SimpleNamespace:
+    """`cupy.cuda.cublas`."""
+    return SimpleNamespace(
+        gemmStridedBatchedEx=gemm_strided_batched_ex,
+        CUBLAS_COMPUTE_32F=68,
+        CUBLAS_COMPUTE_64F=70,
+        CUBLAS_GEMM_DEFAULT=-1,
+    )

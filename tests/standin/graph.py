@@ -1,0 +1,94 @@
+"""The stand-in's CUDA graphs: while a stream is captured, work is written down, and what changes an array is not done.
+
+A replay does all of it again, each result in the memory in which it lay. Copies between host and device raise, as in CuPy.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+Work = list[Callable[[], None]]
+_captured: ContextVar[Work | None] = ContextVar("captured", default=None)
+
+
+def computed(compute: Callable[[], Any]) -> np.ndarray:
+    """A new array, of what `compute` gives."""
+    result = np.asarray(compute())
+    work = _captured.get()
+    if work is not None and result.flags.writeable:
+        work.append(lambda: np.copyto(result, compute(), casting="unsafe"))
+    return result
+
+
+def changed(change: Callable[[], None]) -> None:
+    """Do `change`, to arrays that are there; while capturing, only write it down."""
+    work = _captured.get()
+    if work is None:
+        change()
+    else:
+        work.append(change)
+
+
+def refuse_while_capturing(what: str) -> None:
+    """Raise what CuPy raises for work that needs the host."""
+    if _captured.get() is not None:
+        raise RuntimeError(f"the current stream is capturing, so synchronous API calls are not allowed: {what}")
+
+
+class Graph:
+    """What was captured."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def launch(self) -> None:
+        with np.errstate(all="ignore"):
+            for step in self.work:
+                step()
+
+
+class Stream:
+    """A stream, of which all are one; the parts of `cupy.cuda.Stream` that capture needs."""
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.token: Any = None
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        refuse_while_capturing("synchronize")
+
+    def begin_capture(self) -> None:
+        self.token = _captured.set([])
+
+    def end_capture(self) -> Graph:
+        graph = Graph(_captured.get())  # type: ignore[arg-type]
+        _captured.reset(self.token)
+        return graph
+
+    def is_capturing(self) -> bool:
+        return _captured.get() is not None
+
+
+@contextmanager
+def using_allocator(allocator: Callable[[int], Any]) -> Iterator[None]:
+    """Memory comes from NumPy all the same, and isn't used twice."""
+    yield
+
+
+def streams() -> dict[str, Any]:
+    """The names in `cupy.cuda`."""
+    return {
+        "Stream": Stream,
+        "get_current_stream": Stream,
+        "MemoryPool": lambda: SimpleNamespace(malloc=lambda size: None),
+        "using_allocator": using_allocator,
+    }
