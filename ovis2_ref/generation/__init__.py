@@ -3,6 +3,7 @@
 settings.py      what a call and a checkpoint ask for
 prompt.py        the batch of prompts, with mask and positions
 continuation.py  the model, its cache and the tokens so far
+static.py        a step that a GPU records and replays
 processors.py, truncation.py    what is done to scores before a token is chosen, and in scores.py in which order
 sampling.py      greedy decoding and sampling
 beam.py          beam search
@@ -54,7 +55,9 @@ def generate(
             raise InputError("a streamer can't follow a beam search, which revises what it said; use num_beams=1")
         streamer.put(to_host(prompt.ids))
     copies = max(settings.num_beams, settings.num_return_sequences)
-    text = Continuation(model, prompt, copies, new_tokens, settings.use_cache or prompt.embeddings is not None)
+    use_cache = settings.use_cache or prompt.embeddings is not None
+    static = use_cache and settings.cache_implementation == "static"
+    text = Continuation(model, prompt, copies, new_tokens, use_cache, static)
     counts_prompt = model.convention.placeholders_in_vocabulary
     first = 0 if counts_prompt else text.ids.shape[1]
     xp = array_module(text.scores)

@@ -6,17 +6,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.arrays import Array, sum_dtype
+from ovis2_ref.arrays import Array, widened
 from ovis2_ref.generation.prompt import Prompt
+from ovis2_ref.generation.static import StaticStep
 
 
 class Continuation:
     """Rows of text that a model continues, a token at a time, on the model's device."""
 
-    def __init__(self, model: Any, prompt: Prompt, copies: int, new_tokens: int, use_cache: bool) -> None:
+    def __init__(
+        self, model: Any, prompt: Prompt, copies: int, new_tokens: int, use_cache: bool, static: bool = False
+    ) -> None:
         """Let the model read `prompt`, and go on with `copies` rows for each of its own, by at most `new_tokens`.
 
-        The model reads each prompt once, and the cache is copied. Without a cache every step reads the whole text again.
+        The model reads each prompt once, and the cache is copied. Without a cache every step reads the whole text again; `static`
+        steps are all alike, for a GPU to record, and their rows can't be reordered.
         (transformers 5.x encodes the tiles once, but reads the copies of a prompt; 4.56 gives the copies each other's tiles.)
         """
         xp = model.xp
@@ -48,6 +52,7 @@ class Continuation:
         self._positions = xp.concatenate([prompt.positions, coming], axis=1)
         self._prompt_ids, self._prompt_length = prompt.ids.shape[1], prompt.length
         self.made = 0
+        self._step = StaticStep(model, self._cache, self._mask) if static and new_tokens > 1 else None
 
     scores: Float[Array, "rows vocabulary"]
     """The logits of the next token, in float32, or float64 from a model in float64 (transformers always takes float32)."""
@@ -67,6 +72,9 @@ class Continuation:
         end = self._prompt_length + self.made
         start = 0 if self._cache is None else end - 1
         ids = self.ids[:, start - end :]
+        if self._step is not None:
+            self.scores = widened(self._step(ids, self._positions[:, start:end])[:, -1])
+            return
         mask = None if self._mask is None else self._mask[:, :end]
         self.scores = self._forward(ids, mask, self._positions[:, start:end], pixel_values=self._tiles)
 
@@ -86,4 +94,4 @@ class Continuation:
             logits_to_keep=1,
             **prompt,
         )
-        return output.logits[:, -1].astype(sum_dtype(output.logits.dtype), copy=False)
+        return widened(output.logits[:, -1])

@@ -32,7 +32,8 @@ class Prompt:
     @property
     def padding(self) -> Int[Array, " batch"] | None:
         """How many tokens of padding each prompt begins with; None if none has any padding at all."""
-        return None if bool(self.mask.all()) else (self.mask != 0).argmax(axis=1)
+        # CuPy's argmax is a long long, which has 64 bits and another name
+        return None if bool(self.mask.all()) else (self.mask != 0).argmax(axis=1).astype(np.int64)
 
     def repeated(self, copies: int, image_token_id: int) -> Self:
         """Every prompt `copies` times in a row, with its tiles: all of one prompt before they come again."""

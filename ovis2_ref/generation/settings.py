@@ -53,6 +53,8 @@ class GenerationSettings:
     early_stopping: bool | str = False
     length_penalty: float = 1.0
     use_cache: bool = True
+    cache_implementation: str | None = None
+    """None or "dynamic"; or "static": every step alike, recorded once and replayed on a GPU. Not for beams or sliding windows."""
     temperature: float = 1.0
     top_k: int = 50
     top_p: float = 1.0
@@ -96,7 +98,8 @@ class GenerationSettings:
                     f"the checkpoint's generation_config.json sets {name}={checkpoint[name]!r}, which is not supported here; "
                     "take it out of the file"
                 )
-        values = {name: value for name, value in checkpoint.items() if name in known and value is not None}
+        taken = set(known) - {"cache_implementation"}  # how, not what: the call alone decides
+        values = {name: value for name, value in checkpoint.items() if name in taken and value is not None}
         off = {"top_k": 0}
         values |= {name: off.get(name, known[name]) if value is None else value for name, value in call.items()}
         return cls(**values)
@@ -114,6 +117,11 @@ class GenerationSettings:
         for name in ("repetition_penalty", "encoder_repetition_penalty"):
             self._number(name, lambda x: x > 0, "a number above 0")
         self._number("length_penalty", lambda x: True, "a number")
+        self._expect(
+            self.cache_implementation in ((None, "dynamic") if self.num_beams > 1 else (None, "dynamic", "static")),
+            "cache_implementation",
+            'None, "dynamic" or, without beams, "static"',
+        )
         self._expect(self.early_stopping in (True, False, "never"), "early_stopping", 'True, False or "never"')
         self._expect(
             self.num_return_sequences == 1 or self.do_sample or self.num_return_sequences <= self.num_beams,

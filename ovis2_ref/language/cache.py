@@ -73,3 +73,33 @@ class KVCache:
     def _replace(self, kept: Float[Array, "layers 2 batch kv_heads length head_dim"], capacity: int) -> None:
         self.store = self.xp.empty((*kept.shape[:4], capacity, kept.shape[5]), dtype=kept.dtype)
         self.store[..., : self.length, :] = kept
+
+
+class StaticCache(KVCache):
+    """A cache for steps of one token that are all alike: where the token goes is data on the device, not a length on the host,
+    and all places are looked at, those not yet taken behind a mask (transformers' `StaticCache`).
+    """
+
+    def __init__(self, cache: KVCache) -> None:
+        """Goes on in the memory of `cache`, which has room for all that comes."""
+        self.xp, self.store = cache.xp, cache.store
+        self.store[..., cache.length :, :] = 0
+        self.place = self.xp.full(1, cache.length)
+        """Where the next token goes."""
+        self.length = cache.capacity - 1
+
+    def update(
+        self,
+        layer: int,
+        keys: Float[Array, "batch kv_heads 1 head_dim"],
+        values: Float[Array, "batch kv_heads 1 head_dim"],
+    ) -> tuple[Float[Array, "batch kv_heads capacity head_dim"], Float[Array, "batch kv_heads capacity head_dim"]]:
+        """Put a token's keys and values in its place; those of all places come back."""
+        all_keys, all_values = self.store[layer]
+        all_keys[:, :, self.place] = keys
+        all_values[:, :, self.place] = values
+        return all_keys, all_values
+
+    def advance(self, tokens: int) -> None:
+        """Go on to the next place."""
+        self.place += tokens

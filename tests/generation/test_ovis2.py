@@ -16,6 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from ovis2_ref.errors import InputError
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from tests.generation.torch_backed import BEFORE_5
 from tests.oracle import lifted, reference_model, weights_of
@@ -57,6 +58,22 @@ def test_greedy(call, new_tokens, options) -> None:
     if BEFORE_5 and not call[2]["attention_mask"].all():
         options.pop("repetition_penalty", None)
     compare(call, {"max_new_tokens": new_tokens, **options})
+
+
+@given(calls(), st.integers(1, 6), st.fixed_dictionaries({}, optional=OPTIONS), st.integers(1, 3))
+def test_static_cache(call, new_tokens, options, copies) -> None:
+    """Steps that are all alike give the ids of steps over a growing cache; sliding windows are refused."""
+    config, seed, arguments = call
+    model = Ovis2ForConditionalGeneration(config, weights_of(reference_model(config, seed, "float64")))
+    options = {
+        **arguments, **options, "max_new_tokens": new_tokens, "do_sample": copies > 1, "num_return_sequences": copies,
+        "generator": seed,
+    }  # fmt: skip
+    if "sliding_attention" in config.text_config.layer_types and new_tokens > 1:
+        with pytest.raises(InputError, match="sliding windows"):
+            model.generate(**options, cache_implementation="static")
+        return
+    np.testing.assert_array_equal(model.generate(**options, cache_implementation="static"), model.generate(**options))
 
 
 @given(ANY, st.integers(1, 6), st.integers(2, 4), st.fixed_dictionaries({}, optional={**OPTIONS, **BEAMS}))

@@ -104,6 +104,7 @@ REFUSED = [
     {"bad_words_ids": [[4000]]},
     {"sequence_bias": [[[3, 4000], 1.0]]},
     {"sequence_bias": [3]},
+    {"cache_implementation": "elastic"},
     {"max_new_token": 3},
     {"top": 3},
 ]
@@ -162,6 +163,12 @@ def test_forced_token_that_is_suppressed() -> None:
 def test_unknown_argument_names_what_was_meant() -> None:
     with pytest.raises(InputError, match="max_new_token'; did you mean max_new_tokens"):
         GenerationSettings.merge({}, {"max_new_token": 3})
+
+
+def test_static_cache_is_not_for_beams_and_not_for_checkpoints_to_ask() -> None:
+    with pytest.raises(InputError, match="cache_implementation"):
+        GenerationSettings.merge({}, {"cache_implementation": "static", "num_beams": 2})
+    assert GenerationSettings.merge({"cache_implementation": "hybrid"}, {}).cache_implementation is None
 
 
 def test_checkpoint_that_asks_for_what_is_not_here() -> None:

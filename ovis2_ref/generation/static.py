@@ -1,0 +1,82 @@
+"""A step of decoding that is the same commands for every token; a GPU records it once, as a CUDA graph, and replays it.
+
+A step is hundreds of short kernels, and it can take the CPU longer to launch them than the GPU to run them. A replay launches all
+of them at once. What changes from step to step has to lie on the device: the tokens, their positions, and the place in the cache
+where they go.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ovis2_ref.arrays import Array
+from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.errors import InputError
+from ovis2_ref.language.cache import KVCache, StaticCache
+from ovis2_ref.trace import listening
+
+
+class Recorded(NamedTuple):
+    """A step as a CUDA graph."""
+
+    graph: Any
+    logits: Float[Array, "rows 1 vocabulary"]
+    """Where it leaves its result."""
+    memory: Any
+    """The pool of the memory that it works in, which must be neither freed nor used by anything else."""
+
+
+class StaticStep:
+    """The model reading one more token of every row."""
+
+    def __init__(self, model: Any, cache: KVCache, mask: Int[Array, "rows capacity"] | None) -> None:
+        """After the tokens in `cache`, whose capacity is the final length; `mask` is 0 at padding.
+
+        Raises `InputError` for a model with sliding windows, which move with every token, and on a GPU for weights that are
+        streamed, which come from the host at every step.
+        """
+        xp = model.xp
+        if "sliding_attention" in model.config.text_config.layer_types:
+            raise InputError('cache_implementation="static" can\'t follow sliding windows; leave it out')
+        if xp is not np and isinstance(model.weights, StreamedWeights):
+            raise InputError(
+                'cache_implementation="static" can\'t record streamed weights; leave it out, or load without stream'
+            )
+        self._model, self._cache = model, StaticCache(cache)
+        self._places = xp.arange(cache.capacity)[None, None, None]
+        self._real = True if mask is None else (mask != 0)[:, None, None]
+        self._ids, self._positions = (xp.zeros((cache.batch, 1), dtype=np.int64) for _ in range(2))
+        self._recorded = None if xp is np else self._record(xp)
+
+    def __call__(self, ids: Int[Array, "rows 1"], positions: Int[Array, "rows 1"]) -> Float[Array, "rows 1 vocabulary"]:
+        """The logits after the tokens `ids` at `positions`, which the next call overwrites."""
+        self._ids[...], self._positions[...] = ids, positions
+        if self._recorded is None:
+            return self._read()
+        self._recorded.graph.launch()
+        return self._recorded.logits
+
+    def _read(self) -> Float[Array, "rows 1 vocabulary"]:
+        """The step itself: no number of it depends on the host."""
+        output = self._model(
+            input_ids=self._ids,
+            attention_mask=(self._places <= self._cache.place) & self._real,
+            position_ids=self._positions,
+            past_key_values=self._cache,
+        )
+        return output.logits
+
+    def _record(self, cupy: Any) -> Recorded:
+        """The step as a graph. It is run once before, since what isn't compiled yet can't be recorded. Taps see neither."""
+        stream, memory = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+        place = self._cache.place.copy()
+        cupy.cuda.Device().synchronize()
+        with cupy.cuda.using_allocator(memory.malloc), stream, listening(lambda *_: None, wants=lambda name: False):
+            self._read()
+            self._cache.place[...] = place
+            stream.begin_capture()
+            logits = self._read()
+            graph = stream.end_capture()
+            stream.synchronize()
+        return Recorded(graph, logits, memory)
