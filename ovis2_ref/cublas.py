@@ -30,9 +30,9 @@ ADDRESSES = {name: [factor.ctypes.data for factor in factors] for name, factors 
 
 
 def cublas_product(
-    a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"], start: Float[Array, "..."] | None = None
+    a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"], start: Float[Array, " m"] | None = None
 ) -> Float[Array, "*batch n m"]:
-    """start + a b, summed in float32 (float64 for float64) and rounded once. `start` is stretched to the shape of a b.
+    """start + a b, summed in float32 (float64 for float64) and rounded once. `start` is the same for every row.
 
     cublasGemmStridedBatchedEx of CUDA 12 and 13, through CuPy's binding; while the current stream is being captured, directly,
     after one product on that stream that was not.

@@ -49,11 +49,16 @@ def row_blocks(rows: int, width: int, xp: ModuleType) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
-def matmul(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]) -> Float[Array, "*batch n m"]:
-    """The matrix product a b. NumPy has none of 16-bit types: they are multiplied in float32 and rounded once, as a GPU does."""
+def matmul(
+    a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"], start: Float[Array, " m"] | None = None
+) -> Float[Array, "*batch n m"]:
+    """start + a b. NumPy has no 16-bit products: they are made in float32 and rounded once, at the end, as a GPU does."""
     if array_module(a) is not np:
-        return cublas_product(a, b)
-    return (widened(a) @ widened(b)).astype(a.dtype, copy=False)
+        return cublas_product(a, b, start)
+    y = widened(a) @ widened(b)
+    if start is not None:
+        y += start
+    return y.astype(a.dtype, copy=False)
 
 
 def linear(
@@ -62,15 +67,7 @@ def linear(
     bias: Float[Array, " outputs"] | None = None,
 ) -> Float[Array, "*batch outputs"]:
     """x W^T + b, over the last axis of `x` (torch.nn.Linear's layout)."""
-    rows = x.reshape(-1, x.shape[-1])
-    if array_module(x) is not np:
-        y = cublas_product(rows, weight.T, bias)
-    else:
-        y = widened(rows) @ widened(weight.T)
-        if bias is not None:
-            y += bias
-        y = y.astype(x.dtype, copy=False)
-    return y.reshape(*x.shape[:-1], weight.shape[0])
+    return matmul(x.reshape(-1, x.shape[-1]), weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
 def project(

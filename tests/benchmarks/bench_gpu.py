@@ -6,8 +6,7 @@
 Random models of the released sizes; transformers holds the weights, and ours are the same memory. Ours, transformers with eager
 attention and with sdpa take turns; a figure is the median of the rounds. The floor beside them is what the machine would need at
 least: operations over the product rate, or bytes over the copy bandwidth, both measured here, whichever takes longer. Bytes
-are the weights once for each batch, and for decoding the KV cache too. "recorded" is decoding with the step as a CUDA graph, its
-recording included.
+are the weights once for each batch, and for decoding the KV cache too. "recorded": decoding by a CUDA graph, recording included.
 """
 
 import argparse
@@ -15,6 +14,7 @@ import platform
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from statistics import median
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -33,8 +33,7 @@ from tests.oracle import TORCH_DTYPES, reference_config, to_numpy
 
 Run = Callable[[], Any]
 PROGRAMS = ("ovis2_ref", "eager", "sdpa")
-RECORDED = "ovis2_ref, recorded"
-"""Ours with `cache_implementation="static"`, in decoding."""
+RECORDED = "ovis2_ref, recorded"  # decoding with cache_implementation="static"
 
 
 class Work(NamedTuple):
@@ -114,7 +113,7 @@ def tiny_config() -> Ovis2Config:
 
 
 def both_models(config: Ovis2Config, dtype: str, machine: Machine) -> tuple[Ovis2ForConditionalGeneration, Any]:
-    """Ours and transformers', of the same random weights; on a GPU they share the memory."""
+    """Ours and transformers', of the same random weights, in the same memory on a GPU."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(TORCH_DTYPES[dtype])
     try:
@@ -171,15 +170,11 @@ def stages(
     for batch in (1, 8):
         for new in (1, 1 + work.new_tokens):
             options = {"do_sample": False, "max_new_tokens": new}
-            result[f"generate {new} of {batch}"] = three(
-                lambda b=batch, o=options: ours.generate(ids_there[:b], **o, eos_token_id=None, pad_token_id=None),
-                lambda b=batch, o=options: theirs.generate(
-                    torch_ids[:b], attention_mask=torch.ones_like(torch_ids[:b]), **o
-                ),
-            )
-            result[f"generate {new} of {batch}"][RECORDED] = lambda b=batch, o=options: ours.generate(
-                ids_there[:b], **o, eos_token_id=None, pad_token_id=None, cache_implementation="static"
-            )
+            generate = partial(ours.generate, ids_there[:batch], **options, eos_token_id=None, pad_token_id=None)
+            mask = torch.ones_like(torch_ids[:batch])
+            programs = three(generate, partial(theirs.generate, torch_ids[:batch], attention_mask=mask, **options))
+            programs[RECORDED] = partial(generate, cache_implementation="static")
+            result[f"generate {new} of {batch}"] = programs
     return result
 
 
@@ -242,10 +237,8 @@ def main() -> None:
     print(f"copies {machine.bandwidth / 1e9:.4g} GB/s; {rates}; {work}\n")
     print("| model | type | stage | in | ours | eager | sdpa | floor | ours : eager | ours : sdpa | floor : ours |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    models = (
-        {"tiny": tiny_config()} if arguments.tiny else {n: Ovis2Config.from_dict(preset(n)) for n in arguments.models}
-    )
-    for name, config in models.items():
+    for name in ["tiny"] if arguments.tiny else arguments.models:
+        config = tiny_config() if arguments.tiny else Ovis2Config.from_dict(preset(name))
         for dtype in arguments.dtypes:
             bench(name, config, dtype, work, arguments.rounds, machine)
             if machine.xp is not np:
