@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.arrays import array_module, as_dtype, to_device, to_host
+from ovis2_ref.arrays import DTYPES, array_module, as_dtype, to_device, to_host
 from ovis2_ref.checkpoint.names import expected_shapes
-from ovis2_ref.config import Ovis2Config
+from ovis2_ref.config import Ovis2Config, Qwen2Config
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
+from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
@@ -198,3 +199,12 @@ def test_recorded_steps_pass_no_taps() -> None:
             model.generate(**inputs, max_new_tokens=4, cache_implementation="static")
         assert taps
         assert not [name for name in taps if "#" in name]
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
+def test_masks_have_the_type_of_the_scores(dtype: np.dtype) -> None:
+    """In bfloat16, too, which CuPy's `where` makes float32: scores plus a float32 mask would take twice the memory."""
+    with standin_cupy() as cupy:
+        for mask in (None, cupy.asarray([[0, 1, 1]]), cupy.ones((1, 1, 3, 3), dtype=bool)):
+            masks = layer_masks(mask, 1, cupy.arange(3)[None], None, Qwen2Config(), dtype)
+            assert {m.dtype for m in masks.values()} == {dtype}

@@ -8,7 +8,7 @@ from transformers import DynamicCache
 
 from ovis2_ref.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
-from ovis2_ref.language.cache import KVCache
+from ovis2_ref.language.cache import KVCache, StaticCache
 from tests.strategies import normal, seeds
 
 CONFIG = Qwen2Config(
@@ -55,3 +55,26 @@ def test_nothing_is_copied_while_there_is_room() -> None:
     cache.advance(4)
     cache.update(0, new, new)
     assert cache.store is not store and cache.capacity == 8
+
+
+@given(seeds, st.integers(1, 3), st.integers(0, 5), st.integers(1, 4))
+def test_static_cache_goes_on_in_the_same_memory(seed: int, batch: int, length: int, more: int) -> None:
+    """Token after token gets the next place; places not yet taken hold zeros, whatever the memory held before."""
+    cache = KVCache(CONFIG, batch, length + more, as_dtype("float64"), np)
+    cache.store[...] = np.nan
+    shape = (batch, CONFIG.num_key_value_heads, length, CONFIG.head_dim)
+    for layer in range(CONFIG.num_hidden_layers):
+        cache.update(layer, *(normal(seed + layer + 10 * i, *shape, dtype="float64") for i in range(2)))
+    cache.advance(length)
+    expected = np.nan_to_num(cache.store)
+    static = StaticCache(cache)
+    for place in range(length, length + more):
+        for layer in range(CONFIG.num_hidden_layers):
+            new = [
+                normal(seed + 100 * place + layer + 10 * i, *shape[:2], 1, shape[3], dtype="float64") for i in range(2)
+            ]
+            for i, array in enumerate(static.update(layer, *new)):
+                expected[layer, i, :, :, place] = new[i][:, :, 0]
+                np.testing.assert_array_equal(array, expected[layer, i])
+        static.advance(1)
+    np.testing.assert_array_equal(cache.store, expected)
