@@ -15,8 +15,8 @@ def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
 
     Its arguments are arrays, or numbers after the first array; CuPy shows it placeholders for both, without shapes. It consists
     of operators, elementwise functions and conversions, and sums nothing up: a fused sum of 16-bit numbers doesn't compile in
-    CuPy 14. Nor does CuPy convert to bfloat16 inside: a formula rounds to 16 bits by assigning to one of its arguments,
-    `y[...] = ...`, in NumPy as well.
+    CuPy 14. Nor does CuPy convert to bfloat16 inside: a formula rounds to 16 bits by writing to one of its arguments,
+    `y[...] = ...` or `out=y`, in NumPy as well.
     """
 
     @wraps(formula)

@@ -123,8 +123,8 @@ def _square(x: Array) -> Array:
 
 @fused
 def _scale(y: Array, x: Array, mean_square: Array, eps: Array, weight: Array) -> None:
-    scale = 1 / array_module(x).sqrt(mean_square + eps)
-    y[...] = widened(x) * scale
+    xp = array_module(x)
+    xp.multiply(widened(x), 1 / xp.sqrt(mean_square + eps), out=y)
     y *= weight
 
 

@@ -87,13 +87,10 @@ def checked_call(name: str, signature: Any, function: Callable[..., Any], args: 
         raise ValueError("kind can only be None or 'stable'")
     out = kwargs.get("out")
     with np.errstate(all="ignore"):
-        if out is not None:
-            changed(lambda: function(*host_args, **host_kwargs))
-            return out
-        result = function(*host_args, **host_kwargs)
-    if isinstance(result, (np.ndarray, np.generic, bool)):
-        return ndarray(computed(lambda: function(*host_args, **host_kwargs)))
-    return wrap(result)
+        if out is None:
+            return wrap(computed(lambda: function(*host_args, **host_kwargs)))
+        changed(lambda: function(*host_args, **host_kwargs))
+    return out
 
 
 class ndarray:  # noqa: N801

@@ -15,13 +15,15 @@ Work = list[Callable[[], None]]
 _captured: ContextVar[Work | None] = ContextVar("captured", default=None)
 
 
-def computed(compute: Callable[[], Any]) -> np.ndarray:
-    """A new array, of what `compute` gives."""
-    result = np.asarray(compute())
-    work = _captured.get()
-    if work is not None and result.flags.writeable:
-        work.append(lambda: np.copyto(result, compute(), casting="unsafe"))
-    return result
+def computed(compute: Callable[[], Any]) -> Any:
+    """What `compute` gives, a number as an array; an array is what a replay computes again."""
+    result = compute()
+    if not isinstance(result, (np.ndarray, np.generic, bool)):
+        return result
+    array, work = np.asarray(result), _captured.get()
+    if work is not None and array.flags.writeable:
+        work.append(lambda: np.copyto(array, compute(), casting="unsafe"))
+    return array
 
 
 def changed(change: Callable[[], None]) -> None:

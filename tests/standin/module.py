@@ -5,7 +5,7 @@ device arrays with host arrays.
         x = cupy.asarray(host)
 
 It is stricter than CuPy where CuPy forgives: NumPy's functions on device arrays, NumPy arrays as indices, and assignments whose
-result is undefined on a GPU raise. It knows nothing of speed, streams, or the GPU's own rounding.
+result is undefined on a GPU raise. All its streams are one. It knows nothing of speed, memory, or the GPU's own rounding.
 """
 
 import sys

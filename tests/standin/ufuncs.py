@@ -55,11 +55,11 @@ class Ufunc:
             return tuple(ndarray(np.asarray(r, t)) for r, t in zip(compute(), out_types, strict=True))
         if out is None:
             return ndarray(computed(compute))
-        result = compute()
-        if out.dtype.kind != result.dtype.kind and not np.can_cast(result.dtype, out.dtype, casting):
-            raise TypeError(f"cupy.{self.name}: cannot cast {result.dtype} to {out.dtype} according to {casting!r}")
-        if out.shape != result.shape:
-            raise ValueError(f"cupy.{self.name}: out has the shape {out.shape}, the result {result.shape}")
+        dtype, shape = out_types[0], np.broadcast_shapes(*(getattr(x, "shape", ()) for x in inputs))
+        if out.dtype.kind != dtype.kind and not np.can_cast(dtype, out.dtype, casting):
+            raise TypeError(f"cupy.{self.name}: cannot cast {dtype} to {out.dtype} according to {casting!r}")
+        if out.shape != shape:
+            raise ValueError(f"cupy.{self.name}: out has the shape {out.shape}, the result {shape}")
         changed(lambda: np.copyto(out._host, compute(), casting="unsafe"))
         return out
 
