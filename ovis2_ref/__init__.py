@@ -17,7 +17,7 @@ from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFa
 from ovis2_ref.model import Ovis2ForConditionalGeneration, Ovis2Model
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
-from ovis2_ref.trace import recording
+from ovis2_ref.runtime.taps import recording
 
 __all__ = [
     "TINY",

@@ -2,6 +2,6 @@
 
 import sys
 
-from ovis2_ref.cli import main
+from ovis2_ref.tools.cli import main
 
 sys.exit(main())

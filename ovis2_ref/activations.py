@@ -13,7 +13,7 @@ from math import pi, sqrt
 import ml_dtypes
 import numpy as np
 
-from ovis2_ref.arrays import Array, array_module, is_half, widened
+from ovis2_ref.runtime.arrays import Array, array_module, is_half, widened
 
 Activation = Callable[[Array], Array]
 """Of an array of any shape, element by element; 16-bit numbers come back as float32, to be rounded."""

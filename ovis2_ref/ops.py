@@ -29,10 +29,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref.activations import ACTIVATIONS, WRITTEN_OUT
-from ovis2_ref.arrays import Array, array_module, is_half, widened
-from ovis2_ref.cublas import cublas_product
-from ovis2_ref.fusion import fused
-from ovis2_ref.trace import tap
+from ovis2_ref.runtime.arrays import Array, array_module, is_half, widened
+from ovis2_ref.runtime.cublas import cublas_product
+from ovis2_ref.runtime.fusion import fused
+from ovis2_ref.runtime.taps import tap
 
 Weights = Mapping[str, Array]
 

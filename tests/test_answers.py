@@ -7,7 +7,7 @@ import transformers
 from PIL import Image
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
-from ovis2_ref.tiny.evaluate import questions_about
+from ovis2_ref.tiny.training.evaluate import questions_about
 
 SCENES = range(100)
 

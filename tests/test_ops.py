@@ -17,7 +17,7 @@ from transformers.activations import ACT2FN
 from transformers.models.qwen2.modeling_qwen2 import Qwen2MLP, Qwen2RMSNorm
 
 from ovis2_ref import activations, ops
-from ovis2_ref.arrays import as_dtype
+from ovis2_ref.runtime.arrays import as_dtype
 from tests.oracle import TORCH_DTYPES, reference_language_model, to_numpy, weights_of
 from tests.strategies import REFERENCE_ACTIVATIONS, normal, seeds, text_configs
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from ovis2_ref import Ovis2ForConditionalGeneration, Ovis2Processor
-from ovis2_ref.trace import recording
+from ovis2_ref.runtime.taps import recording
 
 GOLDEN = Path(__file__).parent / "golden_original"
 CASES = json.loads((GOLDEN / "cases.json").read_text())

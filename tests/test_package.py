@@ -59,7 +59,7 @@ def test_nothing_but_the_dependencies():
     barred = ("torch", "transformers", "jinja2", "hypothesis", "beartype", "pytest", "cupy", "scipy", "huggingface_hub")
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({barred!r}))\n"
-        "from ovis2_ref.cli import main\n"
+        "from ovis2_ref.tools.cli import main\n"
         "raise SystemExit(main(['describe']))"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

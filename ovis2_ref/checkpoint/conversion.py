@@ -10,7 +10,7 @@ from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, all_finite
 from ovis2_ref.checkpoint.saving import write_configs, write_weights
 from ovis2_ref.checkpoint.weight_files import open_weights
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.files import checked_folder, read_json
+from ovis2_ref.runtime.files import checked_folder, read_json
 
 
 def convert_original(source: str | Path, target: str | Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.arrays import DTYPES, Array
+from ovis2_ref.runtime.arrays import DTYPES, Array
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.files import parse_json
+from ovis2_ref.runtime.files import parse_json
 
 HEADER_LIMIT = 4 * 2**20
 """Bytes: the longest published Ovis2 header takes 0.2 MB."""

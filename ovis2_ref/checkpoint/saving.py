@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ovis2_ref.arrays import Array, to_host
+from ovis2_ref.runtime.arrays import Array, to_host
 from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
 from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES
 from ovis2_ref.checkpoint.weight_files import INDEX, SINGLE

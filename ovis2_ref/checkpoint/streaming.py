@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from ovis2_ref.arrays import Array, as_dtype
+from ovis2_ref.runtime.arrays import Array, as_dtype
 from ovis2_ref.checkpoint.loading import find_faults, not_finite, raise_faults
 from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
 from ovis2_ref.checkpoint.safetensors_file import all_finite

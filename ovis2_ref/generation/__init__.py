@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from ovis2_ref.arrays import array_module, to_host
+from ovis2_ref.runtime.arrays import array_module, to_host
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.beam import beam_search
 from ovis2_ref.generation.continuation import Continuation

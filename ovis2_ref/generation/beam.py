@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.arrays import Array, array_module, to_device, to_host
+from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.continuation import Continuation
 from ovis2_ref.generation.processors import log_softmax

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.arrays import Array, widened
+from ovis2_ref.runtime.arrays import Array, widened
 from ovis2_ref.generation.prompt import Prompt
 from ovis2_ref.generation.static import StaticStep
 

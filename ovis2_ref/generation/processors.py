@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.arrays import Array, array_module
+from ovis2_ref.runtime.arrays import Array, array_module
 
 Ids = Int[Array, "batch tokens"]
 Scores = Float[Array, "batch vocabulary"]

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.arrays import Array, array_module, to_device
+from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.settings import GenerationSettings
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.arrays import Array
+from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation import processors, truncation
 from ovis2_ref.generation.settings import GenerationSettings

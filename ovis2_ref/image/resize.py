@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import UInt8
 
-from ovis2_ref.arrays import Array, array_module, to_device
+from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.image.filters import FILTERS, PILLOW_BITS, Samples, Windows, fixed_point, torch_bits, windows
 
 ORDERS = ("13", "12.2", "12.1")

@@ -11,9 +11,9 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from ovis2_ref.arrays import Array, array_module, sum_dtype
+from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 from ovis2_ref.config import Qwen2Config
-from ovis2_ref.fusion import fused
+from ovis2_ref.runtime.fusion import fused
 
 
 def inverse_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2Config) -> Float32[Array, " pairs"]:

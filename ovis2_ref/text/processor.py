@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.files import checked_folder
+from ovis2_ref.runtime.files import checked_folder
 from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.text.batch import BatchFeature

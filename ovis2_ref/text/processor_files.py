@@ -12,7 +12,7 @@ from typing import Any
 
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.files import has_file, read_bounded, read_json
+from ovis2_ref.runtime.files import has_file, read_bounded, read_json
 from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template
 from ovis2_ref.text.layout import IMAGE_TOKEN
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.files import has_file, parse_json, read_bounded, read_json
+from ovis2_ref.runtime.files import has_file, parse_json, read_bounded, read_json
 from ovis2_ref.text.batch import NO_LIMIT
 
 TOKENIZER_LIMIT = 2**26

@@ -12,7 +12,7 @@ import sys
 import time
 
 from ovis2_ref import TINY
-from ovis2_ref.cli import PROMPT
+from ovis2_ref.tools.cli import PROMPT
 from ovis2_ref.tiny import SAMPLE
 
 TOKENS = 20

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from ovis2_ref.arrays import device_module
+from ovis2_ref.runtime.arrays import device_module
 from ovis2_ref.errors import DeviceError
 from tests.standin.module import standin_cupy
 

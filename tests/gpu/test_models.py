@@ -13,12 +13,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.arrays import DTYPES, array_module, to_device, to_host
+from ovis2_ref.runtime.arrays import DTYPES, array_module, to_device, to_host
 from ovis2_ref.errors import DeviceError
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
-from ovis2_ref.tiny.scenes import draw_scene
+from ovis2_ref.tiny.training.scenes import draw_scene
 from tests.gpu.test_operations import eps
 from tests.oracle import reference_model, weights_of
 from tests.test_model import as_torch, calls

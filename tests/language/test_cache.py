@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from ovis2_ref.arrays import as_dtype
+from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.cache import KVCache, StaticCache
 from tests.strategies import normal, seeds

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from ovis2_ref import ops
-from ovis2_ref.arrays import as_dtype
+from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import ConfigError
 from ovis2_ref.language.cache import KVCache

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.arrays import as_dtype
+from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.decoder import decoder, layer
 from ovis2_ref.language.masks import layer_masks

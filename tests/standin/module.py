@@ -42,7 +42,7 @@ def standin_cupy(**machine: Any) -> Iterator[ModuleType]:
     module = make_cupy(**machine)
     sys.modules["cupy"] = module
     try:
-        with patch("ovis2_ref.cublas._capturable", lambda cuda: gemm_strided_batched_ex):
+        with patch("ovis2_ref.runtime.cublas._capturable", lambda cuda: gemm_strided_batched_ex):
             yield module
     finally:
         if before is None:

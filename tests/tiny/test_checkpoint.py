@@ -8,9 +8,9 @@ from PIL import Image
 from safetensors import safe_open
 
 from ovis2_ref.tiny import SAMPLE, TINY
-from ovis2_ref.tiny.draw_samples import SAMPLES
-from ovis2_ref.tiny.questions import listed
-from ovis2_ref.tiny.scenes import draw_scene
+from ovis2_ref.tiny.training.draw_samples import SAMPLES
+from ovis2_ref.tiny.training.questions import listed
+from ovis2_ref.tiny.training.scenes import draw_scene
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -100,7 +100,7 @@ def test_the_chat_template_is_ovis2s(processor):
 def test_the_tokenizer_can_be_trained_again():
     """Training the tokenizer anew gives the checkpoint's."""
     pytest.importorskip("transformers", minversion="5.0", reason="training uses transformers 5")
-    from ovis2_ref.tiny.tokens import load_tokenizer
+    from ovis2_ref.tiny.training.tokens import load_tokenizer
 
     saved = json.loads((TINY / "tokenizer.json").read_text(encoding="utf-8"))
     again = json.loads(load_tokenizer().backend_tokenizer.to_str())

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ovis2_ref.tiny.evaluate import judge, main, questions_about, table
-from ovis2_ref.tiny.questions import ASKERS
-from ovis2_ref.tiny.scenes import DEVELOPMENT_SEED
+from ovis2_ref.tiny.training.evaluate import judge, main, questions_about, table
+from ovis2_ref.tiny.training.questions import ASKERS
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED
 
 
 class Oracle:

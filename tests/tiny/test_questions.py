@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.tiny.questions import ASKERS, ask
-from ovis2_ref.tiny.scenes import draw_scene
+from ovis2_ref.tiny.training.questions import ASKERS, ask
+from ovis2_ref.tiny.training.scenes import draw_scene
 
 seeds = st.integers(0, 10_000_000)
 

@@ -8,11 +8,11 @@ import torch
 from transformers import Ovis2ForConditionalGeneration
 
 from ovis2_ref.tiny import TINY
-from ovis2_ref.tiny.configuration import build_processor
-from ovis2_ref.tiny.evaluate import questions_about
-from ovis2_ref.tiny.language_stage import answer_logits, made_up_tokens
-from ovis2_ref.tiny.pictures import grid_of, pixels_of, words_of
-from ovis2_ref.tiny.sequences import (
+from ovis2_ref.tiny.training.configuration import build_processor
+from ovis2_ref.tiny.training.evaluate import questions_about
+from ovis2_ref.tiny.training.language_stage import answer_logits, made_up_tokens
+from ovis2_ref.tiny.training.pictures import grid_of, pixels_of, words_of
+from ovis2_ref.tiny.training.sequences import (
     START_OF_PROMPT,
     Sequence,
     answer_ids,

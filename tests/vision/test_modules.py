@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import TRANSFORMERS
-from ovis2_ref.trace import recording
+from ovis2_ref.runtime.taps import recording
 from ovis2_ref.vision.encoder import patch_embedding, vision_transformer
 from ovis2_ref.vision.visual_tokenizer import (
     embed_visual_tokens,

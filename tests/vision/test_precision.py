@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.ovis2.modeling_ovis2 import eager_attention_forward
 
-from ovis2_ref.arrays import DTYPES
+from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import TRANSFORMERS
 from ovis2_ref.ops import matmul, scaled_softmax

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ovis2_ref.arrays import DTYPES
+from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.errors import OvisError
 from ovis2_ref.tiny import SAMPLE, TINY
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _describe(arguments: argparse.Namespace) -> None:
-    from ovis2_ref.describe import describe
+    from ovis2_ref.tools.describe import describe
 
     describe(
         arguments.pictures or [SAMPLE],
@@ -118,13 +118,13 @@ def _describe(arguments: argparse.Namespace) -> None:
 
 
 def _tiles(arguments: argparse.Namespace) -> None:
-    from ovis2_ref.describe import draw_picture_tiles
+    from ovis2_ref.tools.describe import draw_picture_tiles
 
     draw_picture_tiles(arguments.picture, arguments.checkpoint, arguments.convention, arguments.output)
 
 
 def _inspect(arguments: argparse.Namespace) -> None:
-    from ovis2_ref.checkpoint.inspection import inspect_text
+    from ovis2_ref.tools.inspect import inspect_text
 
     print(inspect_text(arguments.checkpoint, arguments.picture))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ovis2_ref.tiny.scenes import COLOURS, KINDS, Scene, Shape
+from ovis2_ref.tiny.training.scenes import COLOURS, KINDS, Scene, Shape
 
 NUMBERS = ("No", "One", "Two", "Three")
 

@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 import torch
 
-from ovis2_ref.tiny.pictures import CELLS
-from ovis2_ref.tiny.questions import ask
-from ovis2_ref.tiny.scenes import Scene
-from ovis2_ref.tiny.tokens import GREETING, load_tokenizer
+from ovis2_ref.tiny.training.pictures import CELLS
+from ovis2_ref.tiny.training.questions import ask
+from ovis2_ref.tiny.training.scenes import Scene
+from ovis2_ref.tiny.training.tokens import GREETING, load_tokenizer
 
 KINDS_ASKED = {
     "describe": 2, "count": 1, "colour": 3, "shape": 1, "there": 2, "beside": 2, "order": 1, "end": 1

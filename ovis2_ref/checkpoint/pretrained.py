@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ovis2_ref.arrays import Array, array_module, as_dtype, device_module
+from ovis2_ref.runtime.arrays import Array, array_module, as_dtype, device_module
 from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.checkpoint.random_weights import random_weights

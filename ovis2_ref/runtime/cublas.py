@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.arrays import Array, array_module, sum_dtype
+from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 from ovis2_ref.errors import DeviceError
 
 TYPES = {

@@ -13,9 +13,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers.models.ovis2.modeling_ovis2 import Ovis2VisionModel
 
-from ovis2_ref.tiny.optimisation import Trainer
-from ovis2_ref.tiny.pictures import grid_of, pixels_of, words_of
-from ovis2_ref.tiny.scenes import DEVELOPMENT_SEED, UNSURE, draw_scene
+from ovis2_ref.tiny.training.optimisation import Trainer
+from ovis2_ref.tiny.training.pictures import grid_of, pixels_of, words_of
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, UNSURE, draw_scene
 
 PICTURES = 48
 PEAKEDNESS = 2.0

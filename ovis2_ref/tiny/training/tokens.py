@@ -8,8 +8,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import Qwen2Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-from ovis2_ref.tiny.questions import ASKERS, ask
-from ovis2_ref.tiny.scenes import FIRST_TRAINING_SEED, draw_scene
+from ovis2_ref.tiny.training.questions import ASKERS, ask
+from ovis2_ref.tiny.training.scenes import FIRST_TRAINING_SEED, draw_scene
 
 INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *INDICATORS)

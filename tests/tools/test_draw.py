@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.draw import GAP, LINE, draw_grid, draw_tiles, draw_weights
+from ovis2_ref.tools.draw import GAP, LINE, draw_grid, draw_tiles, draw_weights
 from ovis2_ref.image.filters import FILTERS, windows
 
 grids = st.tuples(st.integers(1, 4), st.integers(1, 4))

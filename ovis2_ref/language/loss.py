@@ -2,7 +2,7 @@
 
 from jaxtyping import Float, Int
 
-from ovis2_ref.arrays import Array, array_module, sum_dtype
+from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 
 
 def causal_lm_loss(

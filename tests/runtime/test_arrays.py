@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from ovis2_ref.arrays import DTYPES, array_module, device_module, to_device, to_host
+from ovis2_ref.runtime.arrays import DTYPES, array_module, device_module, to_device, to_host
 from ovis2_ref.errors import DeviceError, InputError
 from tests.standin.module import crossings, standin_cupy
 

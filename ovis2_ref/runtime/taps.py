@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from ovis2_ref.arrays import Array
+from ovis2_ref.runtime.arrays import Array
 
 
 class _Listener(NamedTuple):

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from transformers import Ovis2ForConditionalGeneration
 
-from ovis2_ref.tiny.language_stage import answer_logits, answer_loss, answers_right, scene_batches
-from ovis2_ref.tiny.optimisation import Trainer
-from ovis2_ref.tiny.pictures import MAX_TILES, pixels_of, words_of
-from ovis2_ref.tiny.scenes import DEVELOPMENT_SEED
-from ovis2_ref.tiny.sequences import Batch, batch_of, greeting, sequence_about
-from ovis2_ref.tiny.vision_stage import word_logits, word_loss
+from ovis2_ref.tiny.training.language_stage import answer_logits, answer_loss, answers_right, scene_batches
+from ovis2_ref.tiny.training.optimisation import Trainer
+from ovis2_ref.tiny.training.pictures import MAX_TILES, pixels_of, words_of
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED
+from ovis2_ref.tiny.training.sequences import Batch, batch_of, greeting, sequence_about
+from ovis2_ref.tiny.training.vision_stage import word_logits, word_loss
 
 TOKENS_IN_BATCH = 5000
 WORDS_WEIGHT = 0.3

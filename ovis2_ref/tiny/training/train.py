@@ -1,4 +1,4 @@
-"""Train the tiny Ovis2: `python -m ovis2_ref.tiny.train STAGE --work FOLDER`, a process for each stage.
+"""Train the tiny Ovis2: `python -m ovis2_ref.tiny.training.train STAGE --work FOLDER`, a process for each stage.
 
     vision     the vision tower alone          writes FOLDER/vision.pt
     language   the language model alone        writes FOLDER/language.pt   (may run beside the vision stage)
@@ -17,12 +17,12 @@ import torch
 from transformers import Ovis2ForConditionalGeneration
 
 from ovis2_ref.tiny import TINY
-from ovis2_ref.tiny.configuration import model_config, save
-from ovis2_ref.tiny.joint_stage import train_jointly
-from ovis2_ref.tiny.language_stage import train_language
-from ovis2_ref.tiny.optimisation import Trainer
-from ovis2_ref.tiny.tokens import load_tokenizer
-from ovis2_ref.tiny.vision_stage import train_vision
+from ovis2_ref.tiny.training.configuration import model_config, save
+from ovis2_ref.tiny.training.joint_stage import train_jointly
+from ovis2_ref.tiny.training.language_stage import train_language
+from ovis2_ref.tiny.training.optimisation import Trainer
+from ovis2_ref.tiny.training.tokens import load_tokenizer
+from ovis2_ref.tiny.training.vision_stage import train_vision
 
 STEPS = {"vision": 5000, "language": 4000, "joint": 2000}
 RATE = {"vision": 1.5e-3, "language": 1.5e-3, "joint": 5e-4}

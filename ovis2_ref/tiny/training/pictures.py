@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil, get_min_tile_covering_grid
 
-from ovis2_ref.tiny.scenes import BACKGROUND, COLOURED_SHAPES, UNSURE, Scene, cell_coverage
+from ovis2_ref.tiny.training.scenes import BACKGROUND, COLOURED_SHAPES, UNSURE, Scene, cell_coverage
 
 TILE_SIZE = 64
 CELLS = 4

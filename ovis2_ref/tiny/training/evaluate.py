@@ -1,4 +1,4 @@
-"""Ask about scenes that training never saw: `python -m ovis2_ref.tiny.evaluate [--scenes 500] [--seed 0]`.
+"""Ask about scenes that training never saw: `python -m ovis2_ref.tiny.training.evaluate [--scenes 500] [--seed 0]`.
 
 Uses `ovis2_ref` alone. Every scene gets one request of each kind that it allows, and an answer counts as right when
 it is so to the letter.
@@ -13,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ovis2_ref.tiny import TINY
-from ovis2_ref.tiny.questions import ASKERS, Question, ask
-from ovis2_ref.tiny.scenes import DEVELOPMENT_SEED, Scene, draw_scene
+from ovis2_ref.tiny.training.questions import ASKERS, Question, ask
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_scene
 
 MAX_NEW_TOKENS = 32
 

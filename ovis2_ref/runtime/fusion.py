@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ovis2_ref.arrays import array_module
+from ovis2_ref.runtime.arrays import array_module
 
 
 def fused(formula: Callable[..., Any]) -> Callable[..., Any]:

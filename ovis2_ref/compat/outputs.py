@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ovis2_ref.arrays import Array
+from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.language.cache import KVCache
 
 

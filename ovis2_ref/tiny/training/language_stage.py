@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Ovis2ForConditionalGeneration
 
-from ovis2_ref.tiny.optimisation import Trainer
-from ovis2_ref.tiny.pictures import CELLS, MAX_TILES, WORDS, CellWords, grid_of, tile_count, words_of
-from ovis2_ref.tiny.scenes import BACKGROUND, COLOURS, DEVELOPMENT_SEED, KINDS, UNSURE, Scene, draw_scene
-from ovis2_ref.tiny.sequences import NO_LABEL, Batch, batch_of, greeting, sequence_about
+from ovis2_ref.tiny.training.optimisation import Trainer
+from ovis2_ref.tiny.training.pictures import CELLS, MAX_TILES, WORDS, CellWords, grid_of, tile_count, words_of
+from ovis2_ref.tiny.training.scenes import BACKGROUND, COLOURS, DEVELOPMENT_SEED, KINDS, UNSURE, Scene, draw_scene
+from ovis2_ref.tiny.training.sequences import NO_LABEL, Batch, batch_of, greeting, sequence_about
 
 SHORT_STEPS, TOKENS_IN_SHORT_BATCH = 1000, 3000
 TOKENS_IN_BATCH = 5000
