@@ -15,9 +15,9 @@ from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 from ovis2_ref.errors import OvisError
 from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.model import Ovis2ForConditionalGeneration, Ovis2Model
+from ovis2_ref.runtime.taps import recording
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
-from ovis2_ref.runtime.taps import recording
 
 __all__ = [
     "TINY",

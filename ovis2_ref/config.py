@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from ovis2_ref.activations import ACTIVATIONS
-from ovis2_ref.errors import ConfigError
-from ovis2_ref.runtime.files import read_json
 from ovis2_ref.checkpoint.presets import preset
-from ovis2_ref.runtime.records import Record
+from ovis2_ref.errors import ConfigError
 from ovis2_ref.language.rope_settings import rope_fault
+from ovis2_ref.runtime.files import read_json
+from ovis2_ref.runtime.records import Record
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
 LAYER_TYPES = ("full_attention", "sliding_attention")

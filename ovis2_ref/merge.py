@@ -5,12 +5,12 @@ ids -> rows of the text table; <IMG_ATOM> -> visual embeddings; <IMG_START> ... 
 
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.ops import Weights
-from ovis2_ref.compat.outputs import ImageFeatures
+from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.runtime.taps import tap
 from ovis2_ref.vision.encoder import vision_transformer
 from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, indicator_embeddings, merge_patches, visual_tokens

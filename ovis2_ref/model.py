@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.checkpoint.names import EMBEDDINGS
+from ovis2_ref.checkpoint.pretrained import PretrainedModel
+from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation import generate
 from ovis2_ref.language.cache import KVCache
@@ -17,8 +18,7 @@ from ovis2_ref.language.decoder import decoder, embed_tokens
 from ovis2_ref.language.loss import causal_lm_loss
 from ovis2_ref.merge import atom_places, image_features, merge_embeddings
 from ovis2_ref.ops import linear
-from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
-from ovis2_ref.checkpoint.pretrained import PretrainedModel
+from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.runtime.taps import tap
 
 TEXT = "model.language_model"

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.runtime.arrays import DTYPES, array_module, as_dtype, to_device, to_host
 from ovis2_ref.checkpoint.names import expected_shapes
 from ovis2_ref.config import Ovis2Config, Qwen2Config
 from ovis2_ref.errors import InputError
@@ -21,9 +20,10 @@ from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.runtime.arrays import DTYPES, array_module, as_dtype, to_device, to_host
+from ovis2_ref.runtime.taps import recording
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
-from ovis2_ref.runtime.taps import recording
 from tests.standin.module import Crossing, crossings, standin_cupy
 from tests.strategies import seeds
 from tests.test_model import calls

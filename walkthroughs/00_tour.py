@@ -13,10 +13,10 @@ from PIL import Image
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.activations import silu
-from ovis2_ref.tools.draw import draw_grid, draw_tiles
 from ovis2_ref.ops import layer_norm, linear, rms_norm, softmax
-from ovis2_ref.tiny import SAMPLE
 from ovis2_ref.runtime.taps import recording
+from ovis2_ref.tiny import SAMPLE
+from ovis2_ref.tools.draw import draw_grid, draw_tiles
 
 PICTURES = Path(__file__).parent / "pictures"
 

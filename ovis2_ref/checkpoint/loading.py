@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ovis2_ref.runtime.arrays import Array, as_dtype
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
 from ovis2_ref.checkpoint.original import original_config
 from ovis2_ref.checkpoint.safetensors_file import BLOCK, WEIGHT_DTYPES, StoredTensor, all_finite
@@ -16,6 +15,7 @@ from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.runtime.arrays import Array, as_dtype
 from ovis2_ref.runtime.files import checked_folder, has_file, read_json
 from ovis2_ref.text.layout import ORIGINAL_IDS
 

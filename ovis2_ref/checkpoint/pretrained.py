@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from ovis2_ref.runtime.arrays import Array, array_module, as_dtype, device_module
 from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.checkpoint.random_weights import random_weights
@@ -15,6 +14,7 @@ from ovis2_ref.checkpoint.saving import save_checkpoint
 from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
+from ovis2_ref.runtime.arrays import Array, array_module, as_dtype, device_module
 
 
 class PretrainedModel:

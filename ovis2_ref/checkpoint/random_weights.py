@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.runtime.arrays import Array, as_dtype
 from ovis2_ref.checkpoint.names import expected_shapes
 from ovis2_ref.checkpoint.safetensors_file import BLOCK
 from ovis2_ref.config import Ovis2Config
+from ovis2_ref.runtime.arrays import Array, as_dtype
 
 
 class DrawnWeights(Mapping[str, Array]):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.runtime.arrays import DTYPES, Array
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.runtime.arrays import DTYPES, Array
 from ovis2_ref.runtime.files import parse_json
 
 HEADER_LIMIT = 4 * 2**20

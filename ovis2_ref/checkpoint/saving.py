@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ovis2_ref.runtime.arrays import Array, to_host
 from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
 from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES
 from ovis2_ref.checkpoint.weight_files import INDEX, SINGLE
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.runtime.arrays import Array, to_host
 
 SHARD_BYTES = 5 * 10**9
 """The largest file, where one weight alone isn't larger."""

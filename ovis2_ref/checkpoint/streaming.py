@@ -6,12 +6,12 @@ from types import ModuleType
 
 import numpy as np
 
-from ovis2_ref.runtime.arrays import Array, as_dtype
 from ovis2_ref.checkpoint.loading import find_faults, not_finite, raise_faults
 from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
 from ovis2_ref.checkpoint.safetensors_file import all_finite
 from ovis2_ref.checkpoint.weight_files import open_weights
 from ovis2_ref.config import Ovis2Config
+from ovis2_ref.runtime.arrays import Array, as_dtype
 
 
 class StreamedWeights(Mapping[str, Array]):

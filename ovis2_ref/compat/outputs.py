@@ -3,8 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.language.cache import KVCache
+from ovis2_ref.runtime.arrays import Array
 
 
 class _Output:

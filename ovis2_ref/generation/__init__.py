@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from ovis2_ref.runtime.arrays import array_module, to_host
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.beam import beam_search
 from ovis2_ref.generation.continuation import Continuation
@@ -22,6 +21,7 @@ from ovis2_ref.generation.prompt import read_prompt
 from ovis2_ref.generation.sampling import Streamer, sample
 from ovis2_ref.generation.scores import Frame, score_processors
 from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.runtime.arrays import array_module, to_host
 
 __all__ = ["GenerationSettings", "Streamer", "generate"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.continuation import Continuation
 from ovis2_ref.generation.processors import log_softmax
@@ -18,6 +17,7 @@ from ovis2_ref.generation.scores import Processor, process_scores
 from ovis2_ref.generation.settings import GenerationSettings
 from ovis2_ref.generation.truncation import best
 from ovis2_ref.ops import softmax
+from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 
 NEVER = -1e9
 

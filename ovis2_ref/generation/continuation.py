@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array, widened
 from ovis2_ref.generation.prompt import Prompt
 from ovis2_ref.generation.static import StaticStep
+from ovis2_ref.runtime.arrays import Array, widened
 
 
 class Continuation:

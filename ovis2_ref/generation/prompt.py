@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.runtime.arrays import Array, array_module, to_device
 
 
 @dataclass(frozen=True)

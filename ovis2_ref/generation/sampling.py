@@ -5,12 +5,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.continuation import Continuation
 from ovis2_ref.generation.scores import Processor, process_scores
 from ovis2_ref.generation.settings import GenerationSettings
 from ovis2_ref.ops import softmax
+from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 
 
 @runtime_checkable

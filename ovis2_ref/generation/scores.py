@@ -8,10 +8,10 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation import processors, truncation
 from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.runtime.arrays import Array
 
 Processor = Callable[[Array, Array], Array]
 """(ids so far (rows, tokens), scores (rows, vocabulary)) -> scores."""

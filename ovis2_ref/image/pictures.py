@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from ovis2_ref.runtime.arrays import to_host
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.loading import check_pixels, is_pil_image, load_image
+from ovis2_ref.runtime.arrays import to_host
 
 Picture = Shaped[np.ndarray, "channels height width"]
 

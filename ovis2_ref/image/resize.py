@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import UInt8
 
-from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.image.filters import FILTERS, PILLOW_BITS, Samples, Windows, fixed_point, torch_bits, windows
+from ovis2_ref.runtime.arrays import Array, array_module, to_device
 
 ORDERS = ("13", "12.2", "12.1")
 """The orders of passes that Pillow has had, named after the version that brought them; the last, after the last that has it."""

@@ -2,12 +2,12 @@
 
 from jaxtyping import Float
 
-from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.masks import first_key
 from ovis2_ref.language.rope import rotate
 from ovis2_ref.ops import Weights, matmul, project, row_blocks, scaled_softmax
+from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.runtime.taps import is_listening, tap
 
 

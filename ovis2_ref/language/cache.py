@@ -5,8 +5,8 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.config import Qwen2Config
+from ovis2_ref.runtime.arrays import Array
 
 
 class KVCache:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from jaxtyping import Float, Int, Shaped
 
-from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.attention import attention
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.language.rope import rotary_tables
 from ovis2_ref.ops import Weights, gated_perceptron, rms_norm
+from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.runtime.taps import tap
 
 

@@ -8,9 +8,9 @@ import ml_dtypes
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.arrays import Array, array_module
 
 
 def layer_masks(

@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 from ovis2_ref.config import Qwen2Config
+from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 from ovis2_ref.runtime.fusion import fused
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 from ovis2_ref.errors import DeviceError
+from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 
 TYPES = {
     "float16": ("CUDA_R_16F", "CUBLAS_COMPUTE_32F"),

@@ -6,9 +6,9 @@ from typing import Any, Self
 
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.runtime.files import checked_folder
 from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
+from ovis2_ref.runtime.files import checked_folder
 from ovis2_ref.text.batch import BatchFeature
 from ovis2_ref.text.chat import CHAT_TEMPLATE, Message, check_chat_template, message_parts, render_chat
 from ovis2_ref.text.layout import (

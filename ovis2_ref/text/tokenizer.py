@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ovis2_ref.runtime.arrays import to_host
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.runtime.arrays import to_host
 from ovis2_ref.runtime.files import checked_folder
 from ovis2_ref.text.batch import BatchFeature, BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS

@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.errors import OvisError
+from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.tiny import SAMPLE, TINY
 
 PROMPT = "Describe the image."

@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ovis2_ref.tools.costs import cache_bytes_per_token, operations, parameters
 from ovis2_ref.checkpoint.loading import find_faults, raise_faults, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import expected_shapes
+from ovis2_ref.checkpoint.presets import RELEASED
 from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
-from ovis2_ref.runtime.files import checked_folder, read_json
 from ovis2_ref.image.cutting import canvas_grid
 from ovis2_ref.image.processor import Ovis2ImageProcessor
-from ovis2_ref.checkpoint.presets import RELEASED
+from ovis2_ref.runtime.files import checked_folder, read_json
 from ovis2_ref.text.chat import render_chat
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, picture_layout
 from ovis2_ref.text.processor import Ovis2Processor
+from ovis2_ref.tools.costs import cache_bytes_per_token, operations, parameters
 
 REQUEST = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe the image."}]}]
 

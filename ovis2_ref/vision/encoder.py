@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 
-from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
 from ovis2_ref.ops import Weights, gated_perceptron, linear, matmul, project, rms_norm, row_blocks, scaled_softmax
+from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.runtime.taps import is_listening, tap
 
 

@@ -9,10 +9,10 @@ from math import isqrt
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, widened
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
 from ovis2_ref.ops import Weights, layer_norm, linear, matmul, softmax
+from ovis2_ref.runtime.arrays import Array, array_module, widened
 from ovis2_ref.runtime.taps import tap
 
 

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from ovis2_ref import Ovis2Config, Ovis2ForConditionalGeneration, Ovis2ImageProcessor
-from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
 from ovis2_ref.checkpoint.saving import save_checkpoint
-from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, picture_layout
+from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.runtime.taps import listening
+from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, picture_layout
 
 SHARD_BYTES = 10**9
 VISUAL, LOGITS = "model.visual_embeddings_table.output", "lm_head.output"

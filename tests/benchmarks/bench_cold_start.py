@@ -12,8 +12,8 @@ import sys
 import time
 
 from ovis2_ref import TINY
-from ovis2_ref.tools.cli import PROMPT
 from ovis2_ref.tiny import SAMPLE
+from ovis2_ref.tools.cli import PROMPT
 
 TOKENS = 20
 

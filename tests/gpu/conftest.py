@@ -5,8 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from ovis2_ref.runtime.arrays import device_module
 from ovis2_ref.errors import DeviceError
+from ovis2_ref.runtime.arrays import device_module
 from tests.standin.module import standin_cupy
 
 

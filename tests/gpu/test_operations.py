@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovis2_ref.activations import ACTIVATIONS
-from ovis2_ref.runtime.arrays import DTYPES, array_module, is_half, sum_dtype, to_device, to_host
 from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.ops import gating, layer_norm, linear, matmul, rms_norm, softmax
+from ovis2_ref.runtime.arrays import DTYPES, array_module, is_half, sum_dtype, to_device, to_host
 from tests.strategies import seeds
 
 sizes = st.integers(1, 70)

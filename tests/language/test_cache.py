@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.cache import KVCache, StaticCache
+from ovis2_ref.runtime.arrays import as_dtype
 from tests.strategies import normal, seeds
 
 CONFIG = Qwen2Config(

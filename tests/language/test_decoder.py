@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from ovis2_ref import ops
-from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import ConfigError
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.decoder import DecoderOutput, decoder, embed_tokens
+from ovis2_ref.runtime.arrays import as_dtype
 from tests.language.drawn import masks
 from tests.oracle import lifted, reference_language_model, weights_of
 from tests.strategies import normal, seeds, text_configs

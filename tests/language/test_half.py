@@ -13,11 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.decoder import decoder, layer
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.language.rope import rotary_tables
+from ovis2_ref.runtime.arrays import as_dtype
 from tests.language.drawn import masks
 from tests.oracle import TORCH_DTYPES, lifted, reference_language_model, to_numpy, weights_of
 from tests.strategies import normal, seeds, text_configs

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DynamicCache, masking_utils
 
-from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import InputError
 from ovis2_ref.language.masks import layer_masks
+from ovis2_ref.runtime.arrays import as_dtype
 from tests.language.drawn import masks
 from tests.oracle import TORCH_DTYPES, reference_language_model, to_numpy
 from tests.strategies import text_configs

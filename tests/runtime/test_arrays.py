@@ -6,8 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from ovis2_ref.runtime.arrays import DTYPES, array_module, device_module, to_device, to_host
 from ovis2_ref.errors import DeviceError, InputError
+from ovis2_ref.runtime.arrays import DTYPES, array_module, device_module, to_device, to_host
 from tests.standin.module import crossings, standin_cupy
 
 MACHINES = {

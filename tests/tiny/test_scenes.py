@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, DEVELOPMENT_SEED, FIRST_TRAINING_SEED, cell_coverage, draw_scene
+from ovis2_ref.tiny.training.scenes import (
+    COLOURED_SHAPES,
+    DEVELOPMENT_SEED,
+    FIRST_TRAINING_SEED,
+    cell_coverage,
+    draw_scene,
+)
 
 seeds = st.integers(0, 10 * FIRST_TRAINING_SEED)
 AREAS = {"circle": math.pi, "square": 1.8**2, "triangle": 1.9, "cross": 2 * 1.2 - 0.36}

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from ovis2_ref import TINY, Ovis2Processor
+from ovis2_ref.tiny.training.evaluate import questions_about
 from ovis2_ref.tools.cli import main
 from ovis2_ref.tools.describe import TextStream
-from ovis2_ref.tiny.training.evaluate import questions_about
 from tests.test_original import GOLDEN
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ovis2_ref.tools.draw import GAP, LINE, draw_grid, draw_tiles, draw_weights
 from ovis2_ref.image.filters import FILTERS, windows
+from ovis2_ref.tools.draw import GAP, LINE, draw_grid, draw_tiles, draw_weights
 
 grids = st.tuples(st.integers(1, 4), st.integers(1, 4))
 

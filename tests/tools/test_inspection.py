@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovis2_ref import TINY, Ovis2Processor
-from ovis2_ref.tools.inspect import inspect_text
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.text.layout import IMAGE_TOKEN
+from ovis2_ref.tools.inspect import inspect_text
 from tests.checkpoint.folders import GOLDEN, copy_original_checkpoint
 
 

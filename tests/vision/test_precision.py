@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.ovis2.modeling_ovis2 import eager_attention_forward
 
-from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import TRANSFORMERS
 from ovis2_ref.ops import matmul, scaled_softmax
+from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.vision.encoder import block, vision_transformer
 from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, merge_patches, visual_tokens
 from tests.oracle import to_numpy

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.ovis2.modeling_ovis2 import Ovis2VisualEmbeddingTable, hard_softmax
 
-from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
 from ovis2_ref.errors import ConfigError
+from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.vision.visual_tokenizer import (
     embed_visual_tokens,
