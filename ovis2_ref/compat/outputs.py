@@ -3,7 +3,6 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ovis2_ref.language.cache import KVCache
 from ovis2_ref.runtime.arrays import Array
 
 
@@ -40,7 +39,8 @@ class ModelOutput(_Output):
 
     last_hidden_state: Array
     """(batch, tokens, hidden), after the final norm."""
-    past_key_values: KVCache | None = None
+    past_key_values: Any = None
+    """The `KVCache` that went on, None without one."""
     hidden_states: tuple[Array, ...] | None = None
     """The embeddings and each layer's output, the last after the final norm; each (batch, tokens, hidden)."""
     attentions: tuple[Array, ...] | None = None
@@ -56,7 +56,8 @@ class CausalLMOutput(_Output):
     loss: Array | None = None
     logits: Array | None = None
     """(batch, tokens, vocabulary)."""
-    past_key_values: KVCache | None = None
+    past_key_values: Any = None
+    """The `KVCache` that went on, None without one."""
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
     image_hidden_states: Array | None = None

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ovis2_ref.checkpoint.loading import find_faults, raise_faults, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import expected_shapes
-from ovis2_ref.checkpoint.presets import RELEASED
 from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
+from ovis2_ref.config.presets import RELEASED
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
 from ovis2_ref.image.cutting import canvas_grid
 from ovis2_ref.image.processor import Ovis2ImageProcessor

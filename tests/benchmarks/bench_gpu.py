@@ -23,8 +23,8 @@ import numpy as np
 import torch
 import transformers
 
-from ovis2_ref.checkpoint.presets import preset
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
+from ovis2_ref.config.presets import preset
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.ops import matmul
 from ovis2_ref.runtime.arrays import DTYPES, device_module

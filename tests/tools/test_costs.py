@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from ovis2_ref.checkpoint.presets import RELEASED
 from ovis2_ref.config import Ovis2Config
+from ovis2_ref.config.presets import RELEASED
 from ovis2_ref.tools.costs import cache_bytes_per_token, operations, parameters
 from tests.oracle import reference_config, reference_model
 from tests.strategies import ovis2_configs, seeds

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from ovis2_ref.activations import ACTIVATIONS
-from ovis2_ref.checkpoint.presets import preset
+from ovis2_ref.config.presets import preset
+from ovis2_ref.config.rope import rope_fault
 from ovis2_ref.errors import ConfigError
-from ovis2_ref.language.rope_settings import rope_fault
 from ovis2_ref.runtime.files import read_json
 from ovis2_ref.runtime.records import Record
 
