@@ -1,5 +1,6 @@
 """Pictures of what the arrays hold, with Pillow: a picture's grid, its tiles as the model sees them, a resampling's weights."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,22 +11,25 @@ if TYPE_CHECKING:
 
 GAP = 6
 """Pixels between tiles."""
+CELL = 24
+"""Height and width of the smallest cell in pixels: its number, with a margin, takes 20."""
 LINE = (255, 0, 255)
 PAPER = (255, 255, 255)
 
 
 def draw_grid(picture: UInt8[np.ndarray, "height width 3"], grid: tuple[int, int]) -> "Image.Image":
-    """The picture, at least 256 pixels high or wide, with the lines of its grid (rows, columns), each tile numbered.
+    """Draw the lines of its grid (rows, columns) into the picture, and number the tiles.
 
+    A small picture is enlarged by a whole factor: until it is 256 pixels high or wide, and each cell has room for its number.
     Tile 0 is the thumbnail of the whole picture, so the numbers begin at 1; a picture of one tile is its own tile 0.
     """
     from PIL import Image, ImageDraw
 
     height, width, _ = picture.shape
-    factor = max(1, -(-256 // max(height, width)))
+    rows, columns = grid
+    factor = math.ceil(max(1, 256 / max(height, width), rows * CELL / height, columns * CELL / width))
     image = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(image)
-    rows, columns = grid
     ys, xs = np.linspace(0, image.height - 1, rows + 1), np.linspace(0, image.width - 1, columns + 1)
     for y in ys:
         draw.line((0, y, image.width, y), fill=LINE)

@@ -13,16 +13,20 @@ grids = st.tuples(st.integers(1, 4), st.integers(1, 4))
 
 @given(grids, st.integers(40, 400), st.integers(40, 400))
 def test_grid(grid: tuple[int, int], height: int, width: int) -> None:
-    """Lines of the grid run where they should, and inside a cell the picture is seen."""
+    """Lines of the grid run where they should, and inside a cell, beside its number, the picture is seen.
+
+    In a cell of at least 24 pixels the number ends before 0.9 of its height and width, and a line drawn at a rounded place
+    begins after it: 0.1 of 24 is more than one pixel.
+    """
     picture = np.full((height, width, 3), 77, np.uint8)
     drawn = np.asarray(draw_grid(picture, grid))
     factor = drawn.shape[0] / height
     assert drawn.shape[:2] == (height * factor, width * factor)
-    assert max(drawn.shape) >= 256
+    assert max(drawn.shape) >= 256 and drawn.shape[0] >= 24 * grid[0] and drawn.shape[1] >= 24 * grid[1]
     rows, columns = grid
     for row in range(rows):
         for column in range(columns):
-            y, x = (row + 0.95) * (drawn.shape[0] - 1) / rows, (column + 0.95) * (drawn.shape[1] - 1) / columns
+            y, x = (row + 0.9) * (drawn.shape[0] - 1) / rows, (column + 0.9) * (drawn.shape[1] - 1) / columns
             assert (drawn[int(y), int(x)] == 77).all()
             top = (
                 drawn[round(row * (drawn.shape[0] - 1) / rows) + np.arange(-1, 2), int(x)] if row else drawn[:1, int(x)]
