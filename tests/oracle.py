@@ -1,11 +1,12 @@
 """The oracle: small transformers models of drawn configurations with drawn weights, made without any network.
 
-transformers in float64 still computes its norms, softmax and rotary tables in float32; `lifted()` replaces those islands by the
-same formulas in float64, so that a float64 model is a float64 oracle.
+transformers in float64 still computes its norms, softmax and rotary tables in float32, and `generate` the scores of the next
+token; `lifted()` replaces those islands by the same formulas in float64, so that a float64 model is a float64 oracle.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 import transformers
 from transformers import modeling_rope_utils
+from transformers.generation import utils as generation_utils
 from transformers.models.ovis2 import modeling_ovis2
 from transformers.models.qwen2 import modeling_qwen2
 
@@ -138,10 +140,15 @@ def _rotary(self: Any, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[tor
     return angles.cos() * factor, angles.sin() * factor
 
 
+TORCH_WITHOUT_FLOAT32 = SimpleNamespace(**{**vars(torch), "float32": torch.float64, "float": torch.float64})
+"""What `generate` finds under the name of torch, so that it carries the scores in float64."""
+
+
 @contextmanager
 def lifted() -> Iterator[None]:
     """transformers' float32 islands in float64. The rotary inverse frequencies are float32 numbers in both programs."""
     with (
+        patch.object(generation_utils, "torch", TORCH_WITHOUT_FLOAT32),
         patch.object(modeling_ovis2.Ovis2RMSNorm, "forward", _rms_norm),
         patch.object(modeling_qwen2.Qwen2RMSNorm, "forward", _rms_norm),
         patch.object(modeling_ovis2, "eager_attention_forward", _attention),

@@ -1,7 +1,8 @@
 """Ovis2's own `generate` against transformers', pictures included, over drawn configurations, prompts and options together.
 
-Both in float64 (transformers with its float32 islands lifted, `tests.oracle.lifted`), where logits agree to 1e-10: the ids are
-the same unless two candidates are nearer than transformers' own rounding of logits to float32, about 1e-6; random logits aren't.
+Both in float64, transformers with its float32 islands lifted (`tests.oracle.lifted`), the scores of the beams among them: the
+logits agree to 1e-10 (`tests/test_model.py`), and no two of a few thousand random candidates are as near to each other. In
+float32, where transformers carries the scores, two beams of one draw in a thousand are: there rounding decides their order.
 """
 
 from functools import cache

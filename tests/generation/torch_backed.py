@@ -17,7 +17,7 @@ a prompt of one embedding is read at every step; the default length of 20 counts
 
 
 @cache
-def reference(seed: int = 0) -> transformers.Qwen2ForCausalLM:
+def reference(seed: int = 0, dtype: torch.dtype = torch.float32) -> transformers.Qwen2ForCausalLM:
     """A two-layer Qwen2 whose logits are spread widely enough for answers to vary and end."""
     config = transformers.Qwen2Config(
         vocab_size=VOCABULARY,
@@ -37,7 +37,7 @@ def reference(seed: int = 0) -> transformers.Qwen2ForCausalLM:
             drawn = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(1 + drawn / 10 if parameter.ndim == 1 else 1.5 * drawn / parameter.shape[-1] ** 0.5)
         model.model.embed_tokens.weight.copy_(torch.randn(VOCABULARY, 16, generator=generator))
-    return model
+    return model.to(dtype)
 
 
 class TorchCache:
