@@ -2,7 +2,7 @@
 
 Drawn are prompts of unequal length (padded on the left, on the right, with holes), end tokens that do come, and the options.
 Both programs take the first of the highest scores. A beam's score is a sum of logarithms, which the two libraries round apart:
-beam searches run in float64 (`expect_same_in_float64`), where no two drawn beams are near enough for rounding to decide their order.
+beam searches run in float64 (`expect_same_in_float64`), where no two drawn beams are so near that rounding decides their order.
 """
 
 from typing import Any
