@@ -5,8 +5,8 @@ slips and doubts like those of a vision tower. Runs beside stage one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,14 +15,36 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Ovis2ForConditionalGeneration
 
-from ovis2_ref.tiny.training.optimisation import Trainer
-from ovis2_ref.tiny.training.pictures import CELLS, MAX_TILES, WORDS, CellWords, grid_of, tile_count, words_of
-from ovis2_ref.tiny.training.scenes import BACKGROUND, COLOURS, DEVELOPMENT_SEED, KINDS, UNSURE, Scene, draw_scene
+from ovis2_ref.tiny.training.pictures import (
+    CELLS,
+    MAX_TILES,
+    WORDS,
+    CellWords,
+    grid_of,
+    grid_of_size,
+    tile_count,
+    words_of,
+)
+from ovis2_ref.tiny.training.scenes import (
+    BACKGROUND,
+    COLOURS,
+    DEVELOPMENT_SEED,
+    KINDS,
+    UNSURE,
+    Scene,
+    draw_scene,
+    draw_training_scene,
+    size_of,
+)
 from ovis2_ref.tiny.training.sequences import NO_LABEL, Batch, batch_of, greeting, sequence_about
 
-SHORT_STEPS, TOKENS_IN_SHORT_BATCH = 1000, 3000
-TOKENS_IN_BATCH = 5000
-TOKENS_PER_TILE, TOKENS_OF_REQUESTS = 17, 220
+SHORT_PART = 0.25
+"""The part of the steps, the first, that sees pictures of a single tile only."""
+TOKENS_IN_SHORT_BATCH, TOKENS_IN_BATCH = 3000, 5000
+TOKENS_PER_TILE, TOKENS_OF_REQUESTS = 17, 260
+SEEDS_OF_A_BATCH = 4000
+"""Batches start this many seeds apart: enough to find the scenes of one, whatever its number of tiles."""
+HELD_OUT_BATCHES = 8
 
 
 def answer_logits(model: Ovis2ForConditionalGeneration, batch: Batch, visual_tokens: torch.Tensor) -> torch.Tensor:
@@ -45,20 +67,31 @@ def answer_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     return cross_entropy(logits, batch.labels[batch.labels != NO_LABEL])
 
 
-def scene_batches(first_seed: int, most_tiles: int, tokens: int) -> Iterator[list[tuple[Scene, tuple[int, int]]]]:
-    """Draw scenes for ever, in batches of the same number of tiles and of about the same number of tokens."""
-    waiting = defaultdict(list)
-    seed = first_seed
-    while True:
-        scene = draw_scene(seed)
-        seed += 1
-        grid = grid_of(scene)
-        tiles = tile_count(grid)
-        if tiles > most_tiles:
-            continue
-        waiting[tiles].append((scene, grid))
-        if len(waiting[tiles]) * (TOKENS_PER_TILE * tiles + TOKENS_OF_REQUESTS) >= tokens:
-            yield waiting.pop(tiles)
+def scenes_of_a_batch(
+    draw: Callable[[int], Scene], first_seed: int, most_tiles: int, tokens: int
+) -> list[tuple[Scene, tuple[int, int]]]:
+    """Draw scenes that are all cut into the same number of tiles, from the seeds that start at `first_seed`.
+
+    A batch holds about `tokens` tokens, so fewer scenes where these have many tiles. The first scene settles the
+    number of tiles, and is passed over the more often the fewer tiles it has: so scenes of every number of tiles
+    occur as often as they are drawn.
+    """
+    rng = np.random.default_rng(first_seed)
+    wanted, found = None, []
+    for seed in count(first_seed):
+        tiles = tile_count(grid_of_size(*size_of(seed)))
+        if wanted is None and tiles <= most_tiles and rng.random() < tokens_about(tiles) / tokens_about(most_tiles):
+            wanted = tiles
+        if tiles == wanted:
+            found.append(seed)
+            if len(found) * tokens_about(tiles) >= tokens:
+                break
+    return [(scene, grid_of(scene)) for scene in map(draw, found)]
+
+
+def tokens_about(tiles: int) -> int:
+    """Estimate the number of tokens of a sequence about a picture."""
+    return TOKENS_PER_TILE * tiles + TOKENS_OF_REQUESTS
 
 
 def made_up_tokens(cells: CellWords, words: int, rng: np.random.Generator) -> np.ndarray:
@@ -71,7 +104,7 @@ def made_up_tokens(cells: CellWords, words: int, rng: np.random.Generator) -> np
     first = np.where(hidden, BACKGROUND, cells.likely)
     other_kind = (first - 1) // len(KINDS) * len(KINDS) + rng.integers(len(KINDS), size=first.shape) + 1
     other_kind = np.where(first == BACKGROUND, cells.likely, other_kind)
-    slip = rng.random(first.shape) < np.where(np.arange(len(first)) == 0, 0.01, 0.08)[:, None]
+    slip = rng.random(first.shape) < np.where(np.arange(len(first)) == 0, 0.01, 0.06)[:, None]
     slip &= cells.coverage > 0
     first, second = np.where(slip, other_kind, first), np.where(slip, first, other_kind)
     doubt = rng.beta(0.2, 2.0, size=first.shape) * 0.8
@@ -87,18 +120,22 @@ def tokens_at(tokens: np.ndarray, words: np.ndarray) -> np.ndarray:
     return np.take_along_axis(tokens, words[..., None], axis=-1)[..., 0]
 
 
-def made_up_batches(first_seed: int, most_tiles: int, tokens: int, words: int) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """Make up batches of requests with visual tokens."""
-    rng = np.random.default_rng(first_seed)
-    for scenes in scene_batches(first_seed, most_tiles, tokens):
-        sequences = [sequence_about(scene, grid, rng) for scene, grid in scenes]
-        visual = [made_up_tokens(words_of(scene, grid), words, rng) for scene, grid in scenes]
-        yield batch_of([*sequences, greeting()]), torch.from_numpy(np.concatenate(visual))
+def made_up_batch(
+    draw: Callable[[int], Scene], first_seed: int, most_tiles: int, tokens: int, words: int
+) -> tuple[Batch, torch.Tensor]:
+    """Make up a batch of requests with visual tokens."""
+    rng = np.random.default_rng([first_seed, 1])
+    scenes = scenes_of_a_batch(draw, first_seed, most_tiles, tokens)
+    sequences = [sequence_about(scene, grid, rng) for scene, grid in scenes]
+    visual = [made_up_tokens(words_of(scene, grid), words, rng) for scene, grid in scenes]
+    return batch_of([*sequences, greeting()]), torch.from_numpy(np.concatenate(visual))
 
 
 @torch.no_grad()
-def answers_right(model: Ovis2ForConditionalGeneration, batches: list[tuple[Batch, torch.Tensor]]) -> str:
-    """Tell by kind of request the percentage of answers of which every token is the model's first choice.
+def answers_right(
+    model: Ovis2ForConditionalGeneration, batches: Iterable[tuple[Batch, torch.Tensor]]
+) -> dict[str, float]:
+    """Measure the percentage of answers of which every token is the model's first choice: "right", and by kind.
 
     That is the percentage that greedy decoding gets exactly right, without decoding.
     """
@@ -107,8 +144,9 @@ def answers_right(model: Ovis2ForConditionalGeneration, batches: list[tuple[Batc
         first = answer_logits(model, batch, visual_tokens).argmax(-1) == batch.labels[batch.labels != NO_LABEL]
         for (kind, _), tokens in zip(batch.answers, first.split([n for _, n in batch.answers]), strict=True):
             right[kind].append(bool(tokens.all()))
-    every = [answer for kind, answers in right.items() for answer in answers if kind != "greeting"]
-    return f"{100 * np.mean(every):.1f} %: " + " ".join(f"{kind} {100 * np.mean(it):.0f}" for kind, it in right.items())
+    del right["greeting"]
+    every = {"right": [answer for answers in right.values() for answer in answers]}
+    return {kind: 100 * float(np.mean(answers)) for kind, answers in (every | right).items()}
 
 
 @torch.no_grad()
@@ -120,17 +158,37 @@ def start_table(table: nn.Embedding) -> None:
     table.weight[1 : len(WORDS)] = sums.reshape(-1, size)
 
 
-def train_language(model: Ovis2ForConditionalGeneration, trainer: Trainer, first_seed: int, report) -> None:
-    """Train all but the vision tower; pictures of a single tile, whose prompts are short, come first."""
-    start_table(model.model.visual_embeddings_table)
-    words = model.config.vision_config.vocab_size - len(model.config.visual_indicator_token_ids)
-    short = made_up_batches(first_seed, 1, TOKENS_IN_SHORT_BATCH, words)
-    every = made_up_batches(first_seed + 50_000_000, MAX_TILES + 1, TOKENS_IN_BATCH, words)
-    test_short = list(islice(made_up_batches(DEVELOPMENT_SEED, 1, TOKENS_IN_BATCH, words), 3))
-    test_every = list(islice(made_up_batches(DEVELOPMENT_SEED, MAX_TILES + 1, TOKENS_IN_BATCH, words), 8))
-    while trainer.step < trainer.steps:
-        batches, test = (short, test_short) if trainer.step < SHORT_STEPS else (every, test_every)
-        batch, visual_tokens = next(batches)
-        loss = trainer.update(answer_loss(answer_logits(model, batch, visual_tokens), batch))
-        if trainer.is_time_to_report():
-            report(trainer, loss, answers_right(trainer.average, test))
+class LanguageStage:
+    """All but the vision tower, on made-up visual tokens; pictures of a single tile, whose prompts are short, come first."""
+
+    steps, rate, first_seed, processes = 2500, 1.5e-3, 200_000_000, 1
+
+    def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
+        self.trained = model
+        model.model.vision_tower.requires_grad_(False)
+        start_table(model.model.visual_embeddings_table)
+        self.words = model.config.vision_config.vocab_size - len(model.config.visual_indicator_token_ids)
+        self.short_steps = round(SHORT_PART * steps)
+        self.held_out = [
+            self.batch(draw_scene, DEVELOPMENT_SEED + k * SEEDS_OF_A_BATCH, MAX_TILES + 1, TOKENS_IN_BATCH)
+            for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps))
+        ]
+
+    def batch(
+        self, draw: Callable[[int], Scene], seed: int, most_tiles: int, tokens: int
+    ) -> tuple[Batch, torch.Tensor]:
+        """Make up a batch and copy it to the model's device."""
+        batch, visual_tokens = made_up_batch(draw, seed, most_tiles, tokens, self.words)
+        return batch.to(self.trained.device), visual_tokens.to(self.trained.device)
+
+    def loss(self, number: int) -> torch.Tensor:
+        """Compute the loss of the batch of this number."""
+        short = number < self.short_steps
+        most_tiles, tokens = (1, TOKENS_IN_SHORT_BATCH) if short else (MAX_TILES + 1, TOKENS_IN_BATCH)
+        seed = self.first_seed + number * SEEDS_OF_A_BATCH
+        batch, visual_tokens = self.batch(draw_training_scene, seed, most_tiles, tokens)
+        return answer_loss(answer_logits(self.trained, batch, visual_tokens), batch)
+
+    def measure(self, model: Ovis2ForConditionalGeneration) -> dict[str, float]:
+        """Measure the percentage of right answers about held-out scenes."""
+        return answers_right(model, self.held_out)

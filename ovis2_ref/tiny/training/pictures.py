@@ -27,13 +27,18 @@ def word_of(name: str, column: int) -> int:
     return 1 + column * len(COLOURED_SHAPES) + COLOURED_SHAPES.index(name)
 
 
-def grid_of(scene: Scene) -> tuple[int, int]:
-    """Tell the (rows, columns) of tiles that transformers cuts the scene's picture into.
+def grid_of_size(height: int, width: int) -> tuple[int, int]:
+    """Tell the (rows, columns) of tiles that transformers cuts a picture of this size into.
 
     The covering search names rows first, and transformers takes its answer for (columns, rows): the grid is transposed.
     """
-    columns, rows = get_min_tile_covering_grid((scene.height, scene.width), TILE_SIZE, MAX_TILES)
+    columns, rows = get_min_tile_covering_grid((height, width), TILE_SIZE, MAX_TILES)
     return rows, columns
+
+
+def grid_of(scene: Scene) -> tuple[int, int]:
+    """Tell the (rows, columns) of tiles that transformers cuts the scene's picture into."""
+    return grid_of_size(scene.height, scene.width)
 
 
 def tile_count(grid: tuple[int, int]) -> int:

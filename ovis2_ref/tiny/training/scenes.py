@@ -23,6 +23,9 @@ COLOURS = {
 KINDS = ("circle", "square", "triangle", "cross")
 COLOURED_SHAPES = tuple(f"{colour} {kind}" for colour in COLOURS for kind in KINDS)
 
+ALIKE_IN_COLOUR, ALIKE_IN_KIND = 0.35, 0.2
+"""Parts of training's scenes of which two shapes are made alike: few are by chance, and these are the hard ones."""
+
 BACKGROUND, UNSURE = 0, -100
 SUPERSAMPLING = 4
 
@@ -88,13 +91,12 @@ def _paint(canvas: np.ndarray, shape: Shape) -> None:
     box += alpha * (np.array(shape.rgb) - box)
 
 
-def draw_scene(seed: int) -> Scene:
-    """Make up the scene of this seed."""
+def draw_scene(seed: int, alike: str | None = None) -> Scene:
+    """Make up the scene of this seed. With `alike` ("colour" or "kind") two of its shapes, if it has two, share that."""
     rng = np.random.default_rng(seed)
     height, width = _draw_size(rng)
     count = int(rng.integers(1, 4))
-    names = [(colour, kind) for colour in COLOURS for kind in KINDS]
-    chosen = [names[i] for i in rng.choice(len(names), size=count, replace=False)]
+    chosen = _draw_names(rng, count, alike)
     shapes = [
         Shape(kind, colour, x, y, radius, _shade(rng, COLOURS[colour], 12))
         for (colour, kind), (x, y, radius) in zip(chosen, _draw_places(rng, height, width, count), strict=True)
@@ -102,6 +104,29 @@ def draw_scene(seed: int) -> Scene:
     level = int(rng.integers(200, 250) if rng.random() < 0.6 else rng.integers(15, 70))
     top = _shade(rng, (level,) * 3, 6)
     return Scene(height, width, (top, _shade(rng, top, 12)), tuple(sorted(shapes, key=lambda shape: shape.x)))
+
+
+def draw_training_scene(seed: int) -> Scene:
+    """Make up a scene to learn from: more often than by chance two of its shapes are of one colour or of one kind."""
+    sort = np.random.default_rng([seed, 2]).random()
+    alike = "colour" if sort < ALIKE_IN_COLOUR else "kind" if sort < ALIKE_IN_COLOUR + ALIKE_IN_KIND else None
+    return draw_scene(seed, alike)
+
+
+def size_of(seed: int) -> tuple[int, int]:
+    """Look up (height, width) of this seed's picture without making up the rest."""
+    return _draw_size(np.random.default_rng(seed))
+
+
+def _draw_names(rng: np.random.Generator, count: int, alike: str | None) -> list[tuple[str, str]]:
+    """Draw `count` different pairs of colour and kind, the first two alike in what `alike` says."""
+    names = [(colour, kind) for colour in COLOURS for kind in KINDS]
+    chosen = [names[i] for i in rng.choice(len(names), size=count, replace=False)]
+    if alike and count > 1:
+        shared = ("colour", "kind").index(alike)
+        others = [name for name in names if name[shared] == chosen[0][shared] and name not in (chosen[0], *chosen[2:])]
+        chosen[1] = others[rng.integers(len(others))]
+    return chosen
 
 
 def _draw_size(rng: np.random.Generator) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from ovis2_ref.tiny.training.scenes import Scene
 from ovis2_ref.tiny.training.tokens import GREETING, load_tokenizer
 
 KINDS_ASKED = {
-    "describe": 2, "count": 1, "colour": 3, "shape": 1, "there": 2, "beside": 2, "order": 1, "end": 1
+    "describe": 2, "count": 1, "colour": 4, "shape": 1, "there": 2, "beside": 3, "order": 2, "end": 1
 }  # fmt: skip
 """How many requests of each kind a picture gets in training: more where an answer carries little signal."""
 
@@ -85,6 +85,11 @@ class Batch:
     labels: torch.Tensor
     mask: torch.Tensor
     answers: list[tuple[str, int]]
+
+    def to(self, device: torch.device) -> "Batch":
+        """Copy the tensors to a device."""
+        ids, positions, labels, mask = (it.to(device) for it in (self.ids, self.positions, self.labels, self.mask))
+        return Batch(ids, positions, labels, mask, self.answers)
 
 
 def batch_of(sequences: list[Sequence]) -> Batch:

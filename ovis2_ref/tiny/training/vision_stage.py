@@ -5,19 +5,18 @@ visual words are supervised directly. Word 0 stands for empty ground, and each o
 one of the four columns of a tile; the loss is the cross-entropy of each merged cell's distribution over visual words.
 """
 
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import Ovis2ForConditionalGeneration
 from transformers.models.ovis2.modeling_ovis2 import Ovis2VisionModel
 
-from ovis2_ref.tiny.training.optimisation import Trainer
 from ovis2_ref.tiny.training.pictures import grid_of, pixels_of, words_of
-from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, UNSURE, draw_scene
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, UNSURE, Scene, draw_scene, draw_training_scene
 
-PICTURES = 48
+PICTURES, HELD_OUT_PICTURES = 48, 200
 PEAKEDNESS = 2.0
 """Weight of the head's LayerNorm at the start: a softmax over hundreds of words would begin too flat with 1."""
 PLACE_SPREAD = 0.5
@@ -34,26 +33,17 @@ def word_loss(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     return cross_entropy(logits.flatten(0, -2), words.flatten(), ignore_index=UNSURE)
 
 
-def tile_batches(first_seed: int, pictures: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Draw fresh pictures for ever: of each the thumbnail and one more tile, with the words of their cells."""
+def tile_batch(draw: Callable[[int], Scene], first_seed: int, pictures: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw the pictures from `first_seed` on: of each the thumbnail and one more tile, with the words of their cells."""
     rng = np.random.default_rng(first_seed)
-    for start in count(first_seed, pictures):
-        pixels, words = [], []
-        for seed in range(start, start + pictures):
-            scene = draw_scene(seed)
-            tiles, cells = pixels_of(scene), words_of(scene, grid_of(scene)).words
-            chosen = [0] if len(tiles) == 1 else [0, int(rng.integers(1, len(tiles)))]
-            pixels.append(tiles[chosen])
-            words.append(cells[chosen])
-        yield torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(np.concatenate(words))
-
-
-@torch.no_grad()
-def cells_right(tower: Ovis2VisionModel, pixel_values: torch.Tensor, words: torch.Tensor) -> tuple[float, float]:
-    """Measure the fraction of sure cells named right: of all, and of those that are not background."""
-    right = tower(pixel_values).pooler_output.argmax(-1) == words
-    sure, shown = words != UNSURE, words > 0
-    return float(right[sure].float().mean()), float(right[shown].float().mean())
+    pixels, words = [], []
+    for seed in range(first_seed, first_seed + pictures):
+        scene = draw(seed)
+        tiles, cells = pixels_of(scene), words_of(scene, grid_of(scene)).words
+        chosen = [0] if len(tiles) == 1 else [0, int(rng.integers(1, len(tiles)))]
+        pixels.append(tiles[chosen])
+        words.append(cells[chosen])
+    return torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(np.concatenate(words))
 
 
 @torch.no_grad()
@@ -70,14 +60,28 @@ def start_tower(tower: Ovis2VisionModel) -> None:
     filters.copy_(3 * (filters - 0.9 * filters.mean(dim=(-2, -1), keepdim=True)))
 
 
-def train_vision(tower: Ovis2VisionModel, trainer: Trainer, first_seed: int, report) -> None:
-    """Train the vision tower on fresh tiles for as many steps as the trainer is set to; `report` is told how it goes."""
-    start_tower(tower)
-    test_pixels, test_words = next(tile_batches(DEVELOPMENT_SEED, 200))
-    for pixels, words in tile_batches(first_seed, PICTURES):
-        loss = trainer.update(word_loss(word_logits(tower, pixels), words))
-        if trainer.is_time_to_report():
-            every, shown = cells_right(trainer.average, test_pixels, test_words)
-            report(trainer, loss, f"cells right {every:.4f}, of shapes {shown:.4f}")
-        if trainer.step == trainer.steps:
-            return
+class VisionStage:
+    """The vision tower on fresh tiles."""
+
+    steps, rate, first_seed, processes = 2600, 1.5e-3, 100_000_000, 1
+
+    def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
+        self.trained = model.model.vision_tower
+        self.device = model.device
+        start_tower(self.trained)
+        held_out = max(1, HELD_OUT_PICTURES * steps // self.steps)
+        pixels, words = tile_batch(draw_scene, DEVELOPMENT_SEED, held_out)
+        self.held_out = pixels.to(self.device), words.to(self.device)
+
+    def loss(self, number: int) -> torch.Tensor:
+        """Compute the loss of the batch of this number."""
+        pixels, words = tile_batch(draw_training_scene, self.first_seed + number * PICTURES, PICTURES)
+        return word_loss(word_logits(self.trained, pixels.to(self.device)), words.to(self.device))
+
+    @torch.no_grad()
+    def measure(self, tower: Ovis2VisionModel) -> dict[str, float]:
+        """Measure the percentage of sure cells named right on held-out scenes: of all, and of those that show a shape."""
+        pixels, words = self.held_out
+        right = tower(pixels).pooler_output.argmax(-1) == words
+        sure, shown = words != UNSURE, words > 0
+        return {"right": 100 * float(right[sure].float().mean()), "shapes": 100 * float(right[shown].float().mean())}

@@ -1,0 +1,91 @@
+"""The three stages, each trained in processes of its own, from its saved state to its end."""
+
+import multiprocessing
+import sys
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import distributed, nn
+from transformers import Ovis2ForConditionalGeneration
+
+from ovis2_ref.tiny.training.configuration import model_config, save
+from ovis2_ref.tiny.training.joint_stage import JointStage
+from ovis2_ref.tiny.training.language_stage import LanguageStage
+from ovis2_ref.tiny.training.optimisation import Trainer
+from ovis2_ref.tiny.training.record import Record, load_state, write_rows
+from ovis2_ref.tiny.training.tokens import load_tokenizer
+from ovis2_ref.tiny.training.vision_stage import VisionStage
+
+
+class Stage(Protocol):
+    """What is trained, and on what: `loss` of a batch in training, `measure` on held-out scenes.
+
+    `steps` and `rate` are the number of steps of a whole run and the highest learning rate. `processes` share every
+    step, each with a batch of its own; batches are numbered, and a batch follows from its number.
+    """
+
+    steps: int
+    rate: float
+    processes: int
+    trained: nn.Module
+
+    def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
+        """Prepare the model's weights and the held-out scenes, fewer of these where `steps` are fewer."""
+
+    def loss(self, number: int) -> torch.Tensor:
+        """Compute the loss of the batch of this number."""
+
+    def measure(self, model: nn.Module) -> dict[str, float]:
+        """Measure, in per cent, what is right: "right" in all, then by kind."""
+
+
+STAGES: dict[str, type[Stage]] = {"vision": VisionStage, "language": LanguageStage, "joint": JointStage}
+STEPS_BETWEEN_SAVES = 100
+
+
+def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: float) -> None:
+    """Train one stage in this process, which is number `rank` of those that share it and meet through a file."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = STAGES[name]
+    model = Ovis2ForConditionalGeneration(model_config(load_tokenizer())).to(device)
+    if name == "joint":
+        model.load_state_dict(load_state(work / "language.pt", device)["average"])
+        model.model.vision_tower.load_state_dict(load_state(work / "vision.pt", device)["average"])
+    steps = max(1, round(kind.steps * fraction))
+    stage = kind(model, steps)
+    trainer, record = Trainer(stage.trained, stage.rate, steps), Record(work, name)
+    record.resume(trainer, device)
+    if kind.processes > 1:
+        distributed.init_process_group("gloo", f"file://{meeting_place}", rank=rank, world_size=kind.processes)
+    parent = multiprocessing.parent_process()
+    while trainer.step < steps:
+        record.losses.append(trainer.update(stage.loss(trainer.step * kind.processes + rank)))
+        is_time = trainer.step % min(STEPS_BETWEEN_SAVES, max(1, steps // 2)) == 0 or trainer.step == steps
+        if is_time and rank == 0:
+            record.write(trainer, stage.measure(trainer.average))
+        if parent and not parent.is_alive():
+            sys.exit("the command that started this stage has ended")
+    if name == "joint" and rank == 0:
+        save(trainer.average, work / "checkpoint")
+        write_rows(work / "log.csv", [row for name in STAGES for row in load_state(work / f"{name}.pt")["rows"]])
+
+
+def run_side_by_side(names: tuple[str, ...], work: Path, fraction: float) -> None:
+    """Train stages at the same time. Exit if one fails."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        processes = [
+            context.Process(target=run_stage, args=(name, rank, Path(folder) / name, work, fraction), daemon=True)
+            for name in names
+            for rank in range(STAGES[name].processes)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit("a stage failed; its error is above")
