@@ -1,4 +1,4 @@
-"""The command `ovis2-ref`: describe a picture, show its tiles, look at a checkpoint, convert one.
+"""The command `ovis2-ref`: describe a picture, show its tiles, look at a checkpoint, convert one, practise.
 
 Answers go to stdout; progress, figures and errors to stderr. Wrong input gets one line and exit status 2.
 """
@@ -16,10 +16,13 @@ PROMPT = "Describe the image."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with `argv` (default: the process's) and return its exit status: 0, or 2 for wrong input."""
+    """Run the command with `argv` (default: the process's) and return its exit status.
+
+    0, 1 for an exercise that isn't solved, or 2 for wrong input.
+    """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except OvisError as error:
         print(f"ovis2-ref: {error}", file=sys.stderr)
         return 2
@@ -98,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("source", metavar="AUTHORS_FOLDER", help="a checkpoint with model_type ovis")
     convert.add_argument("target", metavar="OUT", help="the folder to write, which must not exist or be empty")
     convert.set_defaults(run=_convert)
+
+    exercise = commands.add_parser("exercise", help="write the model's functions yourself, and have them checked")
+    exercise.add_argument(
+        "action", choices=("list", "next", "check", "watch", "hint", "reset", "solution"), help="what to do"
+    )
+    exercise.add_argument("name", metavar="NAME", nargs="?", help="an exercise (default: the next that isn't done)")
+    exercise.set_defaults(run=_exercise)
     return parser
 
 
@@ -134,3 +144,9 @@ def _convert(arguments: argparse.Namespace) -> None:
 
     convert_original(arguments.source, arguments.target)
     print(f"{arguments.target} holds the model as transformers loads it")
+
+
+def _exercise(arguments: argparse.Namespace) -> int:
+    from ovis2_ref.tools.exercises.commands import run_command
+
+    return run_command(arguments.action, arguments.name)

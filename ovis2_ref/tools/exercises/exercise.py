@@ -1,0 +1,150 @@
+"""What an exercise is: an answer in plain NumPy, an oracle, cases, hints, and the wrong answers that people give.
+
+The file that a student opens is made from the answer: its signature and docstring stay, its body becomes `...`. A wrong
+answer is an edit of the answer's body, so two of them combine, and a student who makes both mistakes hears of both.
+"""
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+Inputs = dict[str, Any]
+"""The arguments of one call, by name."""
+
+SHAPE_TYPES = ("Bool", "Float", "Int", "UInt8", "UInt16")
+"""jaxtyping's names that a signature may use; the student's file imports those that it needs."""
+
+
+class Wrong(NamedTuple):
+    """A known wrong answer: its name, what to say to a student who gives it, and the edits that make it from the answer."""
+
+    name: str
+    hint: str
+    edits: tuple[tuple[str, str], ...]
+
+
+def wrong(name: str, hint: str, *edits: tuple[str, str]) -> Wrong:
+    """Return the wrong answer that replaces the first text of each pair, found once in the answer's body, by the second."""
+    return Wrong(name, hint, edits)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One function to write, and all that is needed to mark it."""
+
+    answer: Callable[..., Any]
+    """A correct answer; the module that defines it begins with the exercise's title and introduction."""
+    expected: Callable[..., Any]
+    """The oracle: the project's own function or a library's, with the answer's arguments."""
+    cases: Callable[[np.random.Generator], Iterator[Inputs]]
+    """The inputs to try, some chosen and some drawn."""
+    hints: tuple[str, str, str]
+    """Three levels: the idea, the operation, nearly the line."""
+    wrong: tuple[Wrong, ...]
+    solution: tuple[Callable[..., Any], ...]
+    """The project's own functions, shown to a student who has passed."""
+    notice: str
+    """What to notice in them."""
+    shown: Literal["numbers", "mask", "picture"] = "numbers"
+    """How a result is drawn: its numbers, where a mask is open, or its levels from 0 (dark) to 255 (bright)."""
+    exact: bool = False
+    """True where results have to agree to the last bit."""
+
+    @property
+    def name(self) -> str:
+        """The function's name, by which the command knows the exercise."""
+        return self.answer.__name__
+
+    @property
+    def title(self) -> str:
+        """The first line of the module's docstring, without its full stop."""
+        return self.introduction.splitlines()[0].rstrip(".")
+
+    @property
+    def introduction(self) -> str:
+        """Title, formula, and where in the model it stands."""
+        return inspect.cleandoc(sys.modules[self.answer.__module__].__doc__ or "")
+
+    @cached_property
+    def source(self) -> str:
+        """The answer's text."""
+        return textwrap.dedent(inspect.getsource(self.answer))
+
+    @cached_property
+    def _head_and_body(self) -> tuple[str, str]:
+        """The answer's text up to the end of its docstring, and from there on."""
+        docstring = _function(self.source).body[0]
+        lines = self.source.splitlines(keepends=True)
+        return "".join(lines[: docstring.end_lineno]), "".join(lines[docstring.end_lineno :])
+
+    @property
+    def lines(self) -> int:
+        """Lines that the answer takes below the docstring."""
+        return len(self._head_and_body[1].splitlines())
+
+    def text(self, number: int, count: int) -> str:
+        """Return the untouched file: number `number` of `count`."""
+        head = self._head_and_body[0]
+        needed = ", ".join(name for name in SHAPE_TYPES if f"{name}[" in head)
+        imports = "import numpy as np\n"
+        imports += f"from jaxtyping import {needed}\n" if needed else ""
+        if "Callable[" in head:
+            imports = f"from collections.abc import Callable\n\n{imports}"
+        command = f"ovis2-ref exercise check {self.name}"
+        return (
+            f'"""Exercise {number} of {count}: {self.introduction}\n\n    {command}\n"""\n\n'
+            f"{imports}\n\n{head}    ...\n"
+        )
+
+    def variant(self, *mistakes: Wrong) -> Callable[..., Any]:
+        """Return the answer with `mistakes` made in it. Raises ValueError where an edit doesn't find its text exactly once."""
+        head, body = self._head_and_body
+        for mistake in mistakes:
+            for old, new in mistake.edits:
+                if body.count(old) != 1:
+                    raise ValueError(
+                        f"{self.name}, {mistake.name!r}: {old!r} stands {body.count(old)} times in the answer"
+                    )
+                body = body.replace(old, new)
+        return self.compiled(head + body)
+
+    def compiled(self, source: str) -> Callable[..., Any]:
+        """Return the function that `source` defines, with the names that the answer's module has."""
+        namespace = dict(vars(sys.modules[self.answer.__module__]))
+        exec(compile(source, f"<{self.name}>", "exec"), namespace)
+        return namespace[self.name]
+
+    def draw_cases(self) -> list[Inputs]:
+        """Return the cases, smallest first; the same ones every time."""
+        return sorted(self.cases(np.random.default_rng(0)), key=extent)
+
+    def is_untouched(self, text: str) -> bool:
+        """Return True if the function in a student's file `text` has nothing but a docstring and `...` in it."""
+        functions = [
+            node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == self.name
+        ]
+        return bool(functions) and all(
+            isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+            for node in functions[-1].body
+        )
+
+
+def _function(source: str) -> ast.FunctionDef:
+    return next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+
+
+def extent(value: Any) -> tuple[int, float]:
+    """How large a case is: the numbers and words in it, then the sum of its whole numbers."""
+    if isinstance(value, dict | list | tuple):
+        parts = [extent(part) for part in (value.values() if isinstance(value, dict) else value)]
+        return sum(count for count, _ in parts), sum(total for _, total in parts)
+    if isinstance(value, np.ndarray):
+        return value.size, 0
+    return 1, abs(value) if isinstance(value, int) else 0

@@ -1,0 +1,209 @@
+"""Show a failure: the inputs, what was expected beside what came, and where the two differ."""
+
+import traceback
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ovis2_ref.tools.exercises.checking import Failure, agrees, differs
+from ovis2_ref.tools.exercises.exercise import Exercise, Inputs
+
+ROWS, COLUMNS = 8, 6
+"""How much of a result is shown, around the first difference."""
+SHADES = " ░▒▓█"
+MARGIN = 12
+"""Pixels around the panels of a drawn failure."""
+
+
+def failure_text(exercise: Exercise, failure: Failure, path: Path) -> str:
+    """Return what a student sees of `failure` in the file at `path`: case, results, the known mistake and its hint."""
+    outcome = failure.outcome
+    parts = [
+        f"✗ {exercise.name}: {failure.failed} of {failure.cases} cases fail. The smallest of them:",
+        inputs_text(exercise, failure.inputs),
+    ]
+    if outcome.error is not None:
+        parts += [f"expected\n\n{_indented(_value_text(failure.expected))}", _error_text(outcome.error, path)]
+    elif outcome.changed:
+        parts.append(
+            f"Your function wrote into its argument {outcome.changed}. Make a new array: the caller needs the old one."
+        )
+    else:
+        parts += [
+            comparison_text(exercise, outcome.value, failure.expected),
+            diagnosis(outcome.value, failure.expected),
+        ]
+    if outcome.printed:
+        parts.append(f"Your function printed:\n{_indented(outcome.printed.rstrip())}")
+    if failure.known:
+        parts += [f"Known mistake: {mistake.name}.\n    {mistake.hint}" for mistake in failure.known]
+    return "\n\n".join(parts)
+
+
+def inputs_text(exercise: Exercise, inputs: Inputs) -> str:
+    """Return the arguments of a case, one below the other."""
+    lines = []
+    for name, value in inputs.items():
+        if isinstance(value, np.ndarray):
+            lines.append(f"    {name}  {_kind(value)}\n{_indented(_array_text(value, exercise.shown == 'picture'), 8)}")
+        else:
+            lines.append(f"    {name} = {value!r}")
+    return "\n".join(lines)
+
+
+def comparison_text(exercise: Exercise, got: Any, expected: Any) -> str:
+    """Return `expected` and `got` side by side; of two arrays of one shape, the part around the first difference."""
+    if isinstance(expected, tuple | list) and isinstance(got, tuple | list) and len(expected) == len(got):
+        wrong = [i for i, (g, e) in enumerate(zip(got, expected, strict=True)) if not agrees(g, e, exercise.exact)]
+        if wrong and isinstance(expected[wrong[0]], np.ndarray):
+            return f"Result number {wrong[0]}:\n\n" + comparison_text(exercise, got[wrong[0]], expected[wrong[0]])
+    left, right, where = [_value_text(expected)], [_value_text(got)], ""
+    if isinstance(expected, np.ndarray) and isinstance(got, np.ndarray):
+        if got.shape == expected.shape and expected.size:
+            window, where = _window(differs(got, expected, exercise.exact))
+        else:
+            window = tuple([0] * max(expected.ndim - 2, 0) + [slice(ROWS), slice(COLUMNS)][-expected.ndim :])
+        left = _cells(exercise, expected, window, None)
+        right = _cells(exercise, got, window, expected) if got.ndim == expected.ndim else [_array_text(got)]
+    else:
+        left, right = left[0].splitlines(), right[0].splitlines()
+    return side_by_side(f"expected {_kind(expected)}", left, f"got {_kind(got)}", right) + where
+
+
+def side_by_side(left_title: str, left: list[str], right_title: str, right: list[str]) -> str:
+    """Return two blocks of lines, one beside the other, under their titles."""
+    left, right = [left_title, "", *left], [right_title, "", *right]
+    width = max(map(len, left))
+    rows = zip_longest(left, right, fillvalue="")
+    return "\n".join(f"    {a:{width}}    {b}".rstrip() for a, b in rows)
+
+
+def diagnosis(got: Any, expected: Any) -> str:
+    """Return one sentence on how a result differs, as far as that can be told without knowing the exercise."""
+    if got is None:
+        return "The function returned None: is there a `return` on every way out?"
+    if not isinstance(expected, np.ndarray):
+        if isinstance(expected, tuple | list) and isinstance(got, tuple | list) and len(got) != len(expected):
+            return f"{len(expected)} results are expected, not {len(got)}."
+        return ""
+    if not isinstance(got, np.ndarray):
+        return f"A NumPy array is expected, not a {type(got).__name__}."
+    if got.shape != expected.shape:
+        hint = " The axes stand in another order." if sorted(got.shape) == sorted(expected.shape) else ""
+        return f"The shape should be {expected.shape}, not {got.shape}.{hint}"
+    if got.dtype != expected.dtype:
+        return f"The numbers should be {expected.dtype}, not {got.dtype}."
+    if expected.dtype.kind != "f":
+        return f"{int((got != expected).sum())} of {got.size} entries differ."
+    if np.isnan(got).any() and not np.isnan(expected).any():
+        return "There are NaNs in the result: look for 0 / 0, infinity - infinity, or the root of a negative number."
+    wrong = differs(got, expected)
+    text = f"{int(wrong.sum())} of {got.size} numbers differ (marked *)."
+    usable = np.isfinite(got) & np.isfinite(expected) & (expected != 0)
+    ratios = got[usable] / expected[usable]
+    if ratios.size > 1 and np.allclose(ratios, ratios[0], rtol=1e-4) and abs(ratios[0] - 1) > 1e-2:
+        text += f" Every one is {ratios[0]:.5g} times what it should be."
+    return text
+
+
+def draw_failure(exercise: Exercise, failure: Failure, path: Path) -> bool:
+    """Write expected, got and their difference as a PNG to `path`; return False where the result is no picture to draw."""
+    from PIL import Image, ImageDraw
+
+    expected, got = failure.expected, failure.outcome.value
+    if (
+        exercise.shown != "picture"
+        or not isinstance(got, np.ndarray)
+        or got.shape != expected.shape
+        or got.dtype != np.uint8
+    ):
+        return False
+    panels = [expected, got, np.abs(got.astype(int) - expected).astype(np.uint8)]
+    flat = [panel.reshape(-1, panel.shape[-1]) for panel in panels]
+    height, width = flat[0].shape
+    scale = max(1, 360 // height, 90 // width)
+    step = max(width * scale, 90) + MARGIN
+    image = Image.new("RGB", (3 * step + MARGIN, height * scale + 3 * MARGIN), (255, 244, 214))
+    for number, (levels, caption) in enumerate(zip(flat, ("expected", "got", "difference"), strict=True)):
+        corner = (MARGIN + number * step, 2 * MARGIN)
+        image.paste(Image.fromarray(levels).resize((width * scale, height * scale), Image.Resampling.NEAREST), corner)
+        ImageDraw.Draw(image).text((corner[0], MARGIN // 2), caption, fill=(0, 0, 0))
+    path.parent.mkdir(exist_ok=True)
+    image.save(path)
+    return True
+
+
+def _window(wrong: np.ndarray) -> tuple[tuple[Any, ...], str]:
+    """The part of an array to show, around the first difference, and the words that say which part it is."""
+    first = np.argwhere(wrong)[0] if wrong.any() else np.zeros(wrong.ndim, int)
+    lead, last = [int(i) for i in first[:-2]], first[-2:]
+    sizes = [ROWS, COLUMNS][-len(last) :]
+    starts = [
+        max(0, min(int(i) - size // 2, n - size)) for i, size, n in zip(last, sizes, wrong.shape[-2:], strict=False)
+    ]
+    window = (*lead, *(slice(start, start + size) for start, size in zip(starts, sizes, strict=True)))
+    if not lead and all(n <= size for n, size in zip(wrong.shape[-2:], sizes, strict=False)):
+        return window, ""
+    stops = [min(start + size, n) for start, size, n in zip(starts, sizes, wrong.shape[-2:], strict=False)]
+    ranges = [*map(str, lead), *(f"{start}:{stop}" for start, stop in zip(starts, stops, strict=True))]
+    return window, f"\n\n    (shown: [{', '.join(ranges)}])"
+
+
+def _cells(exercise: Exercise, array: np.ndarray, window: tuple[Any, ...], expected: np.ndarray | None) -> list[str]:
+    """The lines of `array[window]`; numbers that differ from `expected` get a star."""
+    part = np.atleast_2d(array[window])
+    if exercise.shown == "mask" and part.dtype.kind in "bf":
+        opened = part if part.dtype.kind == "b" else part == 0
+        return ["".join("■ " if cell else "· " for cell in row) for row in opened]
+    lines = [[_number(cell) for cell in row] for row in part]
+    if expected is not None and expected.shape == array.shape:
+        target = np.atleast_2d(expected[window])
+        stars = np.atleast_2d(differs(array, expected, exercise.exact)[window])
+        for i, j in zip(*np.nonzero(stars), strict=True):
+            close = lines[i][j] == _number(target[i, j])
+            lines[i][j] = (_number(part[i, j], 9) if close else lines[i][j]) + "*"
+    width = max((len(cell) for row in lines for cell in row), default=0)
+    rows = [" ".join(cell.rjust(width) for cell in row) for row in lines]
+    if exercise.shown == "picture" and part.dtype == np.uint8:
+        rows = [f"{row}   {_shaded(levels)}" for row, levels in zip(rows, part, strict=True)]
+    return rows
+
+
+def _number(value: Any, digits: int = 4) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def _shaded(levels: np.ndarray) -> str:
+    return "".join(SHADES[int(level) * len(SHADES) // 256] * 2 for level in levels)
+
+
+def _array_text(array: np.ndarray, as_picture: bool = False) -> str:
+    if as_picture and array.dtype == np.uint8 and array.ndim >= 2 and array.shape[-1] <= 24:
+        planes = array.reshape(-1, *array.shape[-2:])
+        return "\n\n".join("\n".join(_shaded(row) for row in plane[:12]) for plane in planes[:3])
+    return np.array2string(array, precision=4, threshold=60, edgeitems=2, suppress_small=True, max_line_width=100)
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, tuple | list) and any(isinstance(part, np.ndarray) for part in value):
+        return "\n".join(_value_text(part) for part in value)
+    if isinstance(value, list) and len(value) > 12:
+        return "\n".join(f"{i}: {part!r}" for i, part in enumerate(value[:40]))
+    return _array_text(value) if isinstance(value, np.ndarray) else repr(value)
+
+
+def _kind(value: Any) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"({type(value).__name__})"
+
+
+def _indented(text: str, spaces: int = 4) -> str:
+    return "\n".join(" " * spaces + line for line in text.splitlines())
+
+
+def _error_text(error: BaseException, path: Path) -> str:
+    """The error, and the lines of the student's file that led to it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    where = "".join(f"\n    line {frame.lineno}: {frame.line}" for frame in frames)
+    return f"Your function raised {type(error).__name__}: {error}{where}"

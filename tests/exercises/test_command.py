@@ -1,0 +1,181 @@
+"""The command `ovis2-ref exercise`, from a student's folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ovis2_ref.tools.cli import main
+from ovis2_ref.tools.exercises import commands
+from ovis2_ref.tools.exercises.catalogue import EXERCISES
+from ovis2_ref.tools.exercises.folder import file_name
+from tests.test_package import ROOT
+
+FIRST = EXERCISES[0]
+RMS_NORM = next(exercise for exercise in EXERCISES if exercise.name == "rms_norm")
+
+
+@pytest.fixture
+def student(tmp_path, monkeypatch, capsys):
+    """A folder, and a function that gives the command there and returns (status, output)."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words):
+        status = main(["exercise", *words])
+        out, err = capsys.readouterr()
+        return status, out + err
+
+    return command
+
+
+def write(folder, exercise, text):
+    path = folder / file_name(EXERCISES.index(exercise) + 1, exercise)
+    path.write_text(text)
+    return path
+
+
+def test_from_the_first_exercise_to_the_next(student, tmp_path):
+    """Listing makes the files; the first fails untouched, passes answered, and then shows the project's function."""
+    status, out = student("list")
+    assert status == 0
+    assert f"0 of {len(EXERCISES)} done" in out
+    assert f"→  1 {FIRST.name}" in out
+    folder = tmp_path / "exercises"
+    assert len(list(folder.glob("*.py"))) == len(EXERCISES)
+    assert FIRST.title in student("next")[1]
+    status, out = student("check")
+    assert status == 1
+    assert "nothing is written yet" in out
+    assert student("solution", FIRST.name)[0] == 2
+    write(folder, FIRST, f"import numpy as np\n{FIRST.source}")
+    status, out = student("check")
+    assert status == 0
+    assert EXERCISES[1].name in out
+    status, out = student("solution", FIRST.name)
+    assert status == 0
+    assert FIRST.solution[0].__name__ in out
+    assert FIRST.notice in out
+    assert f"✓  1 {FIRST.name}" in student("list")[1]
+    assert EXERCISES[1].title in student("next")[1]
+
+
+def test_hints_come_one_after_the_other(student):
+    """Three levels, remembered; then no more."""
+    for level in (1, 2, 3, 3):
+        status, out = student("hint")
+        assert status == 0
+        assert [hint in out for hint in FIRST.hints] == [i < level for i in range(3)]
+
+
+def test_reset_restores(student, tmp_path):
+    """The file, its hints and its being done."""
+    student("hint")
+    path = write(tmp_path / "exercises", FIRST, f"import numpy as np\n{FIRST.source}")
+    assert student("check", "1")[0] == 0
+    assert student("reset")[0] == 2
+    assert student("reset", FIRST.name)[0] == 0
+    assert path.read_text() == FIRST.text(1, len(EXERCISES))
+    assert json.loads((path.parent / "progress.json").read_text()) == {"done": [], "hints": {}}
+
+
+def test_an_answer_that_was_right_and_is_not_any_more(student, tmp_path):
+    """Is no longer done."""
+    student("list")
+    write(tmp_path / "exercises", FIRST, f"import numpy as np\n{FIRST.source}")
+    assert student("check", FIRST.name)[0] == 0
+    write(tmp_path / "exercises", FIRST, f"def {FIRST.name}(*arguments, **more):\n    return 0.5\n")
+    assert student("check", FIRST.name)[0] == 1
+    assert "0 of" in student("list")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def rms_norm(x, weight, eps)\n", "SyntaxError"),
+        ("import nothing_of_this_name\n", "ModuleNotFoundError"),
+        ("def norm(x, weight, eps):\n    return x\n", "no function rms_norm"),
+        ("def rms_norm(x, weight, eps):\n    '''...'''\n    pass\n", "nothing is written yet"),
+        ("def rms_norm(x, weight):\n    return x\n", "TypeError"),
+        ("def rms_norm(x, weight, eps):\n    return x / zero\n", "line 2: return x / zero"),
+        ("def rms_norm(x, weight, eps):\n    weight * x\n", "returned None"),
+        ("def rms_norm(x, weight, eps):\n    return x.tolist()\n", "not a list"),
+        ("def rms_norm(x, weight, eps):\n    return x[None]\n", "shape should be"),
+        ("def rms_norm(x, weight, eps):\n    return x.astype('float16')\n", "not float16"),
+        ("def rms_norm(x, weight, eps):\n    x *= 2\n    return x\n", "wrote into its argument x"),
+        ("def rms_norm(x, weight, eps):\n    print('seen', x.shape)\n    return x\n", "seen (2,)"),
+        ("def rms_norm(x, weight, eps):\n    return x * float('nan')\n", "NaN"),
+        ("def rms_norm(x, weight, eps):\n    raise SystemExit\n", "SystemExit"),
+        ("def rms_norm(x, weight, eps):\n    return x\n", "Known mistake: identity"),
+    ],
+)
+def test_what_is_wrong_is_told(student, tmp_path, text, said):
+    """Whatever a file holds, the verdict says what to mend."""
+    student("list")
+    write(tmp_path / "exercises", RMS_NORM, text)
+    status, out = student("check", "rms_norm")
+    assert status == 1
+    assert said in out
+
+
+def test_a_loop_without_end_is_told(student, tmp_path, monkeypatch):
+    """After `PATIENCE`, and what is printed afterwards is seen."""
+    monkeypatch.setattr(commands, "PATIENCE", 0.2)
+    student("list")
+    text = "import time\n\ndef rms_norm(x, weight, eps):\n    time.sleep(2)\n    raise SystemExit\n"
+    write(tmp_path / "exercises", RMS_NORM, text)
+    status, out = student("check", "rms_norm")
+    assert status == 1
+    assert "loop that never ends" in out
+
+
+def test_bad_names_and_damaged_progress(student, tmp_path):
+    """One line and exit status 2."""
+    assert student("check", "rms")[0] == 2
+    for damaged in ("{", "[]", '{"done": 3, "hints": {}}', '{"done": [], "hints": {"a": "b"}}', "[" * 100000):
+        (tmp_path / "exercises" / "progress.json").write_text(damaged)
+        status, out = student("list")
+        assert status == 2
+        assert "damaged" in out
+        assert len(out.splitlines()) == 1
+
+
+def test_the_folder_is_found_from_inside_and_from_above(student, tmp_path, monkeypatch):
+    """From the folder itself, from a folder in it, and in a clone from the top."""
+    student("list")
+    (tmp_path / "exercises" / "notes").mkdir()
+    for place in ("exercises", "exercises/notes"):
+        monkeypatch.chdir(tmp_path / place)
+        assert str(tmp_path / "exercises") in student("list")[1]
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "exercises").rename(tmp_path / "clone" / "walkthroughs")
+    (tmp_path / "clone" / "walkthroughs").rename(tmp_path / "clone" / "exercises")
+    monkeypatch.chdir(tmp_path / "clone")
+    assert str(tmp_path / "clone" / "exercises") in student("list")[1]
+
+
+def test_watch_checks_what_is_saved(student, tmp_path):
+    """In a process of its own, until it is interrupted."""
+    student("list")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "ovis2_ref", "exercise", "watch"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, text=True, encoding="utf-8") as watching:
+        try:
+            assert watching.stdout is not None
+            for line in watching.stdout:
+                if "then: ovis2-ref exercise check" in line:
+                    break
+            time.sleep(0.5)
+            write(tmp_path / "exercises", FIRST, f"import numpy as np\n{FIRST.source}")
+            for line in watching.stdout:
+                if "is right" in line:
+                    break
+            else:
+                pytest.fail("the saved answer wasn't checked")
+        finally:
+            watching.send_signal(signal.SIGINT)
+    assert watching.returncode == 130

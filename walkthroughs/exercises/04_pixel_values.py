@@ -1,0 +1,24 @@
+"""Exercise 4 of 8: From levels to pixel values.
+
+A picture's levels are bytes from 0 to 255. The model wants small numbers around 0: rescale by a factor (1 / 255), then subtract
+each channel's mean and divide by its standard deviation.
+
+    value = (factor level - mean_c) / std_c
+
+For white, (1 - 0.481) / 0.269 = 1.93 in the first channel of AIMv2, whose means and deviations are those of CLIP.
+
+    ovis2-ref exercise check pixel_values
+"""
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+
+def pixel_values(
+    levels: UInt8[np.ndarray, "channels height width"],
+    factor: float,
+    mean: Float[np.ndarray, " channels"],
+    std: Float[np.ndarray, " channels"],
+) -> Float[np.ndarray, "channels height width"]:
+    """Return the rescaled and normalised levels as float32."""
+    ...

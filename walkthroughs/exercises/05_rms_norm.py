@@ -1,0 +1,21 @@
+"""Exercise 5 of 8: RMSNorm.
+
+Every block of the ViT and every layer of the decoder begins with it: the features of a token are divided by their root mean
+square, and each is multiplied by a learned weight (Zhang and Sennrich, 2019, eq. 4).
+
+    y = w x / sqrt(mean(x^2) + eps)
+
+The mean is taken over the last axis, for every token on its own. No mean is subtracted, unlike in LayerNorm.
+
+    ovis2-ref exercise check rms_norm
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def rms_norm(
+    x: Float[np.ndarray, "*batch hidden"], weight: Float[np.ndarray, " hidden"], eps: float
+) -> Float[np.ndarray, "*batch hidden"]:
+    """Return w x / sqrt(mean(x^2) + eps) over the last axis, in the type of `x`."""
+    ...

@@ -1,0 +1,24 @@
+"""Exercise 7 of 8: SwiGLU.
+
+The feed-forward part of every block: two products go up to a wider space, one of them decides through SiLU how much of the
+other goes through, and a third product comes down again (Shazeer, 2020, eq. 6).
+
+    y = W_down (silu(W_gate x) * W_up x),    silu(z) = z / (1 + exp(-z))
+
+A weight is stored as (outputs, inputs), torch's layout, so W x for rows of x is x @ W.T.
+
+    ovis2-ref exercise check swiglu
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def swiglu(
+    x: Float[np.ndarray, "*batch hidden"],
+    gate_proj: Float[np.ndarray, "inner hidden"],
+    up_proj: Float[np.ndarray, "inner hidden"],
+    down_proj: Float[np.ndarray, "hidden inner"],
+) -> Float[np.ndarray, "*batch hidden"]:
+    """Return W_down (silu(W_gate x) * W_up x) for every row of `x`."""
+    ...
