@@ -19,3 +19,7 @@ class CheckpointError(OvisError):
 
 class DeviceError(OvisError, RuntimeError):
     """A device that was asked for and is not there."""
+
+
+class MissingFeatureError(OvisError, AttributeError):
+    """A name that transformers' class has and ours doesn't: the message says what to do instead."""

@@ -15,11 +15,11 @@ ROOMS = (
     *(
         "errors",
         "runtime",
+        "compat",
         "convention",
         "activations",
         "ops",
         "config",
-        "compat",
         "image",
         "text",
         "vision",

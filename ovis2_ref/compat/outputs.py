@@ -1,28 +1,51 @@
-"""What the model's calls return: records with transformers' field names, that can be indexed and unpacked as its own can."""
+"""What the model's calls return: records with transformers' field names, which also behave as its dictionaries and tuples do."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ovis2_ref.runtime.arrays import Array
 
+RENAMED = {"cache": "past_key_values"}
+"""transformers 5.24's names of fields, and the names here, which are those of 4.56 to 5.23."""
 
-class _Output:
-    """Fields by name (`output.logits`, `output["logits"]`) or by their place among those that are not None (`output[0]`)."""
 
-    def keys(self) -> list[str]:
+class Output(Mapping[str, Any]):
+    """Fields by name (`output.logits`, `output["logits"]`) or by number among those that are not None (`output[0]`).
+
+    Iterating gives the names of the fields that are not None, as in transformers' `ModelOutput`.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return (f.name for f in fields(self) if getattr(self, f.name) is not None)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def keys(self) -> list[str]:  # type: ignore[override]
         """The names of the fields that are not None."""
-        return [f.name for f in fields(self) if getattr(self, f.name) is not None]  # type: ignore[arg-type]
+        return list(self)
 
     def to_tuple(self) -> tuple[Any, ...]:
         """The values that are not None, in order."""
-        return tuple(getattr(self, name) for name in self.keys())
+        return tuple(self.values())
 
-    def __getitem__(self, key: str | int | slice) -> Any:
-        return getattr(self, key) if isinstance(key, str) else self.to_tuple()[key]
+    def __getitem__(self, key: str | int | slice) -> Any:  # type: ignore[override]
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        key = RENAMED.get(key, key)
+        if key not in list(self):
+            raise KeyError(key)
+        return getattr(self, key)
+
+    @property
+    def cache(self) -> Any:
+        """`past_key_values` under transformers 5.24's name."""
+        return getattr(self, "past_key_values", None)
 
 
-@dataclass
-class ImageFeatures(_Output):
+@dataclass(eq=False)
+class ImageFeatures(Output):
     """What the vision side makes of tiles."""
 
     last_hidden_state: Array
@@ -33,14 +56,14 @@ class ImageFeatures(_Output):
     """The embeddings of the indicators (indicators, hidden)."""
 
 
-@dataclass
-class ModelOutput(_Output):
+@dataclass(eq=False)
+class ModelOutput(Output):
     """What `Ovis2Model` returns."""
 
     last_hidden_state: Array
     """(batch, tokens, hidden), after the final norm."""
     past_key_values: Any = None
-    """The `KVCache` that went on, None without one."""
+    """The `KVCache` to continue from, None without one."""
     hidden_states: tuple[Array, ...] | None = None
     """The embeddings and each layer's output, the last after the final norm; each (batch, tokens, hidden)."""
     attentions: tuple[Array, ...] | None = None
@@ -49,15 +72,34 @@ class ModelOutput(_Output):
     """The visual embeddings (tiles, tokens, hidden)."""
 
 
-@dataclass
-class CausalLMOutput(_Output):
+@dataclass(eq=False)
+class CausalLMOutput(Output):
     """What `Ovis2ForConditionalGeneration` returns: the fields of `ModelOutput`, with logits in place of the last state."""
 
     loss: Array | None = None
     logits: Array | None = None
     """(batch, tokens, vocabulary)."""
     past_key_values: Any = None
-    """The `KVCache` that went on, None without one."""
+    """The `KVCache` to continue from, None without one."""
     hidden_states: tuple[Array, ...] | None = None
     attentions: tuple[Array, ...] | None = None
     image_hidden_states: Array | None = None
+
+
+@dataclass(eq=False)
+class GenerateOutput(Output):
+    """What `generate` returns with `return_dict_in_generate=True`. One entry of a tuple is one step."""
+
+    sequences: Array
+    """The ids of prompts and answers (rows, tokens)."""
+    sequences_scores: Array | None = None
+    """The score of each returned beam (rows,)."""
+    scores: tuple[Array, ...] | None = None
+    """What a token was chosen by: the logits after all processors, each (rows, vocabulary)."""
+    logits: tuple[Array, ...] | None = None
+    """The model's own logits, each (rows, vocabulary)."""
+    beam_indices: Array | None = None
+    """The beam that each token was made from (rows, new tokens), -1 after the end."""
+    attentions: tuple[tuple[Array, ...], ...] | None = None
+    hidden_states: tuple[tuple[Array, ...], ...] | None = None
+    past_key_values: Any = None

@@ -33,7 +33,7 @@ ORIGINAL_ONLY = {
 class ImageOptions:
     """What may be set when a processor is made, and again for one call.
 
-    `size` and `crop_size` may be a number (a square), a pair (height, width) or a dict; `resample` is Pillow's number;
+    `size` and `crop_size` may be a number (a square), a pair (height, width) or a dict; `resample` is Pillow's number or a name;
     `image_mean` and `image_std` are a number or one for each channel. A tile is called a patch here, as in transformers.
     """
 
@@ -61,7 +61,7 @@ class ImageOptions:
     def __post_init__(self) -> None:
         self.size = size_dict("size", self.size)
         self.crop_size = None if self.crop_size is None else size_dict("crop_size", self.crop_size)
-        self.resample = _whole("resample", self.resample, 0, len(RESAMPLE) - 1)
+        self.resample = _filter(self.resample)
         self.min_patches = _whole("min_patches", self.min_patches, 1)
         self.max_patches = _whole("max_patches", self.max_patches, 1)
         self.rescale_factor = _number("rescale_factor", self.rescale_factor)
@@ -157,6 +157,16 @@ def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
         bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
         raise InputError(f"{name}={value!r:.200} should be a whole number {bounds}")
     return int(value)
+
+
+def _filter(value: Any) -> int:
+    """Pillow's number of a filter that is given by it, or by name ("bicubic"; also torchvision's enumeration of names)."""
+    value = getattr(value, "value", value)
+    if isinstance(value, str) and value.lower() in RESAMPLE:
+        return RESAMPLE.index(value.lower())
+    if isinstance(value, str):
+        raise InputError(f"resample={value!r:.80} should be one of {', '.join(RESAMPLE)}")
+    return _whole("resample", value, 0, len(RESAMPLE) - 1)
 
 
 def _number(name: str, value: Any) -> float:

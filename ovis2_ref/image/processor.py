@@ -9,18 +9,21 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ovis2_ref.compat.arguments import IMAGE_OPTIONS, active, check_names, given
+from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.convention import TRANSFORMERS, Convention, as_convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
 from ovis2_ref.image.cutting import Picture, Tiles, cut, cut_canvas, resized
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import as_picture, flat_pictures, height_width
+from ovis2_ref.image.processor_names import ImageProcessorNames
 from ovis2_ref.image.values import every_level, look_up, middle_slice, unscaled
 
 OPTIONS = frozenset(option.name for option in fields(ImageOptions))
 
 
-class Ovis2ImageProcessor(ImageOptions):
+class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
     """transformers' Pillow image processor (5.x: `Ovis2ImageProcessorPil`, 4.56: `Ovis2ImageProcessor`), to the bit.
 
     The options are `ImageOptions`; any of them can be given when it is made, and to `preprocess` for one call; None means the
@@ -52,22 +55,19 @@ class Ovis2ImageProcessor(ImageOptions):
         options |= {key: list(value) for key, value in options.items() if isinstance(value, tuple)}
         return options | {"image_processor_type": type(self).__name__}
 
-    def __call__(self, images: Any, **options: Any) -> dict[str, Any]:
+    def __call__(self, images: Any, **options: Any) -> BatchFeature:
         """The same as `preprocess`."""
         return self.preprocess(images, **options)
 
-    def preprocess(self, images: Any, return_tensors: str | None = None, **options: Any) -> dict[str, Any]:
+    def preprocess(self, images: Any, return_tensors: Any = None, **options: Any) -> BatchFeature:
         """The tiles of `images` (a picture or several: see `flat_pictures` and `as_picture`), with `options` for this call.
 
         Returns `pixel_values` (tiles, channels, height, width), the tiles of all pictures one after another, float32 unless
-        nothing is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np", as lists
-        with None. A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail, first.
+        nothing is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np", as tensors
+        with "pt", as lists with None. A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail, first.
         """
-        if return_tensors not in ("np", None):
-            raise InputError(
-                f'return_tensors={return_tensors!r}: arrays here are NumPy\'s; use "np", or None for lists'
-            )
-        call = self._with(options)
+        kind = check_return_tensors(return_tensors)
+        call = self.changed(options)
         on_white = self.arithmetic.on_white if self.convention.transparency_on_white else None
         pictures = [
             as_picture(image, call.do_convert_rgb, call.input_data_format, on_white) for image in flat_pictures(images)
@@ -79,18 +79,19 @@ class Ovis2ImageProcessor(ImageOptions):
         if call.data_format == "channels_last":
             values = [np.moveaxis(tile, 0, -1) for tile in values]
         grids = [list(part.grid) for part in parts]
-        if return_tensors is None:
-            return {"pixel_values": list(values), "grids": grids}
+        if kind is None:
+            return BatchFeature(pixel_values=list(values), grids=grids)
         if len({tile.shape for tile in values}) > 1:
             raise InputError(
                 f"tiles of different sizes {sorted({tile.shape for tile in values})} don't make one array: use "
                 "return_tensors=None, or a size of height and width"
             )
-        return {"pixel_values": np.asarray(values), "grids": np.array(grids, dtype=np.int64)}
+        tiles = BatchFeature(pixel_values=np.asarray(values), grids=np.array(grids, dtype=np.int64))
+        return tiles.convert_to_tensors(kind)
 
     def resize(self, image: Any, size: Any, resample: int | None = None) -> np.ndarray:
         """A picture resized, channels first; with `resample` None bilinearly, as in transformers, whatever its own option is."""
-        call = self._with({"size": size, "resample": 2 if resample is None else resample})
+        call = self.changed({"size": size, "resample": 2 if resample is None else resample})
         picture = as_picture(image, False, call.input_data_format, None)
         levels, scaled = resized(picture, output_size(*height_width(picture), call.size), call, self.arithmetic)
         return unscaled(levels) if scaled else levels
@@ -106,7 +107,7 @@ class Ovis2ImageProcessor(ImageOptions):
         resample: int | None = None,
     ) -> tuple[list[Picture], list[int]]:
         """The tiles of one picture, neither rescaled nor normalised, and its grid [rows, columns]; `resample` as in `resize`."""
-        call = self._with(
+        call = self.changed(
             {
                 "min_patches": min_patches,
                 "max_patches": max_patches,
@@ -120,7 +121,8 @@ class Ovis2ImageProcessor(ImageOptions):
         part = cut_canvas(picture, call, self.arithmetic, self.convention.transposed_grid)
         return [unscaled(tile) if part.scaled else tile for tile in part.tiles], list(part.grid)
 
-    def _with(self, options: Mapping[str, Any]) -> Self:
+    def changed(self, options: Mapping[str, Any]) -> Self:
+        """A processor with the settings of this one, but for `options`. Raises `InputError` for one that is not known."""
         changes = {**_given(options), "convention": self.convention}
         return replace(self, **changes)
 
@@ -166,8 +168,7 @@ class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options without those that are None. Raises `InputError` for one that is not known."""
-    unknown = sorted(set(options) - OPTIONS)
-    if unknown:
-        raise InputError(f"unknown option {', '.join(unknown)}; there are {', '.join(sorted(OPTIONS))}")
-    return {key: value for key, value in options.items() if value is not None}
+    """The options that are set. Raises `InputError` for one that is not known."""
+    options = active("the image processor", options, IMAGE_OPTIONS)
+    check_names("the image processor", options, OPTIONS)
+    return given(options)

@@ -1,25 +1,26 @@
 """Rows of token ids of different lengths become one batch: cut, padded, masked."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.errors import InputError
+
+__all__ = ["NO_LIMIT", "BatchFeature", "BatchRules", "collate"]
 
 NO_LIMIT = int(1e30)
 """The `model_max_length` of a tokenizer without one, as transformers writes it."""
 
-
-class BatchFeature(dict[str, Any]):
-    """What a processor returns: a dictionary for `model(**inputs)` whose entries are attributes too."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"there is no {name!r} in these inputs; there are {', '.join(self)}") from None
+PADDING: dict[str, Any] = {
+    "input_ids": None,  # the padding token
+    "token_type_ids": 0,
+    "attention_mask": 0,
+    "special_tokens_mask": 1,
+    "offset_mapping": (0, 0),
+}
+"""What a batch may have for each token, in transformers' order, and its value at padding."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +30,31 @@ class BatchRules:
     padding: False, True or "longest" (to the longest row), "max_length" (to `max_length`).
     truncation: None (cut if `max_length` is given and nothing is padded), False, True (cut to `max_length`).
     Where `max_length` is None, "max_length" and True mean the tokenizer's own longest row, nothing if it has none.
-    return_tensors: "np" for int64 arrays (batch, tokens), None for lists.
+    max_length: any whole number above 0. pad_to_multiple_of: padding goes on to the next multiple.
+    return_tensors: "np" for int64 arrays (batch, tokens), "pt" for tensors, None for lists.
+    return_...: what the batch has beside `input_ids`: `attention_mask`, `token_type_ids` (0 everywhere), `special_tokens_mask`
+    (1 at padding), `offset_mapping` (a token's first and last character), `length` (of each padded row).
     """
 
     padding: bool | str = False
     truncation: bool | str | None = None
-    max_length: int | None = None
+    max_length: Any = None
     padding_side: str = "right"
     truncation_side: str = "right"
+    pad_to_multiple_of: Any = None
     return_tensors: str | None = None
+    return_attention_mask: bool = True
+    return_token_type_ids: bool = False
+    return_special_tokens_mask: bool = False
+    return_offsets_mapping: bool = False
+    return_length: bool = False
 
     def __post_init__(self) -> None:
-        _choose("padding", self.padding, (False, True, "longest", "max_length", "do_not_pad"))
-        _choose("truncation", self.truncation, (None, False, True, "longest_first", "only_first", "do_not_truncate"))
-        _choose("padding_side", self.padding_side, ("left", "right"))
-        _choose("truncation_side", self.truncation_side, ("left", "right"))
-        if self.return_tensors not in ("np", None):
-            raise InputError(
-                f'return_tensors={self.return_tensors!r}: arrays here are NumPy\'s, without torch; use "np", or None for lists'
-            )
-        whole = isinstance(self.max_length, int) and not isinstance(self.max_length, bool)
-        if self.max_length is not None and not (whole and self.max_length > 0):
-            raise InputError(f"max_length={self.max_length!r} should be a whole number above 0")
+        for name, choices in CHOICES.items():
+            _choose(name, getattr(self, name), choices)
+        object.__setattr__(self, "return_tensors", check_return_tensors(self.return_tensors))
+        for name in ("max_length", "pad_to_multiple_of"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
 
     def cut_length(self, longest: int) -> int | None:
         """The length that rows are cut to, None for not at all; `longest` is the tokenizer's own limit."""
@@ -63,14 +67,38 @@ class BatchRules:
         """The length that `rows` are padded to, None for not at all."""
         if self.padding in (False, "do_not_pad"):
             return None
-        if self.padding == "max_length":
-            return self._max_length(longest)
-        return max(map(len, rows), default=0)
+        length = self._max_length(longest) if self.padding == "max_length" else max(map(len, rows), default=0)
+        multiple = self.pad_to_multiple_of or 1
+        return None if length is None else -(-length // multiple) * multiple
+
+    def columns(self) -> list[str]:
+        """What the batch has for each token."""
+        wanted = {
+            "input_ids": True,
+            "token_type_ids": self.return_token_type_ids,
+            "attention_mask": self.return_attention_mask,
+            "special_tokens_mask": self.return_special_tokens_mask,
+            "offset_mapping": self.return_offsets_mapping,
+        }
+        return [name for name in PADDING if wanted[name]]
 
     def _max_length(self, longest: int) -> int | None:
         if self.max_length is not None:
             return self.max_length
         return longest if longest < NO_LIMIT else None
+
+
+SIDES = ("left", "right")
+YES_NO = (False, True)
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "padding": (False, True, "longest", "max_length", "do_not_pad"),
+    "truncation": (None, False, True, "longest_first", "only_first", "do_not_truncate"),
+    "padding_side": SIDES,
+    "truncation_side": SIDES,
+    **dict.fromkeys(("return_attention_mask", "return_token_type_ids", "return_special_tokens_mask"), YES_NO),
+    **dict.fromkeys(("return_offsets_mapping", "return_length"), YES_NO),
+}
+"""The values that a rule may have."""
 
 
 def collate(
@@ -80,35 +108,67 @@ def collate(
     pad_id: int | None,
     longest: int = NO_LIMIT,
     masks: Sequence[Sequence[int]] | None = None,
+    offsets: Sequence[Sequence[tuple[int, int]]] | None = None,
 ) -> BatchFeature:
-    """`rows` of token ids as `input_ids` and `attention_mask` (1 at tokens, or as in `masks`; 0 at padding).
+    """`rows` of token ids as a batch with what `rules` ask for.
 
+    `attention_mask` is 1 at tokens, or as in `masks`, and 0 at padding. `offsets`: the characters of each token.
     Raises `InputError` if padding is asked for and there is no `pad_id`, or an array of rows of different lengths.
     """
-    masks = [[1] * len(row) for row in rows] if masks is None else masks
+    values: dict[str, Any] = {
+        "input_ids": rows,
+        "token_type_ids": _filled(rows, 0),
+        "attention_mask": _filled(rows, 1) if masks is None else masks,
+        "special_tokens_mask": _filled(rows, 0),
+        "offset_mapping": _filled(rows, (0, 0)) if offsets is None else offsets,
+    }
+    batch: dict[str, Any] = {name: values[name] for name in rules.columns()}
     cut = rules.cut_length(longest)
     if cut is not None:
         keep = slice(None, cut) if rules.truncation_side == "right" else slice(-cut, None)
-        rows, masks = [row[keep] for row in rows], [mask[keep] for mask in masks]
-    length = rules.padded_length(rows, longest)
+        batch = {name: [row[keep] for row in column] for name, column in batch.items()}
+    length = rules.padded_length(batch["input_ids"], longest)
     if length is not None:
         if pad_id is None:
             raise InputError("padding was asked for, and this tokenizer has no pad_token; pass prompts of one length")
-        rows = [_pad(row, length, pad_id, rules.padding_side) for row in rows]
-        masks = [_pad(mask, length, 0, rules.padding_side) for mask in masks]
-    if rules.return_tensors is None:
-        return BatchFeature(input_ids=[*map(list, rows)], attention_mask=[*map(list, masks)])
-    lengths = sorted({len(row) for row in rows})
-    if len(lengths) > 1:
-        raise InputError(f"these prompts have {lengths} tokens, and an array needs one length: pass padding=True")
-    return BatchFeature(input_ids=np.array(rows, np.int64), attention_mask=np.array(masks, np.int64))
+        padding = PADDING | {"input_ids": pad_id}
+        batch = {
+            name: [_pad(row, length, padding[name], rules.padding_side) for row in column]
+            for name, column in batch.items()
+        }
+    lengths = [len(row) for row in batch["input_ids"]]
+    if rules.return_tensors is not None and len(set(lengths)) > 1:
+        raise InputError(
+            f"these prompts have {sorted(set(lengths))} tokens, and an array needs one length: pass padding=True"
+        )
+    batch = {name: [list(row) for row in column] for name, column in batch.items()}
+    if rules.return_length:
+        batch["length"] = lengths
+    return BatchFeature(batch).convert_to_tensors(rules.return_tensors)
 
 
-def _pad(row: Sequence[int], length: int, value: int, side: str) -> list[int]:
+def _filled(rows: Sequence[Sequence[int]], value: Any) -> list[list[Any]]:
+    return [[value] * len(row) for row in rows]
+
+
+def _pad(row: Sequence[Any], length: int, value: Any, side: str) -> list[Any]:
     padding = [value] * (length - len(row))
     return [*padding, *row] if side == "left" else [*row, *padding]
 
 
-def _choose(name: str, value: object, allowed: tuple[object, ...]) -> None:
+def _choose(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    value = getattr(value, "value", value)  # transformers' PaddingStrategy is an enumeration
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed):
         raise InputError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
+
+
+def _whole(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(f"{name}={value!r:.80} should be a whole number above 0")
+    return number

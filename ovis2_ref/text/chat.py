@@ -95,6 +95,12 @@ def message_parts(message: Any) -> list[Mapping[str, Any]]:
     return [_image_part(part) if part["type"] == "image_url" else part for part in content]
 
 
+def message_pictures(message: Any) -> list[Any]:
+    """The pictures that a message's parts carry, as transformers looks for them."""
+    parts = [part for part in message_parts(message) if part["type"] == "image"]
+    return [part[key] for part in parts for key in ("image", "url", "path", "base64") if key in part]
+
+
 def _image_part(part: Mapping[str, Any]) -> Mapping[str, Any]:
     url = part.get("image_url")
     return {"type": "image", "url": url.get("url", "") if isinstance(url, Mapping) else url}

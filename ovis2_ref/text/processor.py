@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from ovis2_ref.compat.arguments import PROCESSOR_LOADING, SAVING, TEMPLATE_OPTIONS, active, brief, check_names, given
+from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.image.pictures import flat_pictures
-from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
-from ovis2_ref.runtime.files import checked_folder
+from ovis2_ref.image.processor import OPTIONS, Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.text.batch import BatchFeature
-from ovis2_ref.text.chat import CHAT_TEMPLATE, Message, check_chat_template, message_parts, render_chat
+from ovis2_ref.text.call_options import sort_options
+from ovis2_ref.text.chat import CHAT_TEMPLATE, IMAGE_TOKEN, check_chat_template, message_pictures, render_chat
 from ovis2_ref.text.layout import (
     IMAGE_ATOM,
     INDICATORS,
@@ -20,11 +22,14 @@ from ovis2_ref.text.layout import (
     original_token_ids,
 )
 from ovis2_ref.text.processor_files import read_processor_files, write_processor_files
-from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens, row_of, rows_of, text_list
+from ovis2_ref.text.processor_names import ProcessorNames
+from ovis2_ref.text.rows import row_of, rows_of, text_list
+from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens
+from ovis2_ref.text.tokenizer_names import SETTABLE
 
 
-class Ovis2Processor:
-    """transformers' `Ovis2Processor`: the same arguments and results, with NumPy arrays in place of tensors.
+class Ovis2Processor(ProcessorNames):
+    """transformers' `Ovis2Processor`: the same arguments and results, NumPy arrays unless return_tensors="pt" asks for tensors.
 
     Under convention "original" the prompt is the authors': pictures stand in it as negative ids, and each piece of text between
     them is tokenised on its own.
@@ -35,32 +40,55 @@ class Ovis2Processor:
         image_processor: Ovis2ImageProcessor | Ovis2ImageProcessorFast,
         tokenizer: Tokenizer,
         chat_template: str | None = None,
+        image_token: str = IMAGE_TOKEN,
         image_seq_length: int = 256,
         convention: str | Convention = "transformers",
     ) -> None:
         """Join an image processor and a tokenizer; `image_seq_length` is the number of visual tokens of a tile."""
-        if chat_template is not None:
-            check_chat_template(chat_template, "the argument chat_template", InputError)
         if isinstance(image_seq_length, bool) or not isinstance(image_seq_length, int) or image_seq_length < 1:
-            raise InputError(f"image_seq_length={image_seq_length!r} should be a whole number above 0")
+            raise InputError(f"image_seq_length={image_seq_length!r:.80} should be a whole number above 0")
+        if image_token != IMAGE_TOKEN:
+            raise InputError(f"image_token={image_token!r:.80} should be {IMAGE_TOKEN!r}")
         self.image_processor, self.tokenizer = image_processor, tokenizer
-        self.chat_template = CHAT_TEMPLATE
+        self.chat_template = CHAT_TEMPLATE if chat_template is None else chat_template
         self.image_seq_length = image_seq_length
         self.convention = as_convention(convention)
 
+    @property
+    def chat_template(self) -> str:
+        """Ovis2's chat template; it can be set to the same text only, since templates are programs."""
+        return CHAT_TEMPLATE
+
+    @chat_template.setter
+    def chat_template(self, template: str) -> None:
+        check_chat_template(template, "chat_template", InputError)
+
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, convention: str | Convention = "transformers", use_fast: bool = False
+        cls,
+        folder: str | Path,
+        convention: str | Convention = "transformers",
+        use_fast: bool | None = False,
+        **options: Any,
     ) -> Self:
-        """The processor in `folder`, from the files of transformers 4.56, 5.x or the authors.
+        """Load the processor in `folder`, from the files of transformers 4.56, 5.x or the authors.
 
-        `use_fast` resizes as transformers' torch image processor does, else as its Pillow one. Raises `CheckpointError` for files
-        that are missing, damaged, hostile or another model's, or that don't fit the folder's config.json.
+        `use_fast` resizes as transformers' torch image processor does, else as its Pillow one. `options`: settings of the
+        image processor (`max_patches`) and of the tokenizer (`padding_side`) to change, `image_seq_length`, `chat_template`.
+        Raises `CheckpointError` for files that are missing, damaged, hostile or another model's, or that don't fit the folder's
+        config.json.
         """
-        root = checked_folder(folder)
+        options = given(active("from_pretrained", options, PROCESSOR_LOADING))
+        root = checkpoint_folder(folder, options.pop("cache_dir", None), options.pop("revision", None))
+        own = {
+            name: options.pop(name) for name in ("chat_template", "image_token", "image_seq_length") if name in options
+        }
+        check_names("a processor's from_pretrained", options, {*OPTIONS, *SETTABLE})
+        tokenizer_options = {name: options.pop(name) for name in SETTABLE if name in options}
         convention = as_convention(convention)
         files = read_processor_files(root)
-        tokenizer = Tokenizer.from_pretrained(root)
+        tokenizer = Tokenizer.from_pretrained(root, **tokenizer_options)
+        tokenizer.name_or_path = str(folder)
         if convention.placeholders_in_vocabulary:
             if files.of_authors:
                 tokenizer.add_special_tokens((IMAGE_ATOM, *INDICATORS))
@@ -71,10 +99,12 @@ class Ovis2Processor:
             image_processor = kind.from_dict(files.image_processor, convention)
         except InputError as error:
             raise CheckpointError(f"{root}: the image processor's settings can't be used: {error}") from error
-        return cls(image_processor, tokenizer, image_seq_length=files.image_seq_length, convention=convention)
+        settings = {"image_seq_length": files.image_seq_length, **own}
+        return cls(image_processor.changed(options), tokenizer, convention=convention, **settings)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write the files that transformers 4.56 and 5.x load."""
+        check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
         path = Path(folder)
         try:
             self.tokenizer.save_pretrained(path)
@@ -83,49 +113,41 @@ class Ovis2Processor:
             raise InputError(f"the processor can't be written to {path}: {error}") from error
 
     def __call__(
-        self,
-        images: Any = None,
-        text: Any = None,
-        *,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        padding_side: str | None = None,
-        return_tensors: str | None = "np",
-        **image_options: Any,
+        self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **options: Any
     ) -> BatchFeature:
         """What `model(**inputs)` takes: `input_ids`, `attention_mask` (batch, tokens), and for pictures `pixel_values`
         (tiles, channels, side, side).
 
         images: a picture, a list, or a list for each prompt; their <image> places are counted through all prompts.
         text: a prompt or a list of them. With None, `pixel_values` come alone.
-        return_tensors: None for ids as lists; `pixel_values` are an array in any case.
-        padding, truncation, max_length, padding_side: see `BatchRules`. image_options: the image processor's (max_patches).
+        return_tensors: "np" (where nothing is said), "pt" for tensors, None for ids as lists (`pixel_values` stay an array).
+        options: padding, truncation, max_length, padding_side and the rest of `BatchRules`; the image processor's (max_patches);
+        or both in the dictionaries `text_kwargs`, `images_kwargs` and `common_kwargs`.
         Raises `InputError` for arguments that can't be used, or don't fit each other.
         """
-        rules = self.tokenizer.rules(
-            padding=padding,
-            truncation=truncation,
-            max_length=max_length,
-            padding_side=padding_side,
-            return_tensors=return_tensors,
-        )
+        as_lists = "return_tensors" in options and options["return_tensors"] is None
+        options = {**options, "videos": videos, "audio": audio}
+        call = sort_options(options, None if as_lists else "np")
+        rules = self.tokenizer.rules(**call.text, return_tensors=None if call.return_tensors is None else "np")
         pictures = [] if images is None else list(flat_pictures(images))
         if text is None and not pictures:
             raise InputError("give text, a prompt or a list of them, with an <image> for each picture in images")
+        self.image_processor.changed(call.images)  # a value that can't be used is an error without pictures, too
         prompts = [] if text is None else text_list(text)
         if text is not None:
             check_picture_count(prompts, len(pictures))
-        tiles = self.image_processor(pictures, return_tensors="np", **image_options) if pictures else {}
+        tiles = self.image_processor(pictures, return_tensors="np", **call.images) if pictures else {}
         if text is None:
-            return BatchFeature(pixel_values=tiles["pixel_values"])
+            return BatchFeature(pixel_values=tiles["pixel_values"]).convert_to_tensors(call.return_tensors)
         grids = [(int(rows), int(columns)) for rows, columns in tiles.get("grids", ())]
-        rows, masks = self._tokenize(prompts, grids)
-        inputs = self.tokenizer.collate(rows, rules, masks)
+        rows, masks, offsets = self._tokenize(prompts, grids)
+        inputs = self.tokenizer.collate(rows, rules, masks, offsets)
+        if call.return_mm_token_type_ids:
+            inputs["mm_token_type_ids"] = self.create_mm_token_type_ids(inputs["input_ids"])
         if pictures:
             self._check_atoms_uncut(rows, inputs)
             inputs["pixel_values"] = tiles["pixel_values"]
-        return inputs
+        return inputs.convert_to_tensors(call.return_tensors)
 
     def apply_chat_template(
         self,
@@ -136,19 +158,23 @@ class Ovis2Processor:
         continue_final_message: bool = False,
         tokenize: bool = False,
         return_dict: bool = False,
+        return_assistant_tokens_mask: bool = False,
         processor_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         """The prompt of a conversation, or the prompts of a list of them; with `tokenize` its `input_ids`, with `return_dict` too
         all inputs, the pictures taken from the parts {"type": "image", "image": ...} (or "url", "path": a file's name).
 
-        `processor_kwargs`, or further arguments, are those of the processor's call. See `render_chat` for the template.
+        `processor_kwargs`, or further arguments, are those of the processor's call. See `render_chat` for the template, which
+        marks no part as the assistant's: `return_assistant_tokens_mask` gives zeros, as in transformers.
         """
+        options = {**(processor_kwargs or {}), **active("apply_chat_template", kwargs, TEMPLATE_OPTIONS)}
+        sort_options(options, None)  # a misspelt option is an error also where no tokens are asked for
         if chat_template is not None:
-            check_chat_template(chat_template, "the argument chat_template", InputError)
+            self.chat_template = chat_template
         if not isinstance(conversation, Sequence) or isinstance(conversation, str) or not conversation:
             raise InputError(
-                f"a conversation is a list of messages {{'role': ..., 'content': ...}}; got {conversation!r:.200}"
+                f"a conversation is a list of messages {{'role': ..., 'content': ...}}; got {brief(conversation)}"
             )
         batched = isinstance(conversation[0], Sequence) and not isinstance(conversation[0], str)
         conversations: Any = conversation if batched else [conversation]
@@ -163,8 +189,12 @@ class Ovis2Processor:
         ]
         if not tokenize:
             return prompts if batched else prompts[0]
-        images = [picture for messages in conversations for message in messages for picture in _pictures_of(message)]
-        inputs = self(images=images or None, text=prompts, **{**(processor_kwargs or {}), **kwargs})
+        images = [
+            picture for messages in conversations for message in messages for picture in message_pictures(message)
+        ]
+        inputs = self(images=images or None, text=prompts, **options)
+        if return_assistant_tokens_mask:
+            inputs["assistant_masks"] = [[0] * len(row) for row in inputs["input_ids"]]
         return inputs if return_dict else inputs["input_ids"]
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
@@ -180,14 +210,17 @@ class Ovis2Processor:
 
     def _tokenize(
         self, prompts: list[str], grids: list[tuple[int, int]]
-    ) -> tuple[list[list[int]], list[list[int]] | None]:
-        """The ids of each prompt with its pictures' layouts in place, and what to attend to (None: everything)."""
-        encode = self.tokenizer.encode
+    ) -> tuple[list[list[int]], list[list[int]] | None, list[list[tuple[int, int]]] | None]:
+        """The ids of each prompt with its pictures' layouts in place; what to attend to (None: everything); the characters of
+        each token in the prompt whose pictures are spelled out (None: not known).
+        """
         if self.convention.placeholders_in_vocabulary:
-            return [encode(prompt) for prompt in expand_pictures(prompts, grids, self.image_seq_length)], None
-        rows = original_token_ids(prompts, grids, encode, self.image_seq_length)
+            expanded = expand_pictures(prompts, grids, self.image_seq_length)
+            encodings = [self.tokenizer.encoding(prompt) for prompt in expanded]
+            return [one.ids for one in encodings], None, [one.offsets for one in encodings]
+        rows = original_token_ids(prompts, grids, self.tokenizer.encode, self.image_seq_length)
         # The authors' mask is `input_ids != pad_token_id`: a padding token that the text itself spells out is not attended to.
-        return rows, [[int(token_id != self.tokenizer.pad_token_id) for token_id in row] for row in rows]
+        return rows, [[int(token_id != self.tokenizer.pad_token_id) for token_id in row] for row in rows], None
 
     def _check_atoms_uncut(self, rows: list[list[int]], inputs: BatchFeature) -> None:
         """A picture of which truncation has left a part can't be embedded."""
@@ -200,11 +233,3 @@ class Ovis2Processor:
                 f"truncation cuts visual tokens off a prompt of {max(map(len, rows))} tokens: raise max_length, or have "
                 "fewer tiles with max_patches"
             )
-
-
-def _pictures_of(message: Message) -> list[Any]:
-    """The pictures that a message's parts carry, as transformers looks for them."""
-    parts = [part for part in message_parts(message) if part["type"] == "image"]
-    if any("base64" in part for part in parts):
-        raise InputError("a picture in base64 has to be decoded first; give {'type': 'image', 'image': picture}")
-    return [part[key] for part in parts for key in ("image", "url", "path") if key in part]

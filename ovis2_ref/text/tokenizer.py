@@ -1,42 +1,52 @@
 """A text becomes token ids and back: Qwen2's byte-level BPE, run by the `tokenizers` library from a checkpoint's files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
+from ovis2_ref.compat.arguments import PROCESSOR_LOADING, SAVING, TEXT_OPTIONS, active, check_names, given
+from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.runtime.arrays import to_host
-from ovis2_ref.runtime.files import checked_folder
 from ovis2_ref.text.batch import BatchFeature, BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
+from ovis2_ref.text.rows import row_of, rows_of, text_list
 from ovis2_ref.text.tokenizer_files import TokenizerSettings, read_settings, read_tokenizer_json, write_settings
+from ovis2_ref.text.tokenizer_names import NAMED_TOKENS, SETTABLE, TokenizerNames
 
 if TYPE_CHECKING:
     import tokenizers
 
+RULES = frozenset(rule.name for rule in fields(BatchRules))
 TOKEN_FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 
-class Tokenizer:
-    """A Qwen2 tokenizer with transformers' names for what it does. Control tokens written in a text are taken as such."""
+class Tokenizer(TokenizerNames):
+    """A Qwen2 tokenizer with transformers' names for what it does. Control tokens written in a text are taken as such.
 
-    def __init__(self, backend: "tokenizers.Tokenizer", settings: TokenizerSettings) -> None:
-        """Take the vocabulary and its use from `backend`; special tokens of `settings` that it lacks are added to it."""
-        self._backend, self.settings = backend, settings
+    What may be set: `padding_side`, `truncation_side`, `model_max_length`, `eos_token`, `pad_token`, `bos_token`, `unk_token` and
+    their ids; `chat_template` to Ovis2's own only.
+    """
+
+    def __init__(self, backend: "tokenizers.Tokenizer", settings: TokenizerSettings, name_or_path: str = "") -> None:
+        """Take the vocabulary from `backend`, and add those special tokens of `settings` to it that it lacks."""
+        self._backend, self.settings, self.name_or_path = backend, settings, name_or_path
         backend.no_truncation()
         backend.no_padding()
         self.add_special_tokens(settings.special_tokens())
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """The tokenizer in `folder`, from the files of transformers 4.56, 5.x or the authors.
+    def from_pretrained(cls, folder: str | Path, **options: Any) -> Self:
+        """Load the tokenizer in `folder`, from the files of transformers 4.56, 5.x or the authors.
 
+        `options`: settings to change, such as `padding_side="left"`.
         Raises `CheckpointError` for files that are missing, damaged, hostile or another model's.
         """
-        root = checked_folder(folder)
+        options = active("from_pretrained", options, PROCESSOR_LOADING)
+        location = {name: options.pop(name, None) for name in ("cache_dir", "revision")}
+        options.pop("use_fast", None)  # there is one tokenizer
+        root = checkpoint_folder(folder, **location)
         text = read_tokenizer_json(root)
         settings, added = read_settings(root)
         backend = _load(text, str(root / "tokenizer.json"))
@@ -49,10 +59,15 @@ class Tokenizer:
                     f"{root}: tokenizer_config.json gives {token['content']!r} the id {token_id}, tokenizer.json "
                     f"{backend.token_to_id(token['content'])}; take both files from one checkpoint"
                 )
-        return cls(backend, settings)
+        tokenizer = cls(backend, settings, str(folder))
+        check_names("a tokenizer's from_pretrained", options, SETTABLE)
+        for name, value in options.items():
+            setattr(tokenizer, name, value)
+        return tokenizer
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers 4.56 and 5.x load."""
+        check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         (path / "tokenizer.json").write_text(self._backend.to_str(pretty=True), encoding="utf-8")
@@ -67,38 +82,49 @@ class Tokenizer:
         """The number of tokens, added ones included."""
         return self._backend.get_vocab_size(with_added_tokens=True)
 
-    @property
-    def pad_token_id(self) -> int | None:
-        """The id that pads, None if there is none."""
-        return self._id_or_none(self.settings.pad_token)
+    def add_special_tokens(self, tokens: Iterable[str] | Mapping[str, Any]) -> int:
+        """Give each of `tokens` that isn't there yet the next free id; all of them are special from now on.
 
-    @property
-    def eos_token_id(self) -> int | None:
-        """The id that ends a text, None if there is none."""
-        return self._id_or_none(self.settings.eos_token)
-
-    def add_special_tokens(self, tokens: Iterable[str]) -> None:
-        """Give each of `tokens` that isn't there yet the next free id; all of them are special from now on."""
+        A mapping, as in transformers, also names what a token is for: {"pad_token": "<pad>"}. Return how many ids are new.
+        """
+        before = len(self)
+        named = dict(tokens) if isinstance(tokens, Mapping) else {}
+        check_names("add_special_tokens", named, (*NAMED_TOKENS, "extra_special_tokens", "additional_special_tokens"))
+        extra: list[str] = [] if named else list(tokens)
+        for name, value in named.items():
+            extra += [value] if name in NAMED_TOKENS else list(value)
         present = {token.content for token in self._backend.get_added_tokens_decoder().values() if token.special}
-        missing = [token for token in dict.fromkeys(tokens) if token not in present]
+        missing = [str(token) for token in dict.fromkeys(map(str, extra)) if token not in present]
         _add(self._backend, [{"content": token, "special": True} for token in missing])
-        named = self.settings.special_tokens()
-        self.settings.extra_special_tokens += [token for token in missing if token not in named]
+        for name in NAMED_TOKENS:
+            if name in named:
+                setattr(self.settings, name, str(named[name]))
+        self.settings.extra_special_tokens += [t for t in missing if t not in self.settings.special_tokens()]
+        return len(self) - before
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
         """The id of a token, or the ids of several; for one that isn't in the vocabulary the unknown token's, or None."""
         if not isinstance(tokens, str):
             return [self.convert_tokens_to_ids(token) for token in tokens]
         token_id = self._backend.token_to_id(tokens)
-        return self._id_or_none(self.settings.unk_token) if token_id is None else token_id
+        return self.unk_token_id if token_id is None else token_id
 
-    def encode(self, text: str) -> list[int]:
-        """The token ids of `text`. Raises `InputError` for a text that UTF-8 can't write."""
+    def encode(self, text: str, **options: Any) -> Any:
+        """The token ids of `text`; with options of the call (`return_tensors`), its `input_ids`.
+
+        Raises `InputError` for a text that UTF-8 can't write.
+        """
+        if options:
+            return self(text, **options)["input_ids"]
+        return self.encoding(text).ids
+
+    def encoding(self, text: str) -> Any:
+        """The `ids` and `offsets` (first and last character) of the tokens of `text`. Raises `InputError` as `encode`."""
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InputError(f"the prompt holds half of a surrogate pair at character {error.start}") from error
-        return self._backend.encode(text).ids
+        return self._backend.encode(text)
 
     def __call__(self, text: Any, **options: Any) -> BatchFeature:
         """`input_ids` and `attention_mask` of one text or several, cut and padded by the `options` of `BatchRules`.
@@ -106,30 +132,38 @@ class Tokenizer:
         One text gives flat lists, or, as an array, a batch of one.
         """
         rules = self.rules(**options)
-        batch = self.collate([self.encode(one) for one in text_list(text)], rules)
+        encodings = [self.encoding(one) for one in text_list(text)]
+        rows, offsets = [one.ids for one in encodings], [one.offsets for one in encodings]
+        batch = self.collate(rows, rules, offsets=offsets)
         if isinstance(text, str) and rules.return_tensors is None:
-            return BatchFeature({name: rows[0] for name, rows in batch.items()})
+            return BatchFeature({name: rows if name == "length" else rows[0] for name, rows in batch.items()})
         return batch
 
     def rules(self, **options: Any) -> BatchRules:
         """How rows are cut and padded, with this tokenizer's sides where `options` name none."""
-        settings = self.settings
-        sides = {"padding_side": settings.padding_side, "truncation_side": settings.truncation_side}
-        return BatchRules(**sides | {name: value for name, value in options.items() if value is not None})
+        options = active("the tokenizer", options, TEXT_OPTIONS)
+        check_names("the tokenizer", options, RULES)
+        sides = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
+        return BatchRules(**sides | given(options))
 
     def collate(
-        self, rows: Sequence[Sequence[int]], rules: BatchRules, masks: Sequence[Sequence[int]] | None = None
+        self,
+        rows: Sequence[Sequence[int]],
+        rules: BatchRules,
+        masks: Sequence[Sequence[int]] | None = None,
+        offsets: Sequence[Sequence[tuple[int, int]]] | None = None,
     ) -> BatchFeature:
         """`rows` of ids as a batch, padded with this tokenizer's padding token."""
-        return collate(rows, rules, pad_id=self.pad_token_id, longest=self.settings.model_max_length, masks=masks)
+        return collate(
+            rows, rules, pad_id=self.pad_token_id, longest=self.model_max_length, masks=masks, offsets=offsets
+        )
 
-    def decode(
-        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> str:
-        """The text of a row of ids (an array, a list, or one id); ids that no token has leave no trace.
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **options: Any) -> Any:
+        """The text of a row of ids (an array, a list, or one id), or of each of several; ids that no token has leave no trace.
 
         `clean_up_tokenization_spaces` changes nothing: transformers 5 ignores it for a BPE (4.56 heeds it).
         """
+        check_names("decode", active("decode", options, TEXT_OPTIONS), ())
         ids = row_of(token_ids)
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise InputError(
@@ -139,14 +173,9 @@ class Tokenizer:
             raise InputError(f"ids from {ids.min()} to {ids.max()} can't be decoded; a vocabulary's ids start at 0")
         return self._backend.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
 
-    def batch_decode(
-        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> list[str]:
+    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **options: Any) -> list[str]:
         """The text of each row of ids. A flat row is a batch of one, as in transformers 5."""
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows_of(sequences)]
-
-    def _id_or_none(self, token: str | None) -> int | None:
-        return None if token is None else self._backend.token_to_id(token)
+        return [self.decode(row, skip_special_tokens, **options) for row in rows_of(sequences)]
 
 
 def check_special_tokens(tokenizer: Tokenizer, config: Ovis2Config) -> None:
@@ -170,29 +199,6 @@ def check_special_tokens(tokenizer: Tokenizer, config: Ovis2Config) -> None:
             f"the tokenizer has {len(tokenizer)} tokens, the model's table {config.text_config.vocab_size} rows; "
             "take both from one checkpoint"
         )
-
-
-def rows_of(sequences: Any) -> list[Any]:
-    """The rows of ids in `sequences`, an array or lists of any lengths; a flat row is one."""
-    rows = list(sequences) if isinstance(sequences, list | tuple) else list(to_host(sequences))
-    flat = rows and not isinstance(rows[0], list | tuple) and getattr(rows[0], "ndim", 0) == 0
-    return [rows] if flat else rows
-
-
-def row_of(token_ids: Any) -> np.ndarray:
-    """A row of ids on the host, one id being a row too. Raises `InputError` for lists of unequal lengths."""
-    try:
-        return np.atleast_1d(to_host(token_ids))
-    except ValueError as error:
-        raise InputError("decode takes ids in one row; for rows of several lengths batch_decode") from error
-
-
-def text_list(text: Any) -> list[str]:
-    """One text or several, as a list. Raises `InputError` if there is none, or something else among them."""
-    texts = [text] if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else []
-    if not texts or not all(isinstance(one, str) for one in texts):
-        raise InputError(f"text should be a prompt or a list of prompts, not {text!r:.200}")
-    return texts
 
 
 def _load(text: str, source: str) -> "tokenizers.Tokenizer":

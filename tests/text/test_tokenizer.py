@@ -190,7 +190,7 @@ def test_what_are_no_ids_is_refused(tokenizer: Tokenizer, ids: list) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"padding": "longst"}, {"truncation": "last"}, {"max_length": 0}, {"return_tensors": "pt"}]
+    "options", [{"padding": "longst"}, {"truncation": "last"}, {"max_length": 0}, {"return_tensors": "tf"}]
 )
 def test_unknown_options_are_refused(tokenizer: Tokenizer, options: dict) -> None:
     with pytest.raises(InputError, match=str(next(iter(options.values())))):

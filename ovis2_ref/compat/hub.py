@@ -1,0 +1,42 @@
+"""A checkpoint by its hub id: found in the local hub cache, never downloaded."""
+
+import os
+import re
+from pathlib import Path
+
+from ovis2_ref.errors import CheckpointError
+from ovis2_ref.runtime.files import checked_folder
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
+
+def checkpoint_folder(name: str | Path, cache_dir: str | Path | None = None, revision: str | None = None) -> Path:
+    """The folder called `name`, or where the hub cache keeps the snapshot of the repository with that id.
+
+    The cache is `cache_dir`, else HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub. `revision`: a branch, a tag or a
+    commit, "main" by default. Raises `CheckpointError` that names the command which downloads the repository, if it isn't there.
+    """
+    if Path(name).exists() or not HUB_ID.fullmatch(str(name)) or ".." in str(name):
+        return checked_folder(name)
+    repository = hub_cache(cache_dir) / ("models--" + str(name).replace("/", "--"))
+    reference = repository / "refs" / (revision or "main")
+    if revision is not None and not re.fullmatch(r"[\w.-]+", revision, re.ASCII):
+        raise CheckpointError(f"revision={revision!r:.80} should be a branch, a tag or a commit")
+    try:
+        commit = reference.read_text(encoding="ascii").strip() if reference.is_file() else revision or "main"
+    except (OSError, ValueError):
+        commit = "main"
+    snapshot = repository / "snapshots" / commit
+    if not re.fullmatch(r"[\w.-]+", commit, re.ASCII) or not snapshot.is_dir():
+        command = f"hf download {name}" + (f" --revision {revision}" if revision else "")
+        raise CheckpointError(
+            f"there is no folder {str(name)!r}, nor a copy of that repository in {hub_cache(cache_dir)}; "
+            f"download it with: {command}"
+        )
+    return checked_folder(snapshot)
+
+
+def hub_cache(cache_dir: str | Path | None = None) -> Path:
+    """The folder in which huggingface_hub keeps what it has downloaded."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(cache_dir or os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()

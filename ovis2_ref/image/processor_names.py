@@ -1,0 +1,78 @@
+"""What scripts ask of an image processor beside its call: loading, saving, its settings as a dictionary."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from ovis2_ref.compat.arguments import PROCESSOR_LOADING, SAVING, active, check_names, given
+from ovis2_ref.compat.hub import checkpoint_folder
+from ovis2_ref.compat.missing import IMAGE_PROCESSOR, Counterpart
+from ovis2_ref.convention import TRANSFORMERS, Convention
+from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.image.loading import load_image
+from ovis2_ref.runtime.files import JSON_LIMIT, has_file, parse_json, read_json
+
+
+class ImageProcessorNames(Counterpart):
+    """The attributes and small methods of transformers' image processors."""
+
+    counterpart, missing = "transformers' Ovis2ImageProcessor", IMAGE_PROCESSOR
+    model_input_names = ("pixel_values",)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, convention: str | Convention = TRANSFORMERS, **options: Any) -> Self:
+        """Load the image processor in `folder`, with `options` in place of its settings.
+
+        Raises `CheckpointError` for files that are missing, damaged or hostile, `InputError` for options that can't be used.
+        """
+        options = given(active("from_pretrained", options, PROCESSOR_LOADING))
+        options.pop("use_fast", None)  # the class says which
+        root = checkpoint_folder(folder, options.pop("cache_dir", None), options.pop("revision", None))
+        settings = read_json(root, "processor_config.json") if has_file(root, "processor_config.json") else {}
+        values = settings.get("image_processor")
+        if values is None:
+            values = read_json(root, "preprocessor_config.json")
+        if not isinstance(values, Mapping):
+            raise CheckpointError(f"{root}: image_processor should be an object, not {values!r:.200}")
+        try:
+            return cls.from_dict(values, convention).changed(options)  # type: ignore[attr-defined]
+        except InputError as error:
+            raise CheckpointError(f"{root}: the image processor's settings can't be used: {error}") from error
+
+    @classmethod
+    def from_json_file(cls, json_file: str | Path) -> Self:
+        """The image processor whose settings are in a JSON file."""
+        try:
+            content = Path(json_file).read_bytes()[:JSON_LIMIT]
+        except OSError as error:
+            raise CheckpointError(f"{json_file} can't be read ({error.strerror})") from error
+        return cls.from_dict(parse_json(content, str(json_file)))  # type: ignore[attr-defined]
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
+        """Write preprocessor_config.json, which transformers loads."""
+        check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.to_json_file(Path(folder) / "preprocessor_config.json")
+
+    def to_json_string(self) -> str:
+        """The settings as JSON."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"  # type: ignore[attr-defined]
+
+    def to_json_file(self, json_file_path: str | Path) -> None:
+        """Write the settings as JSON."""
+        Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    @property
+    def image_processor_type(self) -> str:
+        """The name of the class."""
+        return type(self).__name__
+
+    def fetch_images(self, images: Any) -> Any:
+        """The pictures in files called so, or in lists of such names; pictures pass through."""
+        return (
+            [self.fetch_images(image) for image in images] if isinstance(images, list | tuple) else load_image(images)
+        )

@@ -1,0 +1,217 @@
+"""What scripts ask of a tokenizer beside encoding and decoding: its special tokens, its vocabulary, its settings by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ovis2_ref.compat.arguments import TEMPLATE_OPTIONS, active
+from ovis2_ref.compat.missing import TOKENIZER, Counterpart
+from ovis2_ref.errors import InputError
+from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template, render_chat
+from ovis2_ref.text.tokenizer_files import TokenizerSettings
+
+if TYPE_CHECKING:
+    import tokenizers
+
+NAMED_TOKENS = ("eos_token", "pad_token", "bos_token", "unk_token")
+SETTABLE = ("padding_side", "truncation_side", "model_max_length", *NAMED_TOKENS)
+"""What `from_pretrained` of a tokenizer can change."""
+
+
+class Setting:
+    """An attribute that is a field of the tokenizer's `settings`, checked when it is set."""
+
+    def __init__(self, expected: str, holds: Callable[[Any], bool]) -> None:
+        """`holds` says whether a value can be used, `expected` says so in words."""
+        self.expected, self.holds = expected, holds
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tokenizer: Any, owner: type) -> Any:
+        return self if tokenizer is None else getattr(tokenizer.settings, self.name)
+
+    def __set__(self, tokenizer: Any, value: Any) -> None:
+        if not self.holds(value):
+            raise InputError(f"{self.name}={value!r:.80} should be {self.expected}")
+        setattr(tokenizer.settings, self.name, value)
+
+
+class NamedToken(Setting):
+    """A special token by what it is for, None if there is none. One that is not in the vocabulary yet is added when it is set."""
+
+    def __init__(self) -> None:
+        super().__init__("a token, or None", lambda token: token is None or (isinstance(token, str) and token != ""))
+
+    def __set__(self, tokenizer: Any, value: Any) -> None:
+        value = getattr(value, "content", value)  # an AddedToken
+        super().__set__(tokenizer, value)
+        if value is not None:
+            tokenizer.add_special_tokens([value])
+
+
+class TokenId:
+    """The id of the special token called `token`; None if there is none. Setting it names the token with that id."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __get__(self, tokenizer: Any, owner: type) -> Any:
+        if tokenizer is None:
+            return self
+        token = getattr(tokenizer, self.token)
+        return None if token is None else tokenizer._backend.token_to_id(token)
+
+    def __set__(self, tokenizer: Any, token_id: int | None) -> None:
+        token = None if token_id is None else tokenizer.convert_ids_to_tokens(token_id)
+        if token is None and token_id is not None:
+            raise InputError(f"{self.token}_id={token_id} is the id of no token; there are {len(tokenizer)}")
+        setattr(tokenizer, self.token, token)
+
+
+def _length(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 1
+
+
+class TokenizerNames(Counterpart):
+    """The attributes and small methods of transformers' tokenizers."""
+
+    counterpart, missing = "transformers' Qwen2Tokenizer", TOKENIZER
+    settings: TokenizerSettings
+    _backend: "tokenizers.Tokenizer"
+
+    padding_side = Setting('"left" or "right"', lambda side: side in ("left", "right"))
+    truncation_side = Setting('"left" or "right"', lambda side: side in ("left", "right"))
+    model_max_length = Setting("a number of tokens", _length)
+    eos_token, pad_token, bos_token, unk_token = NamedToken(), NamedToken(), NamedToken(), NamedToken()
+    eos_token_id, pad_token_id = TokenId("eos_token"), TokenId("pad_token")
+    bos_token_id, unk_token_id = TokenId("bos_token"), TokenId("unk_token")
+    model_input_names = ("input_ids", "attention_mask")
+    is_fast = True
+    pad_token_type_id = 0
+    clean_up_tokenization_spaces = False
+
+    @property
+    def chat_template(self) -> str:
+        """Ovis2's chat template; it can be set to the same text only, since templates are programs."""
+        return CHAT_TEMPLATE
+
+    @chat_template.setter
+    def chat_template(self, template: str) -> None:
+        check_chat_template(template, "tokenizer.chat_template", InputError)
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens without those that were added."""
+        return self._backend.get_vocab_size(with_added_tokens=False)
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """The same as `get_vocab`."""
+        return self.get_vocab()
+
+    def get_vocab(self) -> dict[str, int]:
+        """The id of every token, added ones included."""
+        return self._backend.get_vocab(with_added_tokens=True)
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """The ids of the added tokens."""
+        return {token.content: i for i, token in sorted(self._backend.get_added_tokens_decoder().items())}
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, Any]:
+        """The added tokens by id."""
+        return dict(sorted(self._backend.get_added_tokens_decoder().items()))
+
+    @property
+    def added_tokens_encoder(self) -> dict[str, int]:
+        """The ids of the added tokens."""
+        return self.get_added_vocab()
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """The special tokens by what they are for."""
+        names = ("bos_token", "eos_token", "unk_token", "pad_token")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens that `settings` name, each once."""
+        return self.settings.special_tokens()
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """The ids of `all_special_tokens`."""
+        return [self.get_vocab()[token] for token in self.all_special_tokens]
+
+    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
+        """Give each of `new_tokens` that isn't there yet the next free id. Return how many are new."""
+        tokens = [new_tokens] if isinstance(new_tokens, str) else list(new_tokens)
+        return (self._backend.add_special_tokens if special_tokens else self._backend.add_tokens)(tokens)
+
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of `text`, as the vocabulary spells them."""
+        return self._backend.encode(text).tokens
+
+    def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> Any:
+        """The token with an id, or the tokens with several; None where there is none."""
+        if getattr(ids, "ndim", 0) == 0 and not isinstance(ids, list | tuple):
+            return self._backend.id_to_token(int(ids))  # type: ignore[arg-type]
+        return [self._backend.id_to_token(int(one)) for one in ids]  # type: ignore[union-attr]
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """The text that tokens, as the vocabulary spells them, stand for."""
+        return self._backend.decoder.decode(list(tokens))
+
+    def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
+        """Ovis2's chat template. Raises `InputError` for another one."""
+        if chat_template is not None:
+            self.chat_template = chat_template
+        return self.chat_template
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """0: nothing is put around a text."""
+        return 0
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"model_max_length={self.model_max_length}, padding_side={self.padding_side!r}, "
+            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map})"
+        )
+
+    name_or_path: str
+
+    def pad(self, encoded_inputs: Any, padding: bool | str = True, **options: Any) -> Any:
+        """Rows of ids that were tokenised apart (`{"input_ids": [...]}`, or a list of such) as one padded batch."""
+        if not isinstance(encoded_inputs, Mapping):
+            names = list(encoded_inputs[0])
+            encoded_inputs = {name: [row[name] for row in encoded_inputs if name in row] for name in names}
+        rules = self.rules(padding=padding, **options)  # type: ignore[attr-defined]
+        rows = [[int(i) for i in row] for row in encoded_inputs["input_ids"]]
+        masks = encoded_inputs.get("attention_mask")
+        masks = masks if masks is not None and len(masks) == len(rows) else None
+        return self.collate(rows, rules, None if masks is None else [[int(i) for i in m] for m in masks])  # type: ignore[attr-defined]
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        tokenize: bool = True,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        return_dict: bool = True,
+        chat_template: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """The prompt of a conversation without pictures' pixels, tokenised or as text; see `render_chat` for the template."""
+        self.get_chat_template(chat_template)
+        batched = bool(conversation) and isinstance(conversation[0], list | tuple)
+        prompts = [
+            render_chat(one, add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message)
+            for one in (conversation if batched else [conversation])
+        ]
+        options = active("apply_chat_template", options, TEMPLATE_OPTIONS)
+        text = prompts if batched else prompts[0]
+        if not tokenize:
+            return text
+        inputs = self(text, **options)  # type: ignore[operator]
+        return inputs if return_dict else inputs["input_ids"]
