@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ovis2_ref import TINY, Ovis2ImageProcessor, Ovis2Processor
@@ -36,6 +36,13 @@ def plain(values: Any) -> Any:
     return values.tolist() if hasattr(values, "tolist") else values
 
 
+def cut_beside_a_multiple(options: dict[str, Any]) -> bool:
+    """True for a length of truncation that isn't a multiple of what is padded to, which transformers refuses."""
+    multiple = options.get("pad_to_multiple_of")
+    cut = options.get("truncation") or not options.get("padding")
+    return bool(multiple and cut and options.get("max_length", 1024) % multiple)
+
+
 OPTIONS = {
     "padding": st.sampled_from([True, False, "longest", "max_length"]),
     "truncation": st.booleans(),
@@ -57,6 +64,7 @@ OPTIONS = {
 )
 def test_call(texts: Any, options: dict[str, Any]) -> None:
     """Every key and every number of a tokenizer's call, in transformers' order."""
+    assume(not cut_beside_a_multiple(options))
     ours, theirs = (processor.tokenizer(texts, **options) for processor in pair())
     assert plain(ours) == plain(theirs)
     assert list(ours) == list(theirs)
@@ -70,6 +78,7 @@ def test_call(texts: Any, options: dict[str, Any]) -> None:
 )
 def test_processor_options(texts: list[str], options: dict[str, Any], nested: bool) -> None:
     """The same options of a processor's call, flat or in text_kwargs."""
+    assume(not cut_beside_a_multiple(options))
     options = {**options, "return_tensors": None}
     arguments = {"text_kwargs": options, "return_tensors": None} if nested else options
     if nested:
