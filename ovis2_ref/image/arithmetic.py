@@ -4,16 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.options import ImageOptions
-from ovis2_ref.image.pictures import OnWhite, as_levels, pillow_on_white, torch_on_white
+from ovis2_ref.image.pictures import OnWhite, Picture, as_levels, pillow_on_white, torch_on_white
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.image.values import pillow_values, torch_values
-
-Picture = Shaped[np.ndarray, "channels _height _width"]
-"""Its channels stay what they are from one function to the next; its size need not."""
 
 
 class Arithmetic(NamedTuple):

@@ -2,19 +2,13 @@
 
 from typing import NamedTuple
 
-import numpy as np
-from jaxtyping import Shaped
-
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import Arithmetic, center_crop
-from ovis2_ref.image.loading import check_pixels
+from ovis2_ref.image.limits import check_pixels
 from ovis2_ref.image.options import ImageOptions, output_size
-from ovis2_ref.image.pictures import height_width
+from ovis2_ref.image.pictures import Picture, height_width
 from ovis2_ref.image.tiling import Grid, closest_grid, covering_grid, split_regions
-
-Picture = Shaped[np.ndarray, "channels _height _width"]
-"""Its channels stay what they are from one function to the next; its size need not."""
 
 
 class Tiles(NamedTuple):

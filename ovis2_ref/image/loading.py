@@ -1,30 +1,23 @@
 """Picture files and clips, decoded by Pillow (imported when the first one is met).
 
-Files are hostile: whatever is wrong with one is an `InputError`, and what it can make us allocate is bounded.
+Files are hostile: whatever is wrong with one is an `InputError`, only the formats of `limits.COSTS` are opened, whatever the
+file's name ends with, and what decoding may cost is bounded (see `limits`).
 """
 
 import io
+import os
+import stat
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.image.limits import COSTS, MAX_BYTES, MAX_FRAMES, MAX_PIXELS, check_cost, check_file, gif_canvas
 
 if TYPE_CHECKING:
     from PIL import Image
-
-MAX_PIXELS = 2**28 // 3
-"""No picture has more pixels (Pillow's own limit for a warning), nor do the frames taken of a clip. A pixel takes 4 bytes while
-Pillow holds it and 3 as an array: a small file that claims to be huge costs 600 MiB at most, one that claims more nothing."""
-
-MAX_EDGE = 2**18
-"""No picture is longer: the windows over an axis of n pixels hold at most some 6 n weights, 12 MiB for this many."""
-
-MAX_CLIP_PIXELS = 2**32
-"""A clip's frames have to be decoded one after another to reach a later one; all of them have no more pixels than this."""
 
 
 def is_pil_image(image: Any) -> bool:
@@ -34,40 +27,47 @@ def is_pil_image(image: Any) -> bool:
 
 
 def load_image(source: Any) -> Any:
-    """The picture in a file (its name or its bytes) as a Pillow image, decoded; a Pillow image or an array passes through.
+    """The picture in a file (its name or its bytes) as a Pillow image in mode RGB; a Pillow image or an array passes through.
 
-    An EXIF orientation is not applied: neither program does that. Of an animation it is the first frame.
-    Raises `InputError` if the file is missing, not a picture, damaged, cut short, or larger than `MAX_PIXELS` or `MAX_EDGE`.
+    A file's picture is turned as its EXIF orientation says and converted to RGB, which drops transparency; of an animation it is
+    the first frame. Source: transformers 5.24, `image_utils.load_image`.
+    Raises `InputError` if the file is missing, not a picture, damaged, cut short, or beyond the bounds of `limits`.
     """
     if not isinstance(source, str | bytes | Path):
         return source
-    with opened(source) as (image, _):
-        image.load()
-        return image
+    from PIL import ImageOps
+
+    with opened(source) as (image, data, name):
+        check_cost(image, data, name)
+        ImageOps.exif_transpose(image, in_place=True)
+        return image if type(image).__name__ == "Image" and image.mode == "RGB" else image.convert("RGB")
 
 
 def load_video(source: str | bytes | Path, frames: int = 8) -> "list[Image.Image]":
-    """`frames` frames of an animated GIF, WebP, APNG or TIFF, as pictures: the middle one of as many equal stretches of the clip.
+    """`frames` frames of an animated GIF, WebP, AVIF, APNG or TIFF: the middle one of as many equal stretches of the clip.
 
     Of n frames that is int(n (2 i + 1) / (2 frames)); a clip of no more than `frames` gives all of them, a still picture one.
     Ovis2 looks at a clip as pictures of one tile each (`max_patches=1`), with an <image> in the prompt for each.
-    Raises `InputError` as `load_image` does, and for a clip of more than `MAX_CLIP_PIXELS`.
+    Raises `InputError` as `load_image` does, and for a clip that is too long to look through.
     """
     if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
-        raise InputError(f"frames={frames!r} should be a whole number above 0")
-    with opened(source) as (image, name):
-        count = getattr(image, "n_frames", 1)
-        if count * image.width * image.height > MAX_CLIP_PIXELS:
-            raise InputError(f"{name}: {count} frames of {image.width}x{image.height} are too many to look through")
+        raise InputError(f"frames={frames!r:.40} should be a whole number above 0")
+    from PIL import ImageOps
+
+    with opened(source) as (image, data, name):
+        count = _count_frames(image, data, name)
         taken = frame_numbers(count, frames)
-        if len(taken) * image.width * image.height > MAX_PIXELS:
-            raise InputError(
-                f"{name}: {len(taken)} frames of {image.width}x{image.height} don't fit; take fewer frames"
-            )
-        pictures = []
+        check_cost(image, data, name, len(taken) if image.format == "TIFF" else count)
+        pictures, pixels = [], 0
         for number in taken:
             image.seek(number)
-            pictures.append(image.copy())
+            check_cost(image, data, name)
+            pixels += image.width * image.height
+            if pixels > MAX_PIXELS:
+                raise InputError(
+                    f"{name}: {len(taken)} frames of about {image.width}x{image.height} don't fit; take fewer frames"
+                )
+            pictures.append(ImageOps.exif_transpose(image))
         return pictures
 
 
@@ -78,28 +78,65 @@ def frame_numbers(count: int, frames: int) -> list[int]:
     return [count * (2 * i + 1) // (2 * frames) for i in range(frames)]
 
 
+def _count_frames(image: "Image.Image", data: bytes, name: str) -> int:
+    """How many frames the opened clip has. The pictures that a JPEG of a phone holds beside the first are no frames."""
+    if image.format in ("JPEG", "MPO"):
+        return 1
+    if image.format == "GIF":
+        return gif_canvas(data)[2]
+    count = 0
+    if image.format == "TIFF":  # its property n_frames walks through all pages, however many there are
+        try:
+            while count <= MAX_FRAMES:
+                image.seek(count)
+                count += 1
+        except EOFError:
+            pass
+        image.seek(0)
+    else:
+        count = getattr(image, "n_frames", 1)
+    if count > MAX_FRAMES:
+        raise InputError(f"{name} has more than {MAX_FRAMES} frames")
+    return count
+
+
 @contextmanager
-def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, str]]":
-    """A Pillow image, opened but not decoded, and what to call it; what Pillow raises in the block becomes an `InputError`."""
+def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, bytes, str]]":
+    """A Pillow image, opened but not decoded, its file's bytes, and what to call it; Pillow's errors become `InputError`."""
     from PIL import Image
 
     name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
+    with pillow_errors(name):
+        data = source if isinstance(source, bytes) else _read(source)
+        if len(data) > MAX_BYTES:
+            raise InputError(f"{name} holds {len(data)} bytes; at most {MAX_BYTES} are read of a picture file")
+        check_file(data, name)
+        try:
+            image = Image.open(io.BytesIO(data), formats=tuple(COSTS))
+        except Image.UnidentifiedImageError as error:
+            raise InputError(
+                f"{name} can't be read as a picture: it is none of {', '.join(COSTS)}, or damaged"
+            ) from error
+        yield image, data, name
+
+
+@contextmanager
+def pillow_errors(name: str) -> Iterator[None]:
+    """What Pillow raises in the block becomes an `InputError` about `name`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-            check_pixels(image.width, image.height, name)
-            yield image, name
+        yield
     except InputError:
         raise
     except Exception as error:
         # A damaged file makes Pillow raise nearly anything: OSError, SyntaxError, ValueError, struct.error, IndexError.
-        raise InputError(f"{name} can't be read as a picture: {str(error) or type(error).__name__}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{name} can't be read as a picture: {reason:.300}") from error
 
 
-def check_pixels(width: int, height: int, name: str) -> None:
-    """Raises `InputError` for a picture that is larger than `MAX_PIXELS` or `MAX_EDGE` allow."""
-    if width * height > MAX_PIXELS or max(width, height) > MAX_EDGE:
-        raise InputError(
-            f"{name}: {width}x{height} (w x h) is too large; at most {MAX_PIXELS} pixels are taken, {MAX_EDGE} along an edge"
-        )
+def _read(path: str | Path) -> bytes:
+    """The bytes of the regular file at `path`, at most one more than `MAX_BYTES`. Follows links; never waits for a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is not a regular file")
+        return file.read(MAX_BYTES + 1)

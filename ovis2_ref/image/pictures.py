@@ -8,14 +8,19 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from ovis2_ref.errors import InputError
-from ovis2_ref.image.loading import check_pixels, is_pil_image, load_image
+from ovis2_ref.image.limits import check_pixels
+from ovis2_ref.image.loading import is_pil_image, load_image, pillow_errors
 from ovis2_ref.runtime.arrays import to_host
 
-Picture = Shaped[np.ndarray, "channels height width"]
+Picture = Shaped[np.ndarray, "channels _height _width"]
+"""Its channels stay what they are from one function to the next; its size need not."""
 
 Rgb = Shaped[np.ndarray, "3 height width"]
 Rgba = Shaped[np.ndarray, "4 height width"]
 OnWhite = Callable[[Rgba], Rgb]
+
+BLOCK_PIXELS = 2**20
+"""Pixels that are converted at a time."""
 
 AS_THEY_ARE = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 """Pillow's modes whose arrays hold intensities. Others hold an index into a palette, other colours than RGB, or transparency."""
@@ -39,18 +44,20 @@ def as_picture(image: Any, to_rgb: bool, layout: str | None, on_white: OnWhite |
     layout: "channels_first", "channels_last", or None to look where an axis of 1, 3 or 4 is.
     on_white: How an array of four channels is laid on white (Pillow's images by Pillow); None drops the transparency.
 
-    Raises `InputError` for a picture without pixels; with numbers that are not finite; of a number of channels that has no
-    meaning; and, where transformers would go on and be wrong, for one whose two outer axes could both be channels (it takes
-    the first), and with to_rgb=False for one in a Pillow mode whose numbers are not intensities, and for booleans.
+    Raises `InputError` for a picture without pixels; for one that turns out to be damaged when Pillow decodes it; with numbers
+    that are not finite; of a number of channels that has no meaning; and, where transformers would go on and be wrong, for one
+    whose two outer axes could both be channels (it takes the first), and with to_rgb=False for one in a Pillow mode whose
+    numbers are not intensities, and for booleans.
     """
     if isinstance(image, str | bytes | Path):
         image = load_image(image)
     if is_pil_image(image):
         if 0 in image.size:
             raise InputError(f"a picture of {image.size[0]}x{image.size[1]} pixels has nothing to see")
-        width, height = image.size
-        check_pixels(width, height, "the picture")
-        pixels = _rgb_of_pillow(image, on_white is not None) if to_rgb else _plain_of_pillow(image)
+        check_pixels(image.width, image.height, "the picture")
+        with pillow_errors("the picture"):
+            image.load()
+            pixels = _rgb_of_pillow(image, on_white is not None) if to_rgb else _plain_of_pillow(image)
         return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     pixels = _checked_array(image)
     pixels = pixels[None] if pixels.ndim == 2 else _channels_first(pixels, layout)
@@ -65,17 +72,25 @@ def height_width(picture: Picture) -> tuple[int, int]:
     return picture.shape[1], picture.shape[2]
 
 
-def _rgb_of_pillow(image: Any, white: bool) -> np.ndarray:
-    transparent = "A" in image.getbands() or image.info.get("transparency") is not None
+def _rgb_of_pillow(image: Any, white: bool) -> UInt8[np.ndarray, "height width 3"]:
+    """The picture's RGB levels, transparent parts on white if `white`; a block of rows at a time, to save memory."""
+    on_white = white and ("A" in image.getbands() or image.info.get("transparency") is not None)
     if image.mode == "F":
         _checked_array(image)
-    if not (transparent and white):
-        # Pillow's convert copies even where there is nothing to convert.
-        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, BLOCK_PIXELS // width)
+    for top in range(0, height, rows):
+        block = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(_on_white(block) if on_white else block.convert("RGB"))
+    return pixels
+
+
+def _on_white(image: Any) -> Any:
     from PIL import Image
 
     background = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return np.asarray(Image.alpha_composite(background, image.convert("RGBA")).convert("RGB"))
+    return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
 
 
 def _plain_of_pillow(image: Any) -> np.ndarray:

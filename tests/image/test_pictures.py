@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ovis2_ref.errors import InputError, OvisError
-from ovis2_ref.image.loading import MAX_EDGE, frame_numbers, load_image, load_video
+from ovis2_ref.image.limits import MAX_EDGE
+from ovis2_ref.image.loading import frame_numbers, load_image, load_video
 from ovis2_ref.image.processor import Ovis2ImageProcessor
 from tests.image.drawn import noise
 from tests.strategies import seeds
