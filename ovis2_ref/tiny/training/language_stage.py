@@ -161,7 +161,7 @@ def start_table(table: nn.Embedding) -> None:
 class LanguageStage:
     """All but the vision tower, on made-up visual tokens; pictures of a single tile, whose prompts are short, come first."""
 
-    steps, rate, first_seed, processes = 2500, 1.5e-3, 200_000_000, 1
+    steps, rate, first_seed, processes = 1900, 1.5e-3, 200_000_000, 1
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model
