@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ovis2_ref.tiny.training.evaluate import judge, main, questions_about, table
+from ovis2_ref.tiny import TINY
+from ovis2_ref.tiny.training.evaluate import MAX_NEW_TOKENS, Answerer, judge, main, questions_about, table
 from ovis2_ref.tiny.training.questions import ASKERS
 from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED
 
@@ -17,9 +18,9 @@ class Oracle:
             scene, questions = questions_about(seed)
             self.known |= {(scene.render().tobytes(), question.request): question.answer for question in questions}
 
-    def answer(self, picture, request):
-        """Give the right answer."""
-        return self.known[picture.tobytes(), request]
+    def answer(self, picture, requests):
+        """Give the right answers."""
+        return [self.known[picture.tobytes(), request] for request in requests]
 
 
 def test_questions_follow_from_the_seed():
@@ -36,6 +37,24 @@ def test_every_question_is_put_with_its_own_picture():
     judged = list(judge(Oracle(range(5)).answer, range(5)))
     assert all(answer == question.answer for _, question, answer in judged)
     assert len(judged) == sum(len(questions_about(seed)[1]) for seed in range(5))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 6])
+def test_a_picture_is_encoded_once_and_every_answer_is_that_of_its_own_prompt(seed, monkeypatch):
+    """Answers to all requests together are those that `generate` gives to each from pixels."""
+    answerer = Answerer(TINY)
+    model, processor = answerer.model, answerer.processor
+    scene, questions = questions_about(seed)
+    expected = []
+    for question in questions:
+        inputs = processor(images=scene.render(), text=answerer.prompt(question.request), return_tensors="np")
+        ids = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS)
+        expected += processor.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    encoded = []
+    encode = model.get_image_features
+    monkeypatch.setattr(model, "get_image_features", lambda tiles: encoded.append(len(tiles)) or encode(tiles))
+    assert answerer.answer(scene.render(), [question.request for question in questions]) == expected
+    assert encoded == [len(inputs["pixel_values"])]
 
 
 def test_the_table_adds_up():

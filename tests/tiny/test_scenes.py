@@ -12,6 +12,8 @@ from ovis2_ref.tiny.training.scenes import (
     FIRST_TRAINING_SEED,
     cell_coverage,
     draw_scene,
+    draw_training_scene,
+    size_of,
 )
 
 seeds = st.integers(0, 10 * FIRST_TRAINING_SEED)
@@ -79,6 +81,33 @@ def test_shapes_cover_the_area_that_geometry_says(seed):
     for shape, area in zip(scene.shapes, covered, strict=True):
         bound = dx * (2 * shape.radius + dy) + dy * 2 * shape.radius
         assert abs(area - AREAS[shape.kind] * shape.radius**2) <= bound
+
+
+@given(seeds)
+def test_a_size_is_known_before_the_scene_is_made_up(seed):
+    """The size looked up alone is that of the scene, alike shapes or not."""
+    for scene in (draw_scene(seed), draw_scene(seed, alike="colour"), draw_training_scene(seed)):
+        assert size_of(seed) == (scene.height, scene.width)
+
+
+@given(seeds, st.sampled_from(["colour", "kind"]))
+def test_two_shapes_are_made_alike(seed, alike):
+    """Two of two or three shapes share their colour or kind, and still all shapes differ."""
+    scene = draw_scene(seed, alike)
+    assert len({shape.name for shape in scene.shapes}) == len(scene.shapes)
+    if len(scene.shapes) > 1:
+        assert len({getattr(shape, alike) for shape in scene.shapes}) < len(scene.shapes)
+
+
+def test_training_sees_more_shapes_of_one_colour():
+    """Of training's scenes with two shapes or three, more than 40 per cent hold two of one colour; by chance, 25."""
+
+    def share_alike(draw):
+        several = [scene for scene in map(draw, range(2_000_000, 2_001_000)) if len(scene.shapes) > 1]
+        return np.mean([len({shape.colour for shape in scene.shapes}) < len(scene.shapes) for scene in several])
+
+    assert share_alike(draw_scene) < 0.3
+    assert share_alike(draw_training_scene) > 0.4
 
 
 def test_seeds_for_judging_lie_below_those_for_training():

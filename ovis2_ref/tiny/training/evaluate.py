@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ovis2_ref import Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.tiny import TINY
 from ovis2_ref.tiny.training.questions import ASKERS, Question, ask
 from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_scene
@@ -27,30 +28,52 @@ def questions_about(seed: int) -> tuple[Scene, list[Question]]:
 
 
 class Answerer:
-    """A model with its processor. `library` is any module with transformers' names: `ovis2_ref` or `transformers`."""
+    """A checkpoint that answers several requests about a picture, which it encodes once."""
 
-    def __init__(self, library, folder: Path, return_tensors: str = "np"):
-        self.processor = library.Ovis2Processor.from_pretrained(folder)
-        self.model = library.Ovis2ForConditionalGeneration.from_pretrained(folder)
-        self.return_tensors = return_tensors
+    def __init__(self, folder: Path):
+        self.processor = Ovis2Processor.from_pretrained(folder)
+        self.model = Ovis2ForConditionalGeneration.from_pretrained(folder)
 
-    def answer(self, picture: np.ndarray, request: str) -> str:
-        """Answer a request about a picture, (height, width, 3) uint8."""
+    def answer(self, picture: np.ndarray, requests: list[str]) -> list[str]:
+        """Answer requests about a picture, (height, width, 3) uint8, each as if it were the only one."""
+        inputs = self.processor(
+            images=[picture] * len(requests),
+            text=[self.prompt(request) for request in requests],
+            padding=True,
+            padding_side="left",
+            return_tensors="np",
+        )
+        ids, tiles = inputs["input_ids"], inputs["pixel_values"]
+        images = self.model.get_image_features(tiles[: len(tiles) // len(requests)])
+        embeddings = self.model.get_input_embeddings(ids)
+        config = self.model.config
+        visual = np.tile(images.pooler_output, (len(requests), 1, 1))
+        embeddings[ids == config.image_token_id] = visual.reshape(-1, visual.shape[-1])
+        for token, embedding in zip(config.visual_indicator_token_ids, images.visual_indicator_features, strict=True):
+            embeddings[ids == token] = embedding
+        new = self.model.generate(
+            inputs_embeds=embeddings, attention_mask=inputs["attention_mask"], max_new_tokens=MAX_NEW_TOKENS
+        )
+        return self.processor.batch_decode(new, skip_special_tokens=True)
+
+    def prompt(self, request: str) -> str:
+        """Put a request about one picture into the chat template."""
         content = [{"type": "image"}, {"type": "text", "text": request}]
-        prompt = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        inputs = self.processor(images=picture, text=prompt, return_tensors=self.return_tensors)
-        ids = self.model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS)
-        new = ids[:, inputs["input_ids"].shape[1] :]
-        return self.processor.batch_decode(new, skip_special_tokens=True)[0]
+        return self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
 
-def judge(answer: Callable[[np.ndarray, str], str], seeds: range) -> Iterator[tuple[int, Question, str]]:
-    """Ask about the scenes of these seeds and yield (seed, question, answer)."""
-    for seed in tqdm(seeds, unit="scene", disable=not sys.stderr.isatty()):
+def judge(
+    answer: Callable[[np.ndarray, list[str]], list[str]],
+    seeds: range,
+    render: Callable[[Scene, int], np.ndarray] = lambda scene, seed: scene.render(),
+    title: str | None = None,
+) -> Iterator[tuple[int, Question, str]]:
+    """Ask about the scenes of these seeds, as `render` draws them, and yield (seed, question, answer)."""
+    for seed in tqdm(seeds, desc=title, unit="scene"):
         scene, questions = questions_about(seed)
-        picture = scene.render()
-        for question in questions:
-            yield seed, question, answer(picture, question.request)
+        answers = answer(render(scene, seed), [question.request for question in questions])
+        for question, given in zip(questions, answers, strict=True):
+            yield seed, question, given
 
 
 def table(right: dict[str, list[bool]]) -> str:
@@ -73,12 +96,9 @@ def main() -> None:
         parser.error(
             f"need at least one scene, and seeds from 0 to {DEVELOPMENT_SEED - 1}: training saw some of the others"
         )
-    import ovis2_ref
-
     right: dict[str, list[bool]] = {kind: [] for kind in ASKERS}
     seeds = range(given.seed, given.seed + given.scenes)
-    answerer = Answerer(ovis2_ref, given.checkpoint)
-    for seed, question, answer in judge(answerer.answer, seeds):
+    for seed, question, answer in judge(Answerer(given.checkpoint).answer, seeds):
         right[question.kind].append(answer == question.answer)
         if given.wrong and answer != question.answer:
             print(f"scene {seed}: {question.request} {answer!r}, should be {question.answer!r}", file=sys.stderr)

@@ -1,0 +1,166 @@
+"""Training goes on where it stopped, to the byte, and draws its batches as it says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers", minversion="5.0", reason="training uses transformers 5")
+import torch
+
+from ovis2_ref.tiny.training import optimisation, stages
+from ovis2_ref.tiny.training.language_stage import scenes_of_a_batch
+from ovis2_ref.tiny.training.optimisation import Trainer
+from ovis2_ref.tiny.training.pictures import grid_of, tile_count
+from ovis2_ref.tiny.training.record import load_state
+from ovis2_ref.tiny.training.scenes import draw_scene
+
+FRACTION = 0.0022
+"""Four to six steps of each stage, with a save in the middle."""
+
+
+class StoppedError(Exception):
+    """What stops a stage."""
+
+
+def without_seconds(state):
+    """Leave out the column of the log that tells the time."""
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in state["rows"]]
+    return {**state, "rows": rows}
+
+
+def assert_same(state, other):
+    """Compare two states value by value; tensors byte for byte."""
+    assert type(state) is type(other)
+    if isinstance(state, dict):
+        assert list(state) == list(other)
+        for name in state:
+            assert_same(state[name], other[name])
+    elif isinstance(state, list):
+        assert len(state) == len(other)
+        for value, other_value in zip(state, other, strict=True):
+            assert_same(value, other_value)
+    elif isinstance(state, torch.Tensor):
+        assert state.dtype == other.dtype
+        assert state.numpy().tobytes() == other.numpy().tobytes()
+    else:
+        assert state == other
+
+
+@pytest.mark.parametrize("name", ["vision", "language"])
+def test_a_stage_that_was_stopped_ends_as_one_that_was_not(name, tmp_path, monkeypatch):
+    """Stopped after a step that was not saved yet, and started again: the same bytes in the end."""
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    whole.mkdir()
+    stopped.mkdir()
+    stages.run_stage(name, 0, tmp_path, whole, FRACTION)
+    kind, loss = stages.STAGES[name], stages.STAGES[name].loss
+
+    def interrupted_loss(self, number):
+        if number == 3:
+            raise StoppedError
+        return loss(self, number)
+
+    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+        patch.setattr(kind, "loss", interrupted_loss)
+        stages.run_stage(name, 0, tmp_path, stopped, FRACTION)
+    assert load_state(stopped / f"{name}.pt")["step"] == 2
+    stages.run_stage(name, 0, tmp_path, stopped, FRACTION)
+    expected, found = (without_seconds(load_state(folder / f"{name}.pt")) for folder in (whole, stopped))
+    assert expected["step"] == expected["steps"] > 3
+    assert_same(found, expected)
+
+
+def test_a_state_of_another_length_is_refused(tmp_path):
+    """The learning rate follows from the number of steps, so a run cannot go on with another number."""
+    stages.run_stage("vision", 0, tmp_path, tmp_path, FRACTION / 2)
+    with pytest.raises(ValueError, match=r"steps, not .*--fraction"):
+        stages.run_stage("vision", 0, tmp_path, tmp_path, FRACTION)
+
+
+def train(work):
+    """Start the command."""
+    command = [sys.executable, "-m", "ovis2_ref.tiny.training", "--work", str(work), "--fraction", str(FRACTION)]
+    return subprocess.Popen(command, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_a_command_that_was_killed_ends_as_one_that_was_not(tmp_path):
+    """Killed in the first two stages, with all its processes, and in the third alone: the same checkpoint in the end."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train(whole).wait() == 0
+    for sign, kill in (("vision.pt", os.killpg), ("joint.pt", os.kill)):
+        command = train(killed)
+        while not (killed / sign).exists():
+            assert command.poll() is None
+            time.sleep(0.05)
+        kill(command.pid, signal.SIGKILL)
+        command.wait()
+        assert not (killed / "checkpoint").exists()
+        time.sleep(5)
+    assert train(killed).wait() == 0
+    for path in (whole / "checkpoint").iterdir():
+        assert path.read_bytes() == (killed / "checkpoint" / path.name).read_bytes(), path.name
+    for name in stages.STAGES:
+        assert_same(*(without_seconds(load_state(folder / f"{name}.pt")) for folder in (killed, whole)))
+
+
+def test_processes_take_the_step_of_their_mean_loss(monkeypatch):
+    """Where two processes share a step, each takes the one that the mean of both losses would make."""
+    inputs = torch.tensor([[1.0, 2.0, -1.0], [0.5, -1.0, 3.0]])
+
+    def trained_on(loss_of):
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 1)
+        Trainer(model, 0.1, 10).update(loss_of(model))
+        return model
+
+    expected = trained_on(lambda model: model(inputs).square().mean())
+    torch.manual_seed(0)
+    other = torch.nn.Linear(3, 1)
+    other(inputs[1:]).square().mean().backward()
+    theirs = torch.cat([weight.grad.flatten() for weight in other.parameters()])
+    monkeypatch.setattr(optimisation.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(optimisation.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(optimisation.distributed, "all_reduce", lambda flat: flat.add_(theirs))
+    found = trained_on(lambda model: model(inputs[:1]).square().mean())
+    for weight, expected_weight in zip(found.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(weight, expected_weight)
+
+
+def test_the_rate_rises_and_falls():
+    """The learning rate rises to nearly its highest within a twentieth of the steps, and falls from there."""
+    trainer = Trainer(torch.nn.Linear(1, 1), 1.0, 1000)
+    rates = []
+    for trainer.step in range(1000):
+        rates.append(trainer.learning_rate())
+    assert rates[0] == pytest.approx(1 / 50, rel=0.01)
+    assert 0.99 < max(rates) <= 1
+    assert np.argmax(rates) == 49
+    assert all(np.diff(rates[49:]) < 0)
+    assert rates[-1] == pytest.approx(0.02, rel=0.01)
+
+
+def test_batches_hold_scenes_as_often_as_they_are_drawn():
+    """All scenes of a batch have one number of tiles, and over many batches each number has its due share."""
+    drawn = Counter(tile_count(grid_of(draw_scene(seed))) for seed in range(1500))
+    batches = [scenes_of_a_batch(draw_scene, seed, 10, 2600) for seed in range(2_000_000, 4_000_000, 8000)]
+    held = Counter()
+    for batch in batches:
+        (tiles,) = {tile_count(grid) for _, grid in batch}
+        held[tiles] += len(batch)
+    for tiles, times in drawn.items():
+        share = times / drawn.total()
+        # scenes come in batches, so the number of batches decides: four standard deviations of their share
+        spread = 4 * np.sqrt(share / len(batches) + share / drawn.total())
+        assert held[tiles] / held.total() == pytest.approx(share, abs=spread)
+
+
+def test_short_batches_have_single_tiles():
+    """With at most one tile, all scenes are of one tile."""
+    assert {grid for _, grid in scenes_of_a_batch(draw_scene, 5, 1, 3000)} == {(1, 1)}
