@@ -16,13 +16,17 @@ from tests.exercises.equivalent import EQUIVALENT
 from tests.exercises.mutants import survivors
 
 LEAST_REJECTED = 0.97
+COLUMNS = (
+    *("exercise", "lines (of these, body)", "cases", "untouched fails", "answer passes", "wrong answers", "named"),
+    *("mutants", "rejected", "equivalent", "slowest verdict"),
+)
 
 
 class Figures(NamedTuple):
     """One row of the table."""
 
     name: str
-    lines: int
+    lines: tuple[int, int]
     cases: int
     untouched_fails: bool
     answer_passes: bool
@@ -65,18 +69,12 @@ def unlisted(row: Figures) -> list[str]:
 def main(names: list[str]) -> int:
     """Print the table, and return the exit status."""
     rows = []
-    print("| exercise | lines of answer | cases | untouched fails | answer passes | wrong answers | named | mutants | rejected |"
-          " equivalent | slowest verdict |")  # fmt: skip
-    print("|" + " --- |" * 11)
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     for exercise in EXERCISES:
         if names and exercise.name not in names:
             continue
         rows.append(row := measure(exercise))
-        print(
-            f"| {row.name} | {row.lines} | {row.cases} | {_yes(row.untouched_fails)} | {_yes(row.answer_passes)} | {row.wrong} | "
-            f"{row.named} | {row.mutants} | {row.mutants - len(row.alive)} | {len(row.alive)} | {row.seconds:.2f} s |",
-            flush=True,
-        )
+        print(f"| {' | '.join(map(str, cells(row)))} |", flush=True)
     mutants, alive = sum(row.mutants for row in rows), sum(len(row.alive) for row in rows)
     rejected = 1 - alive / mutants
     print(f"\n{len(rows)} exercises, {sum(row.wrong for row in rows)} wrong answers, {sum(row.named for row in rows)} named; "
@@ -90,8 +88,13 @@ def main(names: list[str]) -> int:
     return 0 if sound and rejected >= LEAST_REJECTED else 1
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "NO"
+def cells(row: Figures) -> tuple[object, ...]:
+    """A row as `COLUMNS` names it."""
+    return (
+        *(row.name, f"{row.lines[0]} ({row.lines[1]})", row.cases),
+        *("yes" if fine else "NO" for fine in (row.untouched_fails, row.answer_passes)),
+        *(row.wrong, row.named, row.mutants, row.mutants - len(row.alive), len(row.alive), f"{row.seconds:.2f} s"),
+    )
 
 
 if __name__ == "__main__":

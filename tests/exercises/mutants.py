@@ -1,4 +1,8 @@
-"""Machine-made mutants of an answer: one operator, constant, axis, comparison or condition changed at a time."""
+"""Machine-made mutants of an answer: one change at a time.
+
+Operators, their operands exchanged, constants, axes, comparisons, conditions; a function left out or taken for another, a keyword
+left out, a slice without one of its ends, a statement that changes something left out.
+"""
 
 import ast
 import copy
@@ -32,6 +36,8 @@ COMPARISONS = {
     ast.In: (ast.NotIn,),
     ast.NotIn: (ast.In,),
 }
+ONE_WAY = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.MatMult, ast.LShift, ast.RShift)
+"""Operators whose operands can't be exchanged without a difference."""
 FUNCTIONS = {
     "max": "min", "min": "max", "maximum": "minimum", "minimum": "maximum", "argmax": "argmin", "mean": "sum", "sum": "mean",
     "sin": "cos", "cos": "sin", "floor": "ceil", "exp": "exp2", "any": "all", "all": "any", "zeros": "ones", "log": "log2",
@@ -49,7 +55,7 @@ class RanOnError(BaseException):
 
 def mutants(exercise: Exercise) -> Iterator[tuple[str, str]]:
     """Yield (what is changed, source) of every mutant of the answer, each different."""
-    tree = ast.parse(exercise.source)
+    tree = _Bare().visit(ast.parse(exercise.source))
     body = ast.Module(tree.body[0].body[1:], [])
     seen = {ast.unparse(tree)}
     for place, node in enumerate(ast.walk(body)):
@@ -62,6 +68,14 @@ def mutants(exercise: Exercise) -> Iterator[tuple[str, str]]:
                 yield difference(ast.unparse(tree), source), source
 
 
+class _Bare(ast.NodeTransformer):
+    """Leaves out the types of local variables, which do nothing."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        assert node.value is not None
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+
 def difference(before: str, after: str) -> str:
     """The first line that changed: "old -> new"."""
     lines = zip(before.splitlines(), after.splitlines(), strict=False)
@@ -71,35 +85,46 @@ def difference(before: str, after: str) -> str:
 
 def changes(node: ast.AST) -> Iterator[Change]:
     """Yield every way to change `node`."""
-    if isinstance(node, ast.BinOp | ast.AugAssign):
-        yield from (_set("op", operator()) for operator in OPERATORS.get(type(node.op), ()))
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield _set("op", ast.UAdd())
-    elif isinstance(node, ast.UnaryOp):
-        yield _set("op", ast.UAdd() if isinstance(node.op, ast.Invert) else ast.USub())
-    elif isinstance(node, ast.Compare):
-        yield from (
-            _set("ops", [operator()]) for operator in COMPARISONS.get(type(node.ops[0]), ()) if len(node.ops) == 1
-        )
-    elif isinstance(node, ast.BoolOp):
-        yield _set("op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
-    elif isinstance(node, ast.If | ast.IfExp | ast.While):
-        yield _set("test", ast.Constant(True))
-        yield _set("test", ast.Constant(False))
-    elif isinstance(node, ast.Constant):
-        yield from (_set("value", value) for value in constants(node.value))
-    elif isinstance(node, ast.Attribute) and node.attr in FUNCTIONS:
-        yield _set("attr", FUNCTIONS[node.attr])
-    elif isinstance(node, ast.Name) and node.id in ("max", "min", "any", "all"):
-        yield _set("id", FUNCTIONS[node.id])
-    elif (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in ("reshape", "transpose")
-    ):
+    match node:
+        case ast.BinOp() | ast.AugAssign():
+            yield from (_set("op", operator()) for operator in OPERATORS.get(type(node.op), ()))
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ONE_WAY):
+                yield _exchange_operands
+        case ast.UnaryOp():
+            yield _set("op", ast.USub() if isinstance(node.op, ast.Not) else ast.UAdd())
+        case ast.Compare(ops=[operator]):
+            yield from (_set("ops", [other()]) for other in COMPARISONS.get(type(operator), ()))
+        case ast.BoolOp():
+            yield _set("op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
+        case ast.If() | ast.IfExp() | ast.While():
+            yield from (_set("test", ast.Constant(value)) for value in (True, False))
+        case ast.Constant():
+            yield from (_set("value", value) for value in constants(node.value))
+        case ast.Attribute(attr=name) if name in FUNCTIONS:
+            yield _set("attr", FUNCTIONS[name])
+        case ast.Name(id="max" | "min" | "any" | "all" as name):
+            yield _set("id", FUNCTIONS[name])
+        case ast.Slice():
+            yield from (_set(end, None) for end in ("lower", "upper", "step") if getattr(node, end) is not None)
+        case ast.Tuple(ctx=ast.Load()):
+            yield from (_exchange("elts", i) for i in range(len(node.elts) - 1))
+        case ast.Call():
+            yield from _changed_calls(node)
+    if isinstance(getattr(node, "body", None), list):
+        idle = [i for i, part in enumerate(node.body) if isinstance(part, ast.Expr | ast.AugAssign | ast.If)]  # type: ignore[attr-defined]
+        yield from (_replace("body", i, ast.Pass()) for i in idle)
+
+
+def _changed_calls(node: ast.Call) -> Iterator[Change]:
+    """The function left out, f(x) -> x and x.f() -> x; a keyword left out; neighbouring axes exchanged."""
+    yield from (_without("keywords", i) for i in range(len(node.keywords)))
+    if isinstance(node.func, ast.Attribute) and node.func.attr in ("reshape", "transpose"):
         yield from (_exchange("args", i) for i in range(len(node.args) - 1))
-    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load):
-        yield from (_exchange("elts", i) for i in range(len(node.elts) - 1))
+    if isinstance(node.func, ast.Attribute):
+        of_numpy = isinstance(node.func.value, ast.Name) and node.func.value.id == "np"
+        inner = node.args[0] if of_numpy and node.args else node.func.value
+        yield lambda call: (setattr(call, "func", ast.Name("_same")), setattr(call, "args", [inner]),
+                            setattr(call, "keywords", []))  # fmt: skip
 
 
 def constants(value: object) -> tuple[object, ...]:
@@ -109,12 +134,20 @@ def constants(value: object) -> tuple[object, ...]:
     if isinstance(value, int):
         return (value + 1, value - 1)
     if isinstance(value, float):
-        return (value * 1.01, value + 1, -value)
+        return (value * 1.01, value + 1, *([-value] if value else []))
     return (value + "x",) if isinstance(value, str) else ()
 
 
 def _set(field: str, value: object) -> Change:
     return lambda node: setattr(node, field, value)
+
+
+def _replace(field: str, i: int, value: ast.AST) -> Change:
+    return lambda node: getattr(node, field).__setitem__(i, value)
+
+
+def _without(field: str, i: int) -> Change:
+    return lambda node: getattr(node, field).pop(i)
 
 
 def _exchange(field: str, i: int) -> Change:
@@ -123,6 +156,10 @@ def _exchange(field: str, i: int) -> Change:
         parts[i], parts[i + 1] = parts[i + 1], parts[i]
 
     return change
+
+
+def _exchange_operands(node: ast.AST) -> None:
+    node.left, node.right = node.right, node.left  # type: ignore[attr-defined]
 
 
 def survivors(exercise: Exercise) -> tuple[int, list[str]]:
@@ -134,7 +171,7 @@ def survivors(exercise: Exercise) -> tuple[int, list[str]]:
         signal.signal(signal.SIGALRM, _ran_on)
         signal.setitimer(signal.ITIMER_REAL, 2)
         try:
-            function = exercise.compiled(source)
+            function = exercise.compiled(source, _same=lambda x: x)
             if all(passes(run(function, inputs), e, exercise.exact) for inputs, e in zip(cases, expected, strict=True)):
                 alive.append(what)
         except (RanOnError, SyntaxError):

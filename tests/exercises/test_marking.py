@@ -44,10 +44,10 @@ class TestExercise:
                 assert passes(outcome, expected, exercise.exact), (inputs, expected, outcome)
 
     def test_has_enough_of_everything(self, exercise):
-        """Eight wrong answers or more, three hints, an answer of 2 to 40 lines, an introduction."""
+        """Eight wrong answers or more, three hints, an answer of 5 to 40 lines, an introduction."""
         assert len({mistake.name for mistake in exercise.wrong}) == len(exercise.wrong) >= 8
         assert len(exercise.hints) == 3
-        assert 2 <= exercise.lines <= 40
+        assert 5 <= exercise.lines[0] <= 40
         assert len(exercise.introduction.splitlines()) > 3
         assert 4 <= len(exercise.draw_cases()) <= 40
 

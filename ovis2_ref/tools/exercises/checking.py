@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -59,7 +60,7 @@ def run(function: Callable[..., Any], inputs: Inputs) -> Outcome:
     """Call `function` with a copy of `inputs`, and note its result, its error, what it printed and what it wrote into."""
     given, printed = copy.deepcopy(inputs), io.StringIO()
     try:
-        with contextlib.redirect_stdout(printed), np.errstate(all="ignore"):
+        with contextlib.redirect_stdout(printed), np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
             value = function(**given)
     except (Exception, SystemExit) as error:
         return Outcome(error=error, printed=printed.getvalue())

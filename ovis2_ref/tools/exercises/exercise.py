@@ -85,9 +85,9 @@ class Exercise:
         return "".join(lines[: docstring.end_lineno]), "".join(lines[docstring.end_lineno :])
 
     @property
-    def lines(self) -> int:
-        """Lines that the answer takes below the docstring."""
-        return len(self._head_and_body[1].splitlines())
+    def lines(self) -> tuple[int, int]:
+        """Lines of the answer: with its signature and docstring, and without."""
+        return len(self.source.splitlines()), len(self._head_and_body[1].splitlines())
 
     def text(self, number: int, count: int) -> str:
         """Return the untouched file: number `number` of `count`."""
@@ -115,9 +115,9 @@ class Exercise:
                 body = body.replace(old, new)
         return self.compiled(head + body)
 
-    def compiled(self, source: str) -> Callable[..., Any]:
-        """Return the function that `source` defines, with the names that the answer's module has."""
-        namespace = dict(vars(sys.modules[self.answer.__module__]))
+    def compiled(self, source: str, **names: Any) -> Callable[..., Any]:
+        """Return the function that `source` defines, which sees the names of the answer's module and `names`."""
+        namespace = vars(sys.modules[self.answer.__module__]) | names
         exec(compile(source, f"<{self.name}>", "exec"), namespace)
         return namespace[self.name]
 

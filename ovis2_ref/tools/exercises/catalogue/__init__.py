@@ -1,20 +1,25 @@
 """The exercises in order of difficulty, a module for each."""
 
-from ovis2_ref.tools.exercises.catalogue import (
-    covering_area,
-    cut_tiles,
-    layer_norm,
-    pixel_values,
-    rms_norm,
-    softmax,
-    split_regions,
-    swiglu,
+from importlib import import_module
+
+from ovis2_ref.tools.exercises.exercise import Exercise
+
+NAMES = (
+    *(
+        "covering_area",
+        "cubic",
+        "rms_norm",
+        "softmax",
+        "layer_norm",
+        "pixel_values",
+        "split_regions",
+        "choose_grid",
+        "swiglu",
+    ),
+    *("expected_embedding", "scaled_attention", "visual_tokens", "fixed_point", "resize_pass", "image_layout"),
+    *("split_heads", "cut_tiles", "patches", "merge_patches", "merge_embeddings", "sliding_window", "causal_mask"),
+    *("rotary_tables", "rotate", "grouped_query_attention", "greedy", "repetition_penalty", "draw_token", "top_p"),
+    *("update_cache", "resize_matrix", "round_to_bfloat16", "beam_search"),
 )
 
-EXERCISES = tuple(
-    module.EXERCISE
-    for module in (
-        *(covering_area, split_regions, cut_tiles, pixel_values),
-        *(rms_norm, softmax, swiglu, layer_norm),
-    )
-)
+EXERCISES: tuple[Exercise, ...] = tuple(import_module(f"{__name__}.{name}").EXERCISE for name in NAMES)

@@ -102,7 +102,8 @@ EXERCISE = Exercise(
     ),
     solution=(tiling.covering_area,),
     notice=(
-        "the project writes the formula as the authors do, side * (shorter / longer * side), in the same order of operations. "
-        "The search compares these numbers with 0.9 times the picture's area, so the last bit may decide a grid."
+        "the project writes the formula as the authors do, side * (shorter / longer * side), in the same order of "
+        "operations. The search compares these numbers with 0.9 times the picture's area, so the last bit may decide a "
+        "grid."
     ),
 )

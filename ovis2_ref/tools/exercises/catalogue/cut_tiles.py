@@ -1,7 +1,8 @@
 """Cut a canvas into tiles.
 
-The picture was resized to a canvas whose edges are multiples of the tile's side. Cut it into tiles in reading order, and put
-the thumbnail, the whole picture in one tile, before them. A canvas of one tile has no thumbnail: it would be the same picture.
+The picture was resized to a canvas whose edges are multiples of the tile's side. Cut it into tiles in reading order, and
+put the thumbnail, the whole picture in one tile, before them. A canvas of one tile has no thumbnail: it would be the same
+picture.
 
     (channels, rows side, columns side)  ->  (tiles, channels, side, side)
 """
@@ -69,7 +70,10 @@ EXERCISE = Exercise(
     wrong=(
         wrong(
             "a reshape alone",
-            "Reshaping keeps the order of the pixels in memory, and a tile's pixels don't lie one after the other. Transpose.",
+            (
+                "Reshaping keeps the order of the pixels in memory, and a tile's pixels don't lie one after the other. "
+                "Transpose."
+            ),
             (".transpose(1, 3, 0, 2, 4)", ""),
         ),
         wrong(
@@ -113,8 +117,8 @@ EXERCISE = Exercise(
     ),
     solution=(cutting.cut_canvas,),
     notice=(
-        "the project cuts by slices, which says the same and makes no copy. Numbering starts at the thumbnail, so tile 1 is the "
-        "upper left one; the prompt's layout has the same order."
+        "the project cuts by slices, which says the same and makes no copy. Numbering starts at the thumbnail, so tile "
+        "1 is the upper left one; the prompt's layout has the same order."
     ),
     shown="picture",
     exact=True,

@@ -1,7 +1,7 @@
 """LayerNorm, with a bias.
 
-The visual tokenizer's head ends in one: the logits over the visual vocabulary are standardised before the softmax, each token's
-on its own (Ba et al., 2016).
+The visual tokenizer's head ends in one: the logits over the visual vocabulary are standardised before the softmax, each
+token's on its own (Ba et al., 2016).
 
     y = w (x - mean) / sqrt(var + eps) + b,    var = mean((x - mean)^2)
 """
@@ -108,7 +108,8 @@ EXERCISE = Exercise(
     ),
     solution=(ops.layer_norm,),
     notice=(
-        "two passes: the mean first, then the mean of the squared differences. mean(x^2) - mean(x)^2 is the same on paper and "
-        "loses all digits where the mean is large. Weight and bias are used in float32 and the result is rounded once."
+        "two passes: the mean first, then the mean of the squared differences. mean(x^2) - mean(x)^2 is the same on "
+        "paper and loses all digits where the mean is large. Weight and bias are used in float32 and the result is "
+        "rounded once."
     ),
 )

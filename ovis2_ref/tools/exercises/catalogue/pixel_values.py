@@ -1,7 +1,7 @@
 """From levels to pixel values.
 
-A picture's levels are bytes from 0 to 255. The model wants small numbers around 0: rescale by a factor (1 / 255), then subtract
-each channel's mean and divide by its standard deviation.
+A picture's levels are bytes from 0 to 255. The model wants small numbers around 0: rescale by a factor (1 / 255), then
+subtract each channel's mean and divide by its standard deviation.
 
     value = (factor level - mean_c) / std_c
 
@@ -24,7 +24,7 @@ def pixel_values(
     std: Float[np.ndarray, " channels"],
 ) -> Float[np.ndarray, "channels height width"]:
     """Return the rescaled and normalised levels as float32."""
-    rescaled = levels.astype(np.float32) * np.float32(factor)
+    rescaled = levels * np.float32(factor)
     return (rescaled - mean[:, None, None]) / std[:, None, None]
 
 
@@ -45,9 +45,9 @@ EXERCISE = Exercise(
     expected=project,
     cases=cases,
     hints=(
-        "Bytes first become float32. Then the formula, number by number: which shape must mean have to meet its channel?",
+        "The formula goes number by number: which shape must mean have to meet its channel?",
         "mean has the shape (channels,); NumPy lines up axes from the right, so give it two more.",
-        "(levels.astype(np.float32) * np.float32(factor) - mean[:, None, None]) / std[:, None, None]",
+        "(levels * np.float32(factor) - mean[:, None, None]) / std[:, None, None]",
     ),
     wrong=(
         wrong(
@@ -65,8 +65,8 @@ EXERCISE = Exercise(
         wrong("multiplied by the deviation", "Divide by std.", ("/ std", "* std")),
         wrong(
             "a mean for each column",
-            "NumPy lines up axes from the right: mean of shape (channels,) meets the width, and fits by chance where the two are "
-            "equal. Give it two more axes.",
+            "NumPy lines up axes from the right: mean of shape (channels,) meets the width, and fits by chance where "
+            "the two are equal. Give it two more axes.",
             ("mean[:, None, None]", "mean"),
             ("std[:, None, None]", "std"),
         ),
@@ -84,8 +84,8 @@ EXERCISE = Exercise(
         ),
         wrong(
             "float64 by accident",
-            "A float64 array anywhere makes the result float64. Convert the levels and the factor to float32.",
-            ("levels.astype(np.float32) * np.float32(factor)", "levels * np.float64(factor)"),
+            "A byte times a float32 is a float32; times a float64, a float64.",
+            ("levels * np.float32(factor)", "levels * np.float64(factor)"),
         ),
         wrong(
             "rescaled after normalising",
@@ -104,7 +104,8 @@ EXERCISE = Exercise(
     ),
     solution=(values.pillow_values,),
     notice=(
-        "transformers multiplies in float64 and rounds to float32 before the mean is subtracted; the torch processor fuses both "
-        "steps and rounds elsewhere. A byte has 256 values, so the project computes a table once and looks the pixels up."
+        "transformers multiplies in float64 and rounds to float32 before the mean is subtracted; the torch processor "
+        "fuses both steps and rounds elsewhere. A byte has 256 values, so the project computes a table once and looks "
+        "the pixels up."
     ),
 )

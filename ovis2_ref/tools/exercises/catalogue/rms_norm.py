@@ -50,7 +50,10 @@ EXERCISE = Exercise(
     cases=cases,
     hints=(
         "One number for each token: the mean of the squares of its features. What has to happen to its shape?",
-        "(x * x).mean(axis=-1, keepdims=True) keeps the last axis with length 1, so that it divides every feature of its token.",
+        (
+            "(x * x).mean(axis=-1, keepdims=True) keeps the last axis with length 1, so that it divides every feature of "
+            "its token."
+        ),
         "weight * x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)",
     ),
     wrong=(
@@ -78,7 +81,10 @@ EXERCISE = Exercise(
         wrong("square forgotten", "It is the mean of the squares.", ("(x * x)", "np.abs(x)")),
         wrong(
             "broadcasting by accident",
-            "Without keepdims the means line up with the features, and fit by chance where there are as many tokens as features.",
+            (
+                "Without keepdims the means line up with the features, and fit by chance where there are as many tokens as "
+                "features."
+            ),
             (", keepdims=True", ""),
         ),
         wrong(
@@ -94,7 +100,7 @@ EXERCISE = Exercise(
     ),
     solution=(ops.rms_norm,),
     notice=(
-        "the same formula. For float16 and bfloat16 the sum is carried in float32, since a sum of squares overflows float16, and "
-        "the result is rounded before the weight and after it, as transformers does."
+        "the same formula. For float16 and bfloat16 the sum is carried in float32, since a sum of squares overflows "
+        "float16, and the result is rounded before the weight and after it, as transformers does."
     ),
 )

@@ -1,7 +1,7 @@
 """Softmax.
 
-It makes a distribution of any numbers: all positive, with a sum of 1, the larger the likelier. Attention, the visual tokens and
-the choice of the next token use it.
+It makes a distribution of any numbers: all positive, with a sum of 1, the larger the likelier. Attention, the visual tokens
+and the choice of the next token use it.
 
     p_i = exp(x_i) / sum_j exp(x_j)
 
@@ -109,7 +109,7 @@ EXERCISE = Exercise(
     ),
     solution=(ops.softmax,),
     notice=(
-        "the same two lines. A 16-bit softmax is computed in float32 and rounded once, at the end. Rows of -infinity alone would "
-        "give NaN, so the decoder's mask uses the lowest finite number instead."
+        "the same two lines. A 16-bit softmax is computed in float32 and rounded once, at the end. Rows of -infinity "
+        "alone would give NaN, so the decoder's mask uses the lowest finite number instead."
     ),
 )

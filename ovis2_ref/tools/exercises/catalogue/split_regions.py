@@ -126,7 +126,8 @@ EXERCISE = Exercise(
     ),
     solution=(tiling.split_regions,),
     notice=(
-        "one comprehension, rows before columns, as the two `for` of a comprehension nest. The authors' code cuts these regions "
-        "from the full picture; transformers resizes to a canvas that the grid divides exactly, so nothing is left over there."
+        "one comprehension, rows before columns, as the two `for` of a comprehension nest. The authors' code cuts these"
+        " regions from the full picture; transformers resizes to a canvas that the grid divides exactly, so nothing is "
+        "left over there."
     ),
 )

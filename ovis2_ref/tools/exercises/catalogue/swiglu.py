@@ -49,7 +49,10 @@ EXERCISE = Exercise(
     cases=cases,
     hints=(
         "Three products and one activation. Only one of the two that go up is activated.",
-        "gate = x @ gate_proj.T, up = x @ up_proj.T; the gate goes through silu, and the two are multiplied number by number.",
+        (
+            "gate = x @ gate_proj.T, up = x @ up_proj.T; the gate goes through silu, and the two are multiplied number by "
+            "number."
+        ),
         "(gate / (1 + np.exp(-gate)) * up) @ down_proj.T",
     ),
     wrong=(

@@ -1,7 +1,8 @@
-"""Exercise 3 of 8: Cut a canvas into tiles.
+"""Exercise 17 of 33: Cut a canvas into tiles.
 
-The picture was resized to a canvas whose edges are multiples of the tile's side. Cut it into tiles in reading order, and put
-the thumbnail, the whole picture in one tile, before them. A canvas of one tile has no thumbnail: it would be the same picture.
+The picture was resized to a canvas whose edges are multiples of the tile's side. Cut it into tiles in reading order, and
+put the thumbnail, the whole picture in one tile, before them. A canvas of one tile has no thumbnail: it would be the same
+picture.
 
     (channels, rows side, columns side)  ->  (tiles, channels, side, side)
 

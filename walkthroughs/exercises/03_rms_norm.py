@@ -1,4 +1,4 @@
-"""Exercise 5 of 8: RMSNorm.
+"""Exercise 3 of 33: RMSNorm.
 
 Every block of the ViT and every layer of the decoder begins with it: the features of a token are divided by their root mean
 square, and each is multiplied by a learned weight (Zhang and Sennrich, 2019, eq. 4).

@@ -1,7 +1,7 @@
-"""Exercise 6 of 8: Softmax.
+"""Exercise 4 of 33: Softmax.
 
-It makes a distribution of any numbers: all positive, with a sum of 1, the larger the likelier. Attention, the visual tokens and
-the choice of the next token use it.
+It makes a distribution of any numbers: all positive, with a sum of 1, the larger the likelier. Attention, the visual tokens
+and the choice of the next token use it.
 
     p_i = exp(x_i) / sum_j exp(x_j)
 

@@ -1,7 +1,7 @@
-"""Exercise 8 of 8: LayerNorm, with a bias.
+"""Exercise 5 of 33: LayerNorm, with a bias.
 
-The visual tokenizer's head ends in one: the logits over the visual vocabulary are standardised before the softmax, each token's
-on its own (Ba et al., 2016).
+The visual tokenizer's head ends in one: the logits over the visual vocabulary are standardised before the softmax, each
+token's on its own (Ba et al., 2016).
 
     y = w (x - mean) / sqrt(var + eps) + b,    var = mean((x - mean)^2)
 

@@ -1,0 +1,21 @@
+"""Exercise 10 of 33: The expected embedding.
+
+A word of text is one row of an embedding table. A visual token is a distribution over visual words, so its embedding is the
+row that is expected under it: the mean of the table's rows, weighted by their probabilities (Lu et al., 2024, eq. 4).
+
+    e = sum_w p_w table_w
+
+The table has more rows than there are words: the last rows belong to the indicators, whose probability is always 0.
+
+    ovis2-ref exercise check expected_embedding
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def expected_embedding(
+    tokens: Float[np.ndarray, "tiles tokens words"], table: Float[np.ndarray, "vocabulary hidden"]
+) -> Float[np.ndarray, "tiles tokens hidden"]:
+    """Return the expected row of `table` for every token; its first rows are those of the words."""
+    ...

@@ -1,0 +1,23 @@
+"""Exercise 12 of 33: Visual tokens.
+
+Where text has one word of a vocabulary, Ovis has a distribution over a visual vocabulary: a linear head gives every merged
+patch a logit for each visual word, LayerNorm standardises the logits, and a softmax makes a distribution of them (Lu et
+al., 2024, section 3).
+
+    softmax(LayerNorm(W x)),    LayerNorm(z) = w (z - mean) / sqrt(var + 1e-5) + b
+
+    ovis2-ref exercise check visual_tokens
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def visual_tokens(
+    merged: Float[np.ndarray, "tiles tokens features"],
+    head: Float[np.ndarray, "words features"],
+    norm_weight: Float[np.ndarray, " words"],
+    norm_bias: Float[np.ndarray, " words"],
+) -> Float[np.ndarray, "tiles tokens words"]:
+    """Return the distribution of every visual token over the visual words."""
+    ...

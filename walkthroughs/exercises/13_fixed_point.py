@@ -1,0 +1,21 @@
+"""Exercise 13 of 33: Pillow's fixed point.
+
+Pillow resizes bytes in whole numbers: each weight becomes a multiple of 2^-22, and sums of bytes times such weights are
+exact. To be equal to Pillow in every byte, round the weights as it does: to the nearest multiple of 2^-bits, halves away
+from zero.
+
+    with 1 bit:  0.25 -> 0.5    -0.25 -> -0.5    0.2 -> 0    -0.7 -> -0.5
+
+    ovis2-ref exercise check fixed_point
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def fixed_point(weights: Float[np.ndarray, "out taps"], bits: int) -> Float[np.ndarray, "out taps"]:
+    """Return `weights` (float64) rounded to multiples of 2^-bits, halves away from zero.
+
+    They stay float64 numbers, which hold such multiples exactly.
+    """
+    ...

@@ -1,0 +1,21 @@
+"""Exercise 16 of 33: Split into heads.
+
+Attention works in several heads at once: each looks at its own part of the features. The features of a token are the heads'
+side by side, so head h has the numbers h d to (h + 1) d - 1, with d = hidden / heads.
+
+    (batch, tokens, hidden)  ->  (batch, heads, tokens, d)
+
+With heads before tokens, one matrix product over the last two axes serves all of them.
+
+    ovis2-ref exercise check split_heads
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def split_heads(
+    x: Float[np.ndarray, "batch tokens hidden"], heads: int
+) -> Float[np.ndarray, "batch heads tokens head_dim"]:
+    """Return the features of every head: x[b, t, h d + i] comes to [b, h, t, i]."""
+    ...

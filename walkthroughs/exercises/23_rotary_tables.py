@@ -1,0 +1,22 @@
+"""Exercise 23 of 33: Rotary tables.
+
+Rotary embedding tells a token's position by turning its queries and keys, pair of numbers by pair, by angles that grow with
+the position; each pair turns at its own speed (Su et al., 2021, section 3.2.2).
+
+    angle[p, i] = p theta^(-2 i / head_dim)    for position p and pair i = 0 ... head_dim / 2 - 1
+
+Pair 0 turns by 1 radian a token, the last nearly by 1 / theta. cos and sin of the angles are the same in all layers and
+heads, so they are computed once.
+
+    ovis2-ref exercise check rotary_tables
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def rotary_tables(
+    positions: Int[np.ndarray, "batch tokens"], head_dim: int, theta: float
+) -> tuple[Float[np.ndarray, "batch tokens pairs"], Float[np.ndarray, "batch tokens pairs"]]:
+    """Return cos and sin of the angle of every position and pair, as float32."""
+    ...

@@ -1,0 +1,23 @@
+"""Exercise 24 of 33: Turn queries and keys.
+
+Each pair of numbers (a, b) of a head is turned by its token's angle, as a point in the plane. Number i is paired with
+number i + head_dim / 2: the first half of the head holds the a's, the second half the b's.
+
+    (a, b)  ->  (a cos - b sin, b cos + a sin)
+
+The product of a turned query and a turned key then depends only on how far apart the two tokens are.
+
+    ovis2-ref exercise check rotate
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def rotate(
+    x: Float[np.ndarray, "batch heads tokens head_dim"],
+    cos: Float[np.ndarray, "batch tokens pairs"],
+    sin: Float[np.ndarray, "batch tokens pairs"],
+) -> Float[np.ndarray, "batch heads tokens head_dim"]:
+    """Return `x` with every pair turned by its token's angle, the same in all heads."""
+    ...

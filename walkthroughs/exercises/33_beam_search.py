@@ -1,0 +1,28 @@
+"""Exercise 33 of 33: Beam search.
+
+Greedy search can't take back a token. Beam search follows several texts, the beams, at once. The score of a text is the sum
+of its tokens' log-probabilities. In each step
+
+1. every token after every beam is a candidate; they are ranked by score, and the 2 beams best ones are looked at;
+2. of the first `beams` among these, those that end with the end token are finished;
+3. of all that are looked at, the first `beams` that don't end go on as the beams.
+
+After the last step the beams are finished as well. The answer is the finished text with the highest score / length, where
+length counts the new tokens, the end token among them; of equals, the one that was finished first.
+
+    ovis2-ref exercise check beam_search
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def beam_search(
+    model: Callable[[list[int]], np.ndarray], prompt: list[int], end: int, new_tokens: int, beams: int
+) -> list[int]:
+    """Return the new tokens of the best text; `model` gives the log-probability of every token after a text.
+
+    The vocabulary has at least 2 `beams` tokens.
+    """
+    ...
