@@ -96,7 +96,13 @@ def all_finite(array: Float[Array, "..."]) -> bool:
 
 
 def open_safetensors(path: Path) -> dict[str, StoredTensor]:
-    """Every tensor of the file at `path`, by name, in the order in which they lie there.
+    """Every tensor of the file at `path`, by name, in the order in which they lie there. Raises as `open_with_metadata`."""
+    tensors, _ = open_with_metadata(path)
+    return {tensor.key: tensor for tensor in sorted(tensors.values(), key=_place)}
+
+
+def open_with_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    """Every tensor of the file at `path`, by name, in the order of its header, and the texts of its `__metadata__`.
 
     Raises `CheckpointError` if the file is cut short, or its header is too long, no JSON object, or says anything that can't be:
     a number type that isn't one, a shape that doesn't fill its place, tensors that overlap, leave a gap or end outside the file.
@@ -119,9 +125,12 @@ def open_safetensors(path: Path) -> dict[str, StoredTensor]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(f"{path}: __metadata__ should hold texts by name, not {str(metadata)[:80]}")
     tensors = [_tensor(f"{path}: {key!r}", key, entry, 8 + length, source) for key, entry in header.items()]
-    tensors.sort(key=lambda tensor: (tensor.offset, tensor.bytes))
-    _expect_no_gaps(path, tensors, 8 + length, size)
-    return {tensor.key: tensor for tensor in tensors}
+    _expect_no_gaps(path, sorted(tensors, key=_place), 8 + length, size)
+    return {tensor.key: tensor for tensor in tensors}, metadata
+
+
+def _place(tensor: StoredTensor) -> tuple[int, int]:
+    return tensor.offset, tensor.bytes
 
 
 def _tensor(place: str, key: str, entry: Any, data: int, source: mmap.mmap) -> StoredTensor:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import Arithmetic, center_crop
@@ -9,6 +11,7 @@ from ovis2_ref.image.limits import check_pixels
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import Picture, height_width
 from ovis2_ref.image.tiling import Grid, closest_grid, covering_grid, split_regions
+from ovis2_ref.runtime.taps import is_listening, tap
 
 
 class Tiles(NamedTuple):
@@ -61,6 +64,7 @@ def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, 
     height, width = options.tile_size
     rows, columns = canvas_grid(*height_width(picture), options, transposed)
     canvas, scaled = resized(picture, (rows * height, columns * width), options, arithmetic)
+    tap("image.canvas", canvas)
     tiles = [
         canvas[:, height * row : height * (row + 1), width * column : width * (column + 1)]
         for row in range(rows)
@@ -112,7 +116,17 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def cut(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, convention: Convention) -> Tiles:
-    """The tiles of `picture` under `convention`."""
+    """The tiles of `picture` under `convention`.
+
+    The taps of the second picture end in #2. There is no `image.tiles` where tiles differ in size.
+    """
+    tap("image.picture", picture)
     if convention.crop_before_resize:
-        return cut_original(picture, options, arithmetic)
-    return cut_transformers(picture, options, arithmetic, convention.transposed_grid)
+        tiles = cut_original(picture, options, arithmetic)
+    else:
+        tiles = cut_transformers(picture, options, arithmetic, convention.transposed_grid)
+    if is_listening("image.grid"):
+        tap("image.grid", np.array(tiles.grid))
+    if is_listening("image.tiles") and len({tile.shape for tile in tiles.tiles}) == 1:
+        tap("image.tiles", np.stack(tiles.tiles))
+    return tiles

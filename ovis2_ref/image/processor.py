@@ -19,6 +19,7 @@ from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import Picture, as_picture, flat_pictures, height_width
 from ovis2_ref.image.processor_names import ImageProcessorNames
 from ovis2_ref.image.values import every_level, look_up, middle_slice, unscaled
+from ovis2_ref.runtime.taps import tap
 
 OPTIONS = frozenset(option.name for option in fields(ImageOptions))
 
@@ -76,6 +77,8 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
             raise InputError("there is no picture in images")
         parts = [cut(picture, call, self.arithmetic, call.convention) for picture in pictures]
         values = call._pixel_values(parts)
+        if isinstance(values, np.ndarray):
+            tap("pixel_values", values)
         if call.data_format == "channels_last":
             values = [np.moveaxis(tile, 0, -1) for tile in values]
         grids = [list(part.grid) for part in parts]

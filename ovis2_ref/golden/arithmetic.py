@@ -1,0 +1,116 @@
+"""The operations that the formulas of the stages are written in, in several arithmetics that are all right.
+
+`PLAIN` computes as the model does. `IN_ORDER` adds the terms of every sum one after the other, as a plain loop in C does: the
+largest rounding that a port may show. `rounded_factors` rounds what is multiplied first, as the TF32 units of a GPU do.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import ml_dtypes
+import numpy as np
+from jaxtyping import Float
+
+from ovis2_ref import ops
+from ovis2_ref.golden.scoped import Weights, layer_norm, rms_norm
+from ovis2_ref.runtime.arrays import Array, sum_dtype, widened
+
+BLOCK = 2**20
+"""Numbers of a running sum that are worked on at a time: they stay in the cache."""
+
+
+class Arithmetic(NamedTuple):
+    """One way of computing: products, norms and softmax."""
+
+    name: str
+    matmul: Callable[[Array, Array], Array]
+    rms_norm: Callable[[Array, Weights, float], Array]
+    layer_norm: Callable[[Array, Weights], Array]
+    softmax: Callable[[Array], Array]
+
+    def linear(self, x: Float[Array, "*batch inputs"], w: Weights) -> Float[Array, "*batch outputs"]:
+        """x W^T, plus b where `w` has a bias, rounded once. `weight` is (outputs, inputs), or a kernel (outputs, ...)."""
+        weight = widened(w["weight"])
+        y = self.times(widened(x), weight.reshape(len(weight), -1).T)
+        if "bias" in w:
+            y = y + widened(w["bias"])
+        return y.astype(x.dtype)
+
+    def times(self, x: Float[Array, "*batch n"], matrix: Float[Array, "n m"]) -> Float[Array, "*batch m"]:
+        """x times a matrix, over the last axis."""
+        return self.matmul(x.reshape(-1, x.shape[-1]), matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def sum_in_order(terms: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
+    """The sum over the last axis, from left to right in the type of the sums."""
+    return np.add.accumulate(widened(terms), axis=-1)[..., -1:]
+
+
+def matmul_in_order(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]) -> Float[Array, "*batch n m"]:
+    """a b, every sum from left to right in the type of the sums, rounded once at the end."""
+    x, y = widened(a), widened(b)
+    shape = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    total = np.zeros((*shape, x.shape[-2], y.shape[-1]), x.dtype)
+    rows = max(1, BLOCK // max(1, y.shape[-1] * int(np.prod(shape, dtype=np.int64))))
+    for start in range(0, x.shape[-2], rows):
+        part = total[..., start : start + rows, :]
+        for k in range(x.shape[-1]):
+            part += x[..., start : start + rows, k, None] * y[..., None, k, :]
+    return total.astype(a.dtype)
+
+
+def rms_norm_in_order(x: Float[Array, "*batch n"], w: Weights, eps: float) -> Float[Array, "*batch n"]:
+    """The same as `ops.rms_norm`."""
+    wide = widened(x)
+    mean = sum_in_order(wide * wide) / wide.dtype.type(x.shape[-1])
+    return (wide * (1 / np.sqrt(mean + wide.dtype.type(eps)))).astype(x.dtype) * w["weight"]
+
+
+def layer_norm_in_order(x: Float[Array, "*batch n"], w: Weights) -> Float[Array, "*batch n"]:
+    """The same as `ops.layer_norm`."""
+    wide = widened(x)
+    count = wide.dtype.type(x.shape[-1])
+    centred = wide - sum_in_order(wide) / count
+    variance = sum_in_order(centred * centred) / count
+    y = centred / np.sqrt(variance + wide.dtype.type(1e-5)) * widened(w["weight"]) + widened(w["bias"])
+    return y.astype(x.dtype)
+
+
+def softmax_in_order(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """The same as `ops.softmax`."""
+    e = np.exp(widened(x) - widened(x.max(axis=-1, keepdims=True)))
+    return (e / sum_in_order(e)).astype(x.dtype)
+
+
+PLAIN = Arithmetic("plain", ops.matmul, rms_norm, layer_norm, ops.softmax)
+IN_ORDER = Arithmetic("in order", matmul_in_order, rms_norm_in_order, layer_norm_in_order, softmax_in_order)
+
+
+def tf32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """`x` with ten bits after the leading one, ties away from zero: what a TF32 unit multiplies."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def tf32_truncated(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """`x` with ten bits after the leading one, the rest cut off: what becomes of float32 that nobody rounded."""
+    return (np.ascontiguousarray(x, np.float32).view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+ROUNDINGS: dict[str, Callable[[Array], Array]] = {
+    "TF32": tf32,
+    "TF32, truncated": tf32_truncated,
+    "float16": lambda x: x.astype(np.float16),
+    "bfloat16": lambda x: x.astype(ml_dtypes.bfloat16),
+}
+"""Lower types that products are made in."""
+
+
+def rounded_factors(name: str) -> Arithmetic:
+    """`PLAIN`, the factors of every product rounded to the lower type called `name` first, sums in float32."""
+
+    def matmul(a: Array, b: Array) -> Array:
+        low_a, low_b = (ROUNDINGS[name](x).astype(sum_dtype(x.dtype)) for x in (a, b))
+        return ops.matmul(low_a, low_b)
+
+    return PLAIN._replace(name=name, matmul=matmul)

@@ -1,0 +1,130 @@
+"""How far from the truth rounding alone can take a stage, and which lower type explains more.
+
+The error of a value is measured row by row (the last axis), relative to the norm of the true row, and pooled as a root mean
+square: so a small row counts as much as a large one, and one wrong row is seen among many. The band is measured, too: the stage
+is computed from the same inputs in the claimed type, once as the model does it and once with every sum in order. A value may have
+twice the larger error of the two: one bit more than the worst right way of computing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from ml_dtypes import finfo
+
+from ovis2_ref.golden.arithmetic import IN_ORDER, PLAIN, ROUNDINGS, Arithmetic, rounded_factors
+from ovis2_ref.golden.replay import Replay, Stages
+from ovis2_ref.golden.stages import Reference
+from ovis2_ref.runtime.arrays import DTYPES, Array
+
+MARGIN = 2.0
+"""One bit."""
+EXPLAINED = 0.5
+"""A lower type is named if computing in it explains at least half of a value's deviation (of its energy)."""
+LOWER = {
+    "float64": ("float32",),
+    "float32": (*ROUNDINGS, "all in float16", "all in bfloat16"),
+    "float16": ("all in bfloat16",),
+    "bfloat16": ("all in float16",),
+}
+"""Claimed type -> what a program may have computed in instead."""
+
+
+def row_error(value: Array, truth: Array) -> float:
+    """The root mean square over all rows of |value - truth| / |truth|; infinite where numbers are missing that should be there.
+
+    Rows of which the truth is zero count relative to the whole array.
+    """
+    value, truth = np.atleast_1d(value).astype(np.float64), np.atleast_1d(truth).astype(np.float64)
+    finite = np.isfinite(truth)
+    if not np.array_equal(np.isfinite(value), finite):
+        return float("inf")
+    truth, value = np.where(finite, truth, 0), np.where(finite, value, 0)
+    size = (truth**2).sum(axis=-1)
+    whole = size.mean()
+    if whole == 0:
+        return 0.0 if not np.any(value) else float("inf")
+    distance = ((value - truth) ** 2).sum(axis=-1)
+    return float(np.sqrt(np.mean(distance / np.where(size == 0, whole, size))))
+
+
+class Fit(NamedTuple):
+    """Cut a computed value down to what the candidate recorded of it: the last tokens alone, or some rows."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    rows: Array | None = None
+
+    def __call__(self, array: Array) -> Array:
+        """The part of `array` that corresponds."""
+        if self.rows is not None:
+            return array.reshape(-1, array.shape[-1])[self.rows]
+        if array.ndim == len(self.shape) == 3 and array.shape[1] > self.shape[1]:
+            return array[:, -self.shape[1] :]
+        return array
+
+
+class Bands:
+    """The truth of each stage of a candidate, and its band, from the candidate's own recorded values."""
+
+    def __init__(self, stages: Stages, reference: Reference, known: Mapping[str, Array], claimed: str) -> None:
+        """`claimed`: the type that the candidate says it computes in."""
+        self.stages, self.known, self._reference = stages, known, reference
+        self.claimed = claimed
+        self.truth = self.replay()
+        """The stages in float64."""
+
+    def replay(
+        self, dtype: np.dtype = DTYPES["float64"], arithmetic: Arithmetic = PLAIN, changed: Stages | None = None
+    ) -> Replay:
+        """A replay of the candidate's values in another type or arithmetic, with some stages `changed`."""
+        return self.replay_of(self.known, dtype, arithmetic, changed)
+
+    def replay_of(
+        self,
+        known: Mapping[str, Array],
+        dtype: np.dtype = DTYPES["float64"],
+        arithmetic: Arithmetic = PLAIN,
+        changed: Stages | None = None,
+    ) -> Replay:
+        """The same from other values."""
+        reference = replace(self._reference, arithmetic=arithmetic)
+        return Replay({**self.stages, **(changed or {})}, reference, known, DTYPES[self.claimed], dtype)
+
+    def band(self, tap: str, truth: Array, fit: Fit, changed: Stages | None = None) -> float:
+        """The largest error that the tap may have, with some stages `changed`.
+
+        What rounds at all may be off by a unit in the last place (exp and cos of two libraries are). In float64 the truth is
+        itself rounded. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
+        """
+        if tap == "pixel_values":
+            dtypes = DTYPES["float32"], fit.dtype
+        else:
+            dtypes = DTYPES[self.claimed], DTYPES[self.claimed]
+        right = [self.replay(dtypes[0], arithmetic, changed).stage(tap) for arithmetic in (PLAIN, IN_ORDER)]
+        error = max(row_error(fit(array.astype(dtypes[1])), truth) for array in right)
+        unit = float(finfo(dtypes[1]).eps)
+        if self.claimed == "float64":
+            return max((1 + MARGIN) * error, unit)
+        return max(MARGIN * error, unit) if error else 0.0
+
+    def lower_type(self, tap: str, value: Array, truth: Array, fit: Fit) -> str | None:
+        """The lower type that explains the value's deviation from the truth; None if none does.
+
+        Of a value that float32 can't explain bit by bit, in a program that claims float64, the size of the deviation decides.
+        """
+        deviation = np.square(value - truth).sum()
+        best, name = EXPLAINED, None
+        for lower in LOWER[self.claimed]:
+            if lower in ROUNDINGS:
+                replay = self.replay(DTYPES["float32"], rounded_factors(lower))
+            else:
+                replay = self.replay(DTYPES[lower.removeprefix("all in ")])
+            left = np.square(value - fit(replay.stage(tap)).astype(np.float64)).sum()
+            if np.isfinite(left) and 1 - left / deviation > best:
+                best, name = 1 - left / deviation, lower
+        if name is None and self.claimed == "float64":
+            size = row_error(fit(self.replay(DTYPES["float32"]).stage(tap)), truth)
+            name = "float32" if row_error(value, truth) <= MARGIN * max(size, float(finfo(np.float32).eps)) else None
+        return name

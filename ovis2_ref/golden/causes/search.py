@@ -1,0 +1,73 @@
+"""Find the mistakes that reproduce a wrong value, and prove it: with this one change the reference computes that value."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from ovis2_ref.golden.bands import Bands, Fit, row_error
+from ovis2_ref.golden.causes import Cause
+from ovis2_ref.golden.causes.catalogue import CATALOGUE
+from ovis2_ref.golden.replay import Stages, segment
+from ovis2_ref.golden.stages import Formula, Stage, spelled_out, split_number
+from ovis2_ref.runtime.arrays import Array
+
+
+class Explanation(NamedTuple):
+    """A mistake that is proved."""
+
+    cause: Cause
+    taps: tuple[str, ...]
+    """The stages that it was made in: the wrong value's own, or some before it that were not recorded."""
+    error: float
+    """Of the candidate's value against the reference with this mistake."""
+    band: float
+    """The largest error that rounding explains."""
+
+
+def explain(bands: Bands, tap: str, value: Array, fit: Fit) -> tuple[Explanation, ...]:
+    """The mistake, or the two mistakes, that reproduce `value` within the band of rounding; nothing if none do.
+
+    A mistake is made in every stage that it concerns between the value and its recorded inputs: a port repeats it in each layer.
+    Two are tried only where several stages were not recorded in between.
+    """
+    taps = segment(bands.stages, tap, bands.known)
+    places = {cause: changed for cause in CATALOGUE if (changed := with_mistake(cause, bands.stages, taps))}
+    pairs = [pair for pair in combinations(places, 2) if not set(places[pair[0]]) & set(places[pair[1]])]
+    for mistakes in [*((cause,) for cause in places), *pairs]:
+        changed = {name: stage for cause in mistakes for name, stage in places[cause].items()}
+        proof = _proof(bands, tap, value, fit, changed)
+        if proof is not None:
+            return tuple(Explanation(cause, tuple(places[cause]), *proof) for cause in mistakes)
+    return ()
+
+
+def with_mistake(cause: Cause, stages: Stages, taps: Iterable[str]) -> dict[str, Stage]:
+    """Those of the stages of `taps` that a mistake concerns, with the mistake in them."""
+    changed = {}
+    for tap in taps:
+        name, step = split_number(tap)
+        if any(fnmatchcase(name, pattern) for pattern in cause.stages):
+            stage = stages[tap]
+            if cause.inputs is not None:
+                formula = Formula(name.removeprefix(f"{stage.part}."), cause.inputs, cause.compute)
+                (stage,) = spelled_out([formula], stage.part, step)
+            changed[tap] = stage._replace(compute=cause.compute)
+    return changed
+
+
+def _proof(bands: Bands, tap: str, value: Array, fit: Fit, changed: Stages) -> tuple[float, float] | None:
+    """Error and band of the value against the reference with these stages changed, if the error is within the band."""
+    try:
+        truth = fit(bands.replay(changed=changed).stage(tap))
+        if truth.shape != value.shape:
+            return None
+        if value.dtype.kind in "iub":
+            return (0.0, 0.0) if np.array_equal(truth, value) else None
+        error = row_error(value, truth)
+        band = bands.band(tap, truth, fit, changed)
+    except (ValueError, IndexError):
+        return None  # the mistake can't be made with inputs of these shapes
+    return (error, band) if error <= band else None

@@ -1,0 +1,56 @@
+"""Wrong values that don't matter: what follows from them is what would follow from the right ones."""
+
+import numpy as np
+
+from ovis2_ref.golden.bands import MARGIN, Bands, row_error
+from ovis2_ref.golden.replay import MissingInputError, Replay, ancestors
+from ovis2_ref.runtime.arrays import DTYPES
+
+EFFECT_FLOOR = float(np.finfo(np.float64).eps) * 64
+"""An effect below this is the rounding of the float64 replays themselves."""
+
+
+def reach(bands: Bands, tap: str) -> set[str] | None:
+    """The taps that the candidate's value of `tap` changes by more than rounding the true value would; None if it never ends.
+
+    Values that are used together (cosines and sines) are put in together. The effect is computed in float64, along every path
+    from the value to the logits, until it has vanished.
+    """
+    users: dict[str, list[str]] = {name: [] for name in bands.stages}
+    for stage in bands.stages.values():
+        for name in stage.inputs:
+            if name in users:
+                users[name].append(stage.tap)
+    group = {name for name in bands.known if name in users and users[name] == users[tap]} | {tap}
+    try:
+        true = {name: bands.truth.stage(name) for name in group}
+        rounded = {name: bands.replay(DTYPES[bands.claimed]).stage(name).astype(np.float64) for name in group}
+    except (MissingInputError, ValueError, IndexError):
+        return None
+    given = {name: bands.known[name] for name in group}
+    if any(given[name].shape != true[name].shape for name in group):
+        return None
+    base = {
+        name: array
+        for name, array in bands.known.items()
+        if name not in group and not group & ancestors(bands.stages, name)
+    }
+    runs = [bands.replay_of({**base, **values}) for values in (true, given, rounded)]
+    coming, seen, changed = [user for name in group for user in users[name]], set(), set(group)
+    while coming:
+        name = coming.pop(0)
+        if name not in seen and not _vanished(runs, name):
+            if not users[name] or name.startswith("lm_head."):
+                return None
+            changed.add(name)
+            coming += users[name]
+        seen.add(name)
+    return changed if seen else None
+
+
+def _vanished(runs: list[Replay], tap: str) -> bool:
+    """Whether the second run, which has the candidate's value, is as near to the first, true one as the third, rounded one is."""
+    true, given, rounded = (run.value(tap) for run in runs)
+    if true.dtype.kind in "iub":
+        return np.array_equal(true, given)
+    return row_error(given, true) <= max(MARGIN * row_error(rounded, true), EFFECT_FLOOR)

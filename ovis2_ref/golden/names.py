@@ -1,0 +1,50 @@
+"""Other programs' names for the taps: ready maps, and how a map is read.
+
+A map is JSON: a name -> a tap, or a list of taps that lie side by side in the array. `{i}` stands for a number on both sides:
+
+    {"blk.{i}.attn_qkv": ["model.language_model.layers.{i}.self_attn.q_proj.output", ...]}
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeAlias
+
+from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.files import parse_json
+
+Names: TypeAlias = Mapping[str, str | list[str]]
+READY = ("transformers", "original", "vllm", "llama_cpp")
+"""The ready maps, in `maps/`. Each says in "" which version of the program it is for."""
+LIMIT = 2**20
+
+
+def read_names(source: str | Path) -> Names:
+    """The ready map of that name, or the map in a JSON file. Raises `InputError` if there is none, or it is no map."""
+    if str(source) in READY:
+        return dict(json.loads((files(__package__) / "maps" / f"{source}.json").read_text("utf-8")))
+    path = Path(source)
+    if not path.is_file() or path.stat().st_size > LIMIT:
+        raise InputError(f"there is no map of names {str(source)!r}; give a JSON file, or one of {', '.join(READY)}")
+    names = parse_json(path.read_bytes(), str(path))
+    for name, taps in names.items():
+        listed = [taps] if isinstance(taps, str) else taps
+        if not isinstance(listed, list) or not all(isinstance(tap, str) for tap in listed):
+            raise InputError(f"{path}: {name!r} should be a tap or a list of taps, not {taps!r}")
+    return names
+
+
+def resolve(name: str, names: Names) -> list[str]:
+    """The taps that the map has for a name; none if it has none."""
+    if name in names:
+        taps = names[name]
+        return [taps] if isinstance(taps, str) else list(taps)
+    for pattern, taps in names.items():
+        if "{i}" in pattern:
+            match = re.fullmatch(re.escape(pattern).replace(r"\{i\}", r"(\d+)"), name)
+            if match:
+                listed = [taps] if isinstance(taps, str) else taps
+                return [tap.replace("{i}", match[1]) for tap in listed]
+    return []

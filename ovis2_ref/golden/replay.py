@@ -1,0 +1,120 @@
+"""Replay: compute stages again from recorded inputs, in any type and any arithmetic."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ovis2_ref.golden.scoped import Weights
+from ovis2_ref.golden.stages import Reference, Stage, split_number, without_masked
+from ovis2_ref.runtime.arrays import DTYPES, Array
+
+Stages = Mapping[str, Stage]
+
+
+class MissingInputError(Exception):
+    """A stage can't be computed: an input of the run was not recorded. The argument is its name."""
+
+
+class CastWeights(Mapping[str, Array]):
+    """Weights rounded to the type that a program claims, then widened to the type that is computed in; each when it is used."""
+
+    def __init__(self, weights: Mapping[str, Array], claimed: np.dtype, dtype: np.dtype) -> None:
+        self._weights, self._claimed, self._dtype = weights, claimed, dtype
+
+    def __getitem__(self, name: str) -> Array:
+        with np.errstate(over="ignore"):
+            return self._weights[name].astype(self._claimed, copy=False).astype(self._dtype, copy=False)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._weights
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+
+def in_type(reference: Reference, claimed: np.dtype, dtype: np.dtype) -> Reference:
+    """`reference` with its weights rounded to `claimed` and computed with in `dtype`."""
+    return replace(reference, weights=Weights(CastWeights(reference.weights.arrays, claimed, dtype)), dtype=dtype)
+
+
+class Replay:
+    """The stages of a run, computed from what was recorded of it."""
+
+    def __init__(
+        self,
+        stages: Stages,
+        reference: Reference,
+        known: Mapping[str, Array],
+        claimed: np.dtype,
+        dtype: np.dtype = DTYPES["float64"],
+    ) -> None:
+        """`known`: the recorded taps; `claimed`: the type that they were computed in; `dtype`: the type to compute in."""
+        self._stages, self._known = stages, known
+        self._reference = in_type(reference, claimed, dtype)
+        self._claimed, self._dtype = claimed, dtype
+        self._computed: dict[str, Array] = {}
+
+    def value(self, tap: str) -> Array:
+        """The recorded value of the tap, or, where it wasn't recorded, the computed one."""
+        if tap in self._known:
+            return self._cast(tap, self._known[tap])
+        if tap not in self._computed:
+            self._computed[tap] = self.stage(tap)
+        return self._computed[tap]
+
+    def stage(self, tap: str) -> Array:
+        """The value of the tap computed from the nearest recorded values before it, whether it was recorded or not.
+
+        Raises `MissingInputError` if nothing before it was recorded.
+        """
+        stage = self._stages.get(tap)
+        if stage is None:
+            raise MissingInputError(tap)
+        inputs = [self.value(name) for name in stage.inputs]
+        part: Any = self._reference.weights / stage.part if stage.part else self._reference.weights
+        with np.errstate(over="ignore", invalid="ignore"):
+            return stage.compute(self._reference, part, *inputs)
+
+    def _cast(self, tap: str, array: Array) -> Array:
+        """Numbers in the type that is computed in; ids and pictures as they are. Pixel values are rounded as they were."""
+        if array.dtype.kind in "iub":
+            return array
+        if split_number(tap)[0] == "pixel_values":
+            array = array.astype(self._claimed)
+        if tap.partition("#")[0].endswith(".scores"):
+            array = without_masked(array)
+        with np.errstate(over="ignore"):
+            return array.astype(self._dtype, copy=False)
+
+
+def segment(stages: Stages, tap: str, known: Mapping[str, Array]) -> list[str]:
+    """The stages that `Replay.stage(tap)` computes, in order: the tap itself, and what was not recorded before it."""
+    found: dict[str, None] = {}
+
+    def visit(name: str) -> None:
+        if name in found or name not in stages:
+            return
+        for before in stages[name].inputs:
+            if before not in known:
+                visit(before)
+        found[name] = None
+
+    visit(tap)
+    return list(found)
+
+
+def ancestors(stages: Stages, tap: str) -> set[str]:
+    """Every tap that the value of `tap` depends on."""
+    found: set[str] = set()
+    coming = [tap]
+    while coming:
+        stage = stages.get(coming.pop())
+        new = [] if stage is None else [name for name in stage.inputs if name not in found]
+        found.update(new)
+        coming += new
+    return found

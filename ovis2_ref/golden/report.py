@@ -1,0 +1,110 @@
+"""The verdicts of a comparison as a table and as JSON."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ml_dtypes import finfo
+
+from ovis2_ref.golden.compare import Comparison, Row
+from ovis2_ref.runtime.arrays import DTYPES
+
+HEADINGS = ("tap", "verdict", "error", "band", "from golden", "")
+ULP = "units in the last place"
+
+
+def verdict_line(comparison: Comparison) -> str:
+    """One line: whether the candidate is right, or what is wrong first, why, and how much inherits it."""
+    if not comparison.rows:
+        return "NOTHING COMPARED: no array of the candidate could be matched to a tap (give --names)"
+    wrong, inherited = comparison.of("wrong"), comparison.of("inherited")
+    if not wrong:
+        counts = {
+            verdict: len(comparison.of(verdict))
+            for verdict in ("equal", "rounding", "lower type", "equivalent", "unchecked")
+        }
+        return f"RIGHT: {len(comparison.rows)} values, " + ", ".join(
+            f"{count} {name}" for name, count in counts.items() if count
+        )
+    first = wrong[0]
+    others = f"; {len(wrong) - 1} more wrong" if len(wrong) > 1 else ""
+    heirs = f"; {len(inherited)} values inherit it" if inherited else ""
+    return f"WRONG: {first.tap}: {reason(first, comparison.claimed)}{others}{heirs}"
+
+
+def reason(row: Row, claimed: str) -> str:
+    """Why a value is wrong: the mistakes that reproduce it, with the proof; else that none is known."""
+    if row.causes:
+        names = " and ".join(cause.cause.name for cause in row.causes)
+        units = row.causes[0].error / float(finfo(DTYPES[claimed]).eps)
+        change = "this one change" if len(row.causes) == 1 else "these two changes"
+        looks = "; ".join(cause.cause.look for cause in row.causes)
+        return f"{names} (with {change} the reference reproduces it to {units:.2g} {ULP}). Look at: {looks}"
+    return f"unknown ({row.note})" if row.note else "unknown: no known mistake reproduces it"
+
+
+def table(comparison: Comparison, *, everything: bool = False) -> str:
+    """The values in execution order as columns; those that are equal or rounded only with `everything`."""
+    shown = [row for row in comparison.rows if everything or row.verdict not in ("equal", "rounding")]
+    lines = [HEADINGS, *(_cells(row, comparison.claimed) for row in shown)] if shown else []
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))] if lines else []
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    left_out = len(comparison.rows) - len(shown)
+    if left_out:
+        text.append(f"({left_out} values that are equal or differ by rounding: --all shows them)")
+    text += [f"no tap found for {name}" for name in comparison.unmatched]
+    return "\n".join([*text, verdict_line(comparison)])
+
+
+def _cells(row: Row, claimed: str) -> tuple[str, ...]:
+    words = [row.note] if row.verdict != "wrong" else [reason(row, claimed)]
+    if row.match.how:
+        words.append(f"({row.match.name}: {row.match.how})")
+    return (
+        row.tap,
+        row.verdict,
+        *(_number(x) for x in (row.error, row.band, row.difference)),
+        " ".join(filter(None, words)),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def as_json(comparison: Comparison) -> str:
+    """Everything that the table says, for programs."""
+    return json.dumps(
+        {
+            "verdict": verdict_line(comparison),
+            "passes": comparison.passes,
+            "claimed": comparison.claimed,
+            "unmatched": comparison.unmatched,
+            "values": [_entry(row) for row in comparison.rows],
+        },
+        indent=1,
+    )
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    causes: Iterable[dict[str, Any]] = (
+        {
+            "name": each.cause.name,
+            "taps": each.taps,
+            "error": each.error,
+            "look": each.cause.look,
+            "thread": each.cause.thread,
+        }
+        for each in row.causes
+    )
+    return {
+        "tap": row.tap,
+        "name": row.match.name,
+        "match": row.match.how,
+        "verdict": row.verdict,
+        "error": row.error,
+        "band": row.band,
+        "difference": row.difference,
+        "note": row.note,
+        "causes": list(causes),
+    }

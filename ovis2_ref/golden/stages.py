@@ -1,0 +1,95 @@
+"""The stages of a run: for each value its inputs and its formula, spelled out for a configuration, in execution order."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_dtypes import finfo
+
+from ovis2_ref.config import Ovis2Config
+from ovis2_ref.convention import Convention
+from ovis2_ref.golden.arithmetic import PLAIN, Arithmetic
+from ovis2_ref.golden.scoped import Weights
+from ovis2_ref.runtime.arrays import DTYPES, Array
+
+VISION = "model.vision_tower"
+VIT = f"{VISION}.transformer"
+TABLE = "model.visual_embeddings_table"
+TEXT = "model.language_model"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the formulas of the stages are computed with."""
+
+    weights: Weights
+    """All weights, in the type that is computed in."""
+    config: Ovis2Config
+    convention: Convention
+    arithmetic: Arithmetic = PLAIN
+    processor: Any = None
+    """The `Ovis2Processor` that made the run's inputs; without one, they are not computed."""
+    prompt: str | None = None
+    """The prompt of the run, with <image> where pictures go."""
+    repetition_penalty: float = 1.0
+    dtype: np.dtype = DTYPES["float64"]
+    """The type that is computed in."""
+
+
+class Formula(NamedTuple):
+    """How a value is computed: its name inside its part, its inputs' names there, and the formula."""
+
+    tap: str
+    inputs: tuple[str, ...]
+    """Names inside the part; a name that begins with "/" stands at the root."""
+    compute: Callable[..., Array]
+    """compute(reference, weights of the part, *inputs)"""
+
+
+class Stage(NamedTuple):
+    """A `Formula` with whole names."""
+
+    tap: str
+    inputs: tuple[str, ...]
+    part: str
+    compute: Callable[..., Array]
+
+
+Aliases = Mapping[str, str | tuple[str, ...]]
+
+
+def spelled_out(
+    formulas: Sequence[Formula], part: str, step: int = 1, aliases: Aliases | None = None
+) -> Iterator[Stage]:
+    """The stages of a part such as "model.vision_tower.transformer.encoder.layers.3", in the run's `step`-th pass.
+
+    `aliases`: input -> the whole name, or names, of what it stands for, such as "input" -> the output of the layer before.
+    """
+    for formula in formulas:
+        inputs: list[str] = []
+        for name in formula.inputs:
+            whole = (aliases or {}).get(name)
+            if whole is None:
+                whole = numbered(name[1:] if name.startswith("/") else f"{part}.{name}" if part else name, step)
+            inputs += [whole] if isinstance(whole, str) else whole
+        tap = f"{part}.{formula.tap}" if part else formula.tap
+        yield Stage(numbered(tap, step), tuple(inputs), part, formula.compute)
+
+
+def numbered(tap: str, step: int) -> str:
+    """The name of a tap in the `step`-th pass, from 1."""
+    return tap if step == 1 else f"{tap}#{step}"
+
+
+def split_number(tap: str) -> tuple[str, int]:
+    """The name of a tap without its pass, and its pass."""
+    match = re.fullmatch(r"(.*)#(\d+)", tap)
+    return (match[1], int(match[2])) if match else (tap, 1)
+
+
+def without_masked(scores: Array) -> Array:
+    """Scores with -infinity where they are masked: the lowest number of a type, or what a sum with it gives, is not compared."""
+    with np.errstate(over="ignore"):
+        return np.where(scores <= finfo(scores.dtype).min / 2, -np.inf, scores).astype(scores.dtype)

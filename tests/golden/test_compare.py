@@ -1,0 +1,52 @@
+"""Comparing: a program that is right passes in every type, and each stage's formula is the model's."""
+
+import numpy as np
+import pytest
+
+from ovis2_ref.golden import Golden, compare
+from ovis2_ref.golden.graph import run_stages
+from ovis2_ref.golden.replay import Replay
+from tests.golden.runs import tiny_reference, tiny_run
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory) -> Golden:
+    return tiny_run(tmp_path_factory.mktemp("golden") / "golden.safetensors", "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_every_formula_is_the_models(tmp_path, dtype):
+    """Computed from the recorded inputs in the same type, each stage gives the recorded value, to the order of sums."""
+    run = tiny_run(tmp_path / "run.safetensors", dtype)
+    reference = tiny_reference(run)
+    stages = run_stages(reference.config, reference.convention, pictures=1, steps=2)
+    known = {name: run.taps[name] for name in run.names}
+    replay = Replay(
+        stages,
+        reference,
+        known,
+        np.dtype(reference.dtype.type if dtype == "float64" else run.taps["lm_head.output"].dtype),
+        run.taps["lm_head.output"].dtype,
+    )
+    assert set(known) <= {*stages, "image.picture"}
+    for name, value in known.items():
+        if name in stages and name != "pixel_values":
+            again = replay.stage(name)
+            again = again[:, -value.shape[1] :] if name.startswith("lm_head") else again
+            assert again.shape == value.shape, name
+            np.testing.assert_allclose(
+                again.astype(float),
+                value.astype(float),
+                rtol=0,
+                atol=64
+                * float(np.abs(value.astype(float)).max(initial=0))
+                * 2.0 ** -{"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}[dtype],
+                err_msg=name,
+            )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_right_program_passes(tmp_path, golden, dtype):
+    comparison = compare(golden, tiny_run(tmp_path / "run.safetensors", dtype), tiny_reference(golden))
+    assert {row.verdict for row in comparison.rows} == {"equal", "rounding"}
+    assert comparison.passes and not comparison.unmatched
