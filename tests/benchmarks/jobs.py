@@ -73,15 +73,11 @@ def prefill(tokens: int, models: Models) -> Job:
 
 def steps(context: int, batch: int, models: Models) -> Job:
     """A token after `context` others, whose keys and values lie in the cache; `batch` rows at once; STEPS times."""
-    text = models.config.text_config
-    rng = np.random.default_rng(0)
     our_cache, their_cache = models.ours.new_cache(batch, context + STEPS), DynamicCache()
-    for layer in range(text.num_hidden_layers):
-        shape = (2, batch, text.num_key_value_heads, context, text.head_dim)
-        keys, values = rng.standard_normal(shape, np.float32)
-        our_cache.update(layer, keys, values)
-        their_cache.update(torch.from_numpy(keys), torch.from_numpy(values), layer)
+    our_cache.store[...] = np.random.default_rng(0).standard_normal(our_cache.store.shape, np.float32)
     our_cache.advance(context)
+    for layer, (keys, values) in enumerate(our_cache.store[..., :context, :]):
+        their_cache.update(torch.from_numpy(keys), torch.from_numpy(values), layer)
     ids = drawn_ids((batch, 1), models.config)
     torch_ids = torch.from_numpy(ids)
 
