@@ -3,8 +3,8 @@
 Those with learnable parameters (prelu, xielu) can't be a `hidden_act`: no checkpoint of an Ovis2 has a place for them.
 
 In float16 and bfloat16 an activation that is one torch function is computed in float32, and the caller rounds the result once.
-One that transformers writes as an expression (`WRITTEN_OUT`) is rounded by torch after every operation; here `_rounded` stands
-wherever that happens but at the end.
+One that transformers writes as an expression (`@written_out`) is rounded by torch after every operation: here `_rounded` marks
+each such place but the end.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,21 @@ from math import pi, sqrt
 import ml_dtypes
 import numpy as np
 
-from ovis2_ref.runtime.arrays import Array, array_module, is_half, widened
+from ovis2_ref.runtime.arrays import Array, array_module, is_half, rounded, widened
 
 Activation = Callable[[Array], Array]
 """Of an array of any shape, element by element; 16-bit numbers come back as float32, to be rounded."""
 
 
+def written_out(activation: Activation) -> Activation:
+    """Mark an activation that is rounded on the way in 16 bits."""
+    activation.written_out = True  # type: ignore[attr-defined]
+    return activation
+
+
 def _rounded(y: Array, dtype: np.dtype) -> Array:
-    """`y`, in the type it has, with its values rounded to 16-bit `dtype`; as it is for the others."""
-    if not is_half(dtype):
-        return y
-    with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, in torch too
-        return y.astype(dtype).astype(y.dtype)
+    """Round the values of `y` to a 16-bit `dtype`, and keep the type of `y`; return `y` for other types."""
+    return rounded(y, dtype).astype(y.dtype) if is_half(dtype) else y
 
 
 def linear_activation(x: Array) -> Array:
@@ -40,8 +43,7 @@ def relu(x: Array) -> Array:
 def relu2(x: Array) -> Array:
     """max(x, 0)^2 (So et al., 2021)."""
     y = relu(x)
-    y *= y
-    return y
+    return y * y
 
 
 def relu6(x: Array) -> Array:
@@ -75,13 +77,9 @@ def sigmoid(x: Array) -> Array:
 
 def silu(x: Array) -> Array:
     """x / (1 + exp(-x)), the sigmoid linear unit (Elfwing et al., 2017), also called swish."""
-    xp = array_module(x)
     wide = widened(x)
-    y = xp.negative(wide)
     with np.errstate(over="ignore"):  # exp(-x) = inf gives the right limit, 0
-        xp.exp(y, out=y)
-    y += 1
-    return xp.divide(wide, y, out=y)
+        return wide / (1 + array_module(x).exp(-wide))
 
 
 def tanh(x: Array) -> Array:
@@ -101,6 +99,7 @@ def _softplus(wide: Array) -> Array:
     return xp.where(wide > 20, wide, xp.log1p(xp.exp(xp.minimum(wide, 20))))
 
 
+@written_out
 def sqrtsoftplus(x: Array) -> Array:
     """The square root of log(1 + exp(x))."""
     return array_module(x).sqrt(_rounded(_softplus(widened(x)), x.dtype))
@@ -126,11 +125,10 @@ _D = (
 
 
 def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
-    y = x * coefficients[0]
-    y += coefficients[1]
+    """c_0 x^n + c_1 x^(n - 1) + ... + c_n (Horner's rule)."""
+    y = x * coefficients[0] + coefficients[1]
     for coefficient in coefficients[2:]:
-        y *= x
-        y += coefficient
+        y = y * x + coefficient
     return y
 
 
@@ -142,8 +140,7 @@ def erf(x: Array) -> Array:
     """
     xp = array_module(x)
     size = xp.minimum(xp.absolute(x), 6)  # erf(6) is 1 in both types
-    square = xp.minimum(size, 0.5)
-    square *= square
+    square = xp.minimum(size, 0.5) ** 2
     inner = x * _polynomial(square, _P) / _polynomial(square, _Q)
     # exp(-x^2) as exp(-s^2) exp(-(x - s)(x + s)), s of few digits: the square of s is exact, and the rest is small.
     short = xp.floor(size * 16) / 16
@@ -158,6 +155,7 @@ def gelu(x: Array) -> Array:
     return wide * 0.5 * (1 + erf(wide * sqrt(0.5)))
 
 
+@written_out
 def gelu_python(x: Array) -> Array:
     """x (1 + erf(x / sqrt(2))) / 2, written out."""
     wide = widened(x)
@@ -177,6 +175,7 @@ def gelu_pytorch_tanh(x: Array) -> Array:
     return 0.5 * wide * (1 + array_module(x).tanh(inner))
 
 
+@written_out
 def gelu_new(x: Array) -> Array:
     """The same as `gelu_pytorch_tanh`, written out."""
     wide = widened(x)
@@ -188,6 +187,7 @@ def gelu_new(x: Array) -> Array:
     return _half_times_one_plus_tanh(wide, inner, x.dtype)
 
 
+@written_out
 def gelu_fast(x: Array) -> Array:
     """x (1 + tanh(0.7978845608 x (1 + 0.044715 x^2))) / 2, written out."""
     wide = widened(x)
@@ -202,12 +202,14 @@ def _half_times_one_plus_tanh(wide: Array, inner: Array, dtype: np.dtype) -> Arr
     return _rounded(0.5 * wide, dtype) * factor
 
 
+@written_out
 def quick_gelu(x: Array) -> Array:
     """x / (1 + exp(-1.702 x)) (Hendrycks and Gimpel, 2016)."""
     wide = widened(x)
     return wide * _rounded(sigmoid(_rounded(1.702 * wide, x.dtype)), x.dtype)
 
 
+@written_out
 def laplace(x: Array) -> Array:
     """(1 + erf((x - mu) / (sigma sqrt(2)))) / 2 with mu = 0.707107, sigma = 0.282095 (Ma et al., 2022, eq. 17)."""
     mu = float(x.dtype.type(0.707107))  # torch rounds a number that is added, not one that is multiplied by
@@ -223,5 +225,3 @@ ACTIVATIONS: dict[str, Activation] = {
     "sqrtsoftplus": sqrtsoftplus, "swish": silu, "tanh": tanh,
 }  # fmt: skip
 """`hidden_act` of a configuration -> the function."""
-WRITTEN_OUT = {gelu_fast, gelu_new, gelu_python, laplace, quick_gelu, sqrtsoftplus}
-"""Those that torch rounds on the way in 16 bits."""

@@ -1,4 +1,4 @@
-"""Where picture and text meet: tiles become visual embeddings, and these take their places among the text embeddings.
+"""Picture and text meet here: tiles become visual embeddings, and these replace the placeholders among the text embeddings.
 
 ids -> rows of the text table; <IMG_ATOM> -> visual embeddings; <IMG_START> ... <IMG_END> -> the table's last rows
 """
@@ -9,40 +9,38 @@ from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
-from ovis2_ref.ops import Weights
 from ovis2_ref.runtime.arrays import Array, array_module
-from ovis2_ref.runtime.taps import tap
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.vision.encoder import vision_transformer
-from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, indicator_embeddings, merge_patches, visual_tokens
-
-VISION, TABLE = "model.vision_tower", "model.visual_embeddings_table"
+from ovis2_ref.vision.visual_tokenizer import gumbel_noise, indicator_embeddings, merge_patches, visual_embeddings
 
 
 def image_features(
     pixel_values: Float[Array, "tiles channels side side"],
-    weights: Weights,
+    w: Weights,
     config: Ovis2Config,
     convention: Convention,
     noise: Array | int = 0,
 ) -> ImageFeatures:
     """Tiles -> ViT features -> merged patches -> visual tokens -> visual embeddings, and the embeddings of the indicators.
 
-    `noise` is for gumbel_argmax alone, see `visual_tokens`.
+    `w` is the whole model. `noise` is for tokenize_function="gumbel_argmax" alone: standard Gumbel noise (tiles, tokens, words),
+    or the seed of a NumPy generator that draws it.
     """
-    vision = config.vision_config
-    features = vision_transformer(pixel_values, weights, f"{VISION}.transformer", vision, convention).features
+    vision, tower, table = config.vision_config, w / "model" / "vision_tower", w / "model" / "visual_embeddings_table"
+    features = vision_transformer(pixel_values, tower / "transformer", vision, convention)
     merged = merge_patches(features, vision.hidden_stride)
-    tokens = visual_tokens(merged, weights, VISION, vision, convention, noise)
-    table = weights[f"{TABLE}.weight"]
-    embeddings = embed_visual_tokens(tokens, table)
-    tap(f"{TABLE}.output", embeddings)
-    return ImageFeatures(merged, embeddings, indicator_embeddings(table, vision))
+    if vision.tokenize_function == "gumbel_argmax" and isinstance(noise, int):
+        words = vision.vocab_size - vision.num_visual_indicator_tokens
+        noise = array_module(merged).asarray(gumbel_noise((*merged.shape[:2], words), noise).astype(merged.dtype))
+    embeddings = visual_embeddings(merged, tower, table, vision, convention, noise)
+    return ImageFeatures(merged, embeddings, indicator_embeddings(table["weight"], vision))
 
 
 def atom_places(
     ids: Int[Array, "batch tokens"], visual: Float[Array, "tiles visual_tokens hidden"], config: Ovis2Config
 ) -> tuple[Int[Array, " atoms"], Int[Array, " atoms"]]:
-    """Row and column of every place in the prompt where a visual token goes, in reading order.
+    """Return row and column of every place in the prompt where a visual token goes, in reading order.
 
     Raises `InputError` if there are not as many of them as visual tokens.
     """
@@ -62,7 +60,7 @@ def merge_embeddings(
     images: ImageFeatures,
     config: Ovis2Config,
 ) -> Float[Array, "batch tokens hidden"]:
-    """The text embeddings with the picture's put in: the atoms in reading order, the indicators each by its own row."""
+    """Return the text embeddings with each image token replaced by the next visual embedding, each indicator by its own row."""
     xp = array_module(embeddings)
     merged = embeddings.copy()
     visual = images.pooler_output

@@ -1,27 +1,52 @@
 """The whole model: tiles and tokens in; hidden states, logits, a loss or an answer out.
 
-The two classes check arguments at the door and call the functions that are the model.
+The two classes check arguments and call the functions that are the model.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.checkpoint.names import EMBEDDINGS
+from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD
 from ovis2_ref.checkpoint.pretrained import PretrainedModel
 from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation import generate
-from ovis2_ref.language.cache import KVCache
+from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
+from ovis2_ref.language.forward_pass import forward_pass
 from ovis2_ref.language.loss import causal_lm_loss
 from ovis2_ref.merge import atom_places, image_features, merge_embeddings
 from ovis2_ref.ops import linear
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
-from ovis2_ref.runtime.taps import tap
+from ovis2_ref.runtime.taps import listening
+from ovis2_ref.runtime.threads import one_blas_thread
+from ovis2_ref.runtime.weights import Weights
 
-TEXT = "model.language_model"
+
+@contextmanager
+def layer_values(
+    language_model: Weights, layers: int, output_hidden_states: bool, output_attentions: bool
+) -> Iterator[dict[str, tuple[Array, ...] | None]]:
+    """Listen to the decoder for `hidden_states` and `attentions`; those not asked for are None. They are there at the end.
+
+    hidden_states: the embeddings, then each layer's output, the last one after the final norm.
+    """
+    name, taken = language_model.name, dict[str, Array]()
+    states = [f"{name}.inputs_embeds", *(f"{name}.layers.{i}.output" for i in range(layers - 1)), f"{name}.norm.output"]
+    weights = [f"{name}.layers.{i}.self_attn.weights" for i in range(layers)]
+    wanted = {
+        "hidden_states": states if output_hidden_states else [],
+        "attentions": weights if output_attentions else [],
+    }
+    values: dict[str, tuple[Array, ...] | None] = {}
+    names = {*wanted["hidden_states"], *wanted["attentions"]}
+    with listening(taken.__setitem__, names.__contains__) if names else nullcontext():
+        yield values
+    values |= {key: tuple(taken[name] for name in names) or None for key, names in wanted.items()}
 
 
 class Ovis2Model(PretrainedModel):
@@ -31,6 +56,7 @@ class Ovis2Model(PretrainedModel):
         """An empty KV cache with room for `capacity` tokens of each of `batch` sequences."""
         return KVCache(self.config.text_config, batch, capacity, self.dtype, self.xp)
 
+    @one_blas_thread()
     def get_image_features(self, pixel_values: Array, noise: Array | int = 0) -> ImageFeatures:
         """The visual embeddings of the tiles `pixel_values` (tiles, channels, side, side), with what led to them.
 
@@ -43,12 +69,12 @@ class Ovis2Model(PretrainedModel):
             raise InputError(
                 f"pixel_values has the shape {pixels.shape}; this model takes (tiles, {', '.join(map(str, expected))})"
             )
-        return image_features(pixels.astype(self.dtype, copy=False), self.weights, self.config, self.convention, noise)
+        return image_features(pixels.astype(self.dtype, copy=False), self.parts, self.config, self.convention, noise)
 
     def get_input_embeddings(self, input_ids: Array) -> Array:
         """The rows of the text table for `input_ids` (batch, tokens); placeholders outside the vocabulary get row 0."""
         ids = to_device(input_ids, self.xp)
-        return embed_tokens(self.xp.maximum(ids, 0), self.weights, TEXT)
+        return embed_tokens(self.xp.maximum(ids, 0), self.parts / "model" / "language_model")
 
     def get_placeholder_mask(
         self, input_ids: Array | None, inputs_embeds: Array | None, image_features: Array
@@ -99,16 +125,17 @@ class Ovis2Model(PretrainedModel):
             raise InputError(
                 f"input_ids run from {int(ids.min())} to {int(ids.max())}; this model's vocabulary from 0 to "
                 f"{self.config.text_config.vocab_size - 1}"
-                + (", and there are no pixel_values for placeholders" if lowest == 0 else "")
+                + ("; placeholders below 0 need pixel_values" if lowest == 0 and pixel_values is None else "")
             )
 
+    @one_blas_thread()
     def forward(
         self,
         input_ids: Array | None = None,
         pixel_values: Array | None = None,
         attention_mask: Array | None = None,
         position_ids: Array | None = None,
-        past_key_values: KVCache | None = None,
+        past_key_values: KVCache | StaticCache | None = None,
         inputs_embeds: Array | None = None,
         use_cache: bool = True,
         output_attentions: bool = False,
@@ -121,59 +148,39 @@ class Ovis2Model(PretrainedModel):
         tiles of all pictures in reading order; attention_mask (batch, past + tokens), 0 at padding; position_ids (batch, tokens).
         Raises `InputError` for arguments that don't fit the model or each other.
         """
-        output = self._read(
-            input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
-            output_attentions, output_hidden_states,
-        )  # fmt: skip
+        embeddings, visual = self._embed(input_ids, inputs_embeds, pixel_values)
+        if past_key_values is None and use_cache:
+            past_key_values = self.new_cache(*embeddings.shape[:2])
+        positions, mask = (None if x is None else to_device(x, self.xp) for x in (position_ids, attention_mask))
+        config, part = self.config.text_config, self.parts / "model" / "language_model"
+        this = forward_pass(embeddings, config, positions, mask, past_key_values)
+        with layer_values(part, config.num_hidden_layers, output_hidden_states, output_attentions) as values:
+            last = decoder(embeddings, part, config, this)
+        output = ModelOutput(last, past_key_values, **values, image_hidden_states=visual)
         return output if return_dict else output.to_tuple()
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """The same as `forward`."""
         return self.forward(*arguments, **options)
 
-    def _read(
-        self,
-        input_ids: Array | None,
-        pixel_values: Array | None,
-        attention_mask: Array | None,
-        position_ids: Array | None,
-        cache: KVCache | None,
-        inputs_embeds: Array | None,
-        use_cache: bool,
-        output_attentions: bool,
-        output_hidden_states: bool,
-    ) -> ModelOutput:
-        embeddings, visual = self._embed(input_ids, inputs_embeds, pixel_values)
-        if cache is None and use_cache:
-            cache = self.new_cache(*embeddings.shape[:2])
-        result = decoder(
-            embeddings,
-            self.weights,
-            TEXT,
-            self.config.text_config,
-            position_ids=None if position_ids is None else to_device(position_ids, self.xp),
-            attention_mask=None if attention_mask is None else to_device(attention_mask, self.xp),
-            cache=cache,
-            output_hidden_states=output_hidden_states,
-            output_attentions=output_attentions,
-        )
-        return ModelOutput(result.last_hidden_state, cache, result.hidden_states, result.attentions, visual)
-
 
 class Ovis2ForConditionalGeneration(Ovis2Model):
     """Ovis2 with its output head: from tokens and tiles to logits, a loss, or an answer (transformers' class of that name)."""
 
     def lm_head(self, hidden: Float[Array, "batch tokens hidden"]) -> Float[Array, "batch tokens vocabulary"]:
-        """Scores of every token of the vocabulary; a tied head is the text table itself."""
-        return linear(hidden, self.weights[EMBEDDINGS if self.config.tie_word_embeddings else "lm_head.weight"])
+        """Return the scores of every token of the vocabulary, W hidden; W of a tied head is the text table."""
+        tied = self.config.tie_word_embeddings
+        table = self.weights[EMBEDDINGS if tied else HEAD]
+        return linear(hidden, Weights({HEAD: table}) / "lm_head")
 
+    @one_blas_thread()
     def forward(  # type: ignore[override]
         self,
         input_ids: Array | None = None,
         pixel_values: Array | None = None,
         attention_mask: Array | None = None,
         position_ids: Array | None = None,
-        past_key_values: KVCache | None = None,
+        past_key_values: KVCache | StaticCache | None = None,
         inputs_embeds: Array | None = None,
         labels: Array | None = None,
         use_cache: bool = True,
@@ -186,7 +193,7 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
 
         `logits_to_keep`: only for the last so many tokens (0: all), or for the tokens with these indices.
         """
-        output = self._read(
+        output: Any = super().forward(
             input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
             output_attentions, output_hidden_states,
         )  # fmt: skip
@@ -195,13 +202,13 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
         else:
             kept = to_device(logits_to_keep, self.xp)
         logits = self.lm_head(output.last_hidden_state[:, kept])
-        tap("lm_head.output", logits)
         loss = None if labels is None else causal_lm_loss(logits, to_device(labels, self.xp))
         result = CausalLMOutput(
             loss, logits, output.past_key_values, output.hidden_states, output.attentions, output.image_hidden_states
         )
         return result if return_dict else result.to_tuple()
 
+    @one_blas_thread()
     def generate(self, input_ids: Array | None = None, **options: Any) -> Array:
         """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options."""
         return generate(self, input_ids, **options)

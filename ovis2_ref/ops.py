@@ -1,4 +1,4 @@
-"""The operations that every part of the model is made of: products, norms, softmax, gated perceptrons.
+"""The operations that every part of the model is made of: products, norms, softmax, attention, SwiGLU.
 
 Sums over float16 and bfloat16 are carried in float32 and rounded once, where transformers rounds; float32 and float64 are
 computed as they are, from end to end. Where 16-bit values are rounded, on a CPU, in transformers and here:
@@ -21,158 +21,99 @@ computed as they are, from end to end. Where 16-bit values are rounded, on a CPU
 | rotary inverse frequencies | float32 always, in float64 too | each operation |
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from types import ModuleType
-
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.activations import ACTIVATIONS, WRITTEN_OUT
-from ovis2_ref.runtime.arrays import Array, array_module, is_half, widened
-from ovis2_ref.runtime.cublas import cublas_product
-from ovis2_ref.runtime.fusion import fused
-from ovis2_ref.runtime.taps import tap
-
-Weights = Mapping[str, Array]
-
-AT_ONCE_ON_CPU = 2**18
-"""Numbers of an intermediate array that are made at a time: 1 MiB of float32 stays in a core's cache until it is used."""
-AT_ONCE_ON_GPU = 2**28
-"""On a GPU only the memory sets a limit: 1 GiB of float32."""
+from ovis2_ref.activations import ACTIVATIONS, Activation
+from ovis2_ref.runtime import kernels
+from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
+from ovis2_ref.runtime.blocks import by_groups_of_rows, by_queries, by_rows
+from ovis2_ref.runtime.kernels import on_gpu
+from ovis2_ref.runtime.products import matmul
+from ovis2_ref.runtime.weights import Weights
 
 
-def row_blocks(rows: int, width: int, xp: ModuleType) -> Iterator[slice]:
-    """Slices that cover `rows` rows of `width` numbers, each of as many rows as are made at a time, but at least one."""
-    size = max(1, (AT_ONCE_ON_CPU if xp is np else AT_ONCE_ON_GPU) // max(1, width))
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
+def linear(x: Float[Array, "*batch inputs"], w: Weights) -> Float[Array, "*batch outputs"]:
+    """W x + b over the last axis; b only where there is one. `weight` is (outputs, inputs), or a kernel (outputs, ...)."""
+    weight, bias = w["weight"], w["bias"] if "bias" in w else None  # noqa: SIM401 (`w` has no `get`)
+    y = matmul(x.reshape(-1, x.shape[-1]), weight.reshape(len(weight), -1).T, bias)
+    return w.tap("output", y.reshape(*x.shape[:-1], len(weight)))
 
 
-def matmul(
-    a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"], start: Float[Array, " m"] | None = None
-) -> Float[Array, "*batch n m"]:
-    """start + a b. NumPy has no 16-bit products: they are made in float32 and rounded once, at the end, as a GPU does."""
-    if array_module(a) is not np:
-        return cublas_product(a, b, start)
-    y = widened(a) @ widened(b)
-    if start is not None:
-        y += start
-    return y.astype(a.dtype, copy=False)
-
-
-def linear(
-    x: Float[Array, "*batch inputs"],
-    weight: Float[Array, "outputs inputs"],
-    bias: Float[Array, " outputs"] | None = None,
-) -> Float[Array, "*batch outputs"]:
-    """x W^T + b, over the last axis of `x` (torch.nn.Linear's layout)."""
-    return matmul(x.reshape(-1, x.shape[-1]), weight.T, bias).reshape(*x.shape[:-1], weight.shape[0])
-
-
-def project(
-    x: Float[Array, "*batch inputs"], weights: Weights, name: str, has_bias: bool
-) -> Float[Array, "*batch outputs"]:
-    """W x, or W x + b: the linear layer called `name`."""
-    y = linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"] if has_bias else None)
-    tap(f"{name}.output", y)
-    return y
-
-
-def gated_perceptron(
-    x: Float[Array, "*batch hidden"], weights: Weights, name: str, hidden_act: str, has_bias: bool
-) -> Float[Array, "*batch hidden"]:
-    """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
-    gate = project(x, weights, f"{name}.gate_proj", has_bias)
-    up = project(x, weights, f"{name}.up_proj", has_bias)
-    gates, ups = gate.reshape(-1, gate.shape[-1]), up.reshape(-1, up.shape[-1])
-    activate = gating(hidden_act, is_half(x.dtype))
-    for rows in row_blocks(len(gates), gates.shape[1], array_module(x)):
-        activate(gates[rows], ups[rows])
-    tap(f"{name}.activated", gate)
-    return project(gate, weights, f"{name}.down_proj", has_bias)
-
-
-@cache
-def gating(hidden_act: str, half: bool) -> Callable[[Array, Array], None]:
-    """gate, up -> act(gate) * up, put into `gate`; in 16 bits (`half`) rounded before the product and after it."""
-    activation = ACTIVATIONS[hidden_act]
-
-    def gate_by(gate: Array, up: Array) -> None:
-        with np.errstate(over="ignore"):  # what float16 can't hold becomes infinity, in torch too
-            gate[...] = activation(gate)
-            gate *= up
-
-    return gate_by if half and activation in WRITTEN_OUT else fused(gate_by)
-
-
-def rms_norm(
-    x: Float[Array, "*batch hidden"], weight: Float[Array, " hidden"], eps: float
-) -> Float[Array, "*batch hidden"]:
-    """w * x / sqrt(mean(x^2) + eps) over the last axis (Zhang and Sennrich, 2019, eq. 4)."""
-    y = array_module(x).empty_like(x)
-    _scale(y, x, _square(x).mean(axis=-1, keepdims=True), eps, weight)
-    return y
-
-
-@fused
-def _square(x: Array) -> Array:
+@on_gpu(kernels.rms_norm)
+@by_rows
+def rms_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float) -> Float[Array, "*batch hidden"]:
+    """weight * x / sqrt(mean(x^2) + eps) over the last axis (Zhang and Sennrich, 2019, eq. 4)."""
     wide = widened(x)
-    return wide * wide
+    mean_square = (wide * wide).mean(axis=-1, keepdims=True)
+    y = wide * (1 / array_module(x).sqrt(mean_square + eps))
+    return w.tap("output", rounded(y, x.dtype) * w["weight"])
 
 
-@fused
-def _scale(y: Array, x: Array, mean_square: Array, eps: Array, weight: Array) -> None:
-    xp = array_module(x)
-    xp.multiply(widened(x), 1 / xp.sqrt(mean_square + eps), out=y)
-    y *= weight
+@on_gpu(kernels.layer_norm)
+@by_rows
+def layer_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5) -> Float[Array, "*batch hidden"]:
+    """weight * (x - mean) / sqrt(var + eps) + bias over the last axis (Ba et al., 2016); eps is torch.nn.LayerNorm's default."""
+    centred = widened(x) - widened(x).mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    y = centred / array_module(x).sqrt(variance + eps)
+    return w.tap("output", rounded(y * w["weight"] + w["bias"], x.dtype))
 
 
-def layer_norm(
-    x: Float[Array, "*batch hidden"], weight: Float[Array, " hidden"], bias: Float[Array, " hidden"], eps: float = 1e-5
-) -> Float[Array, "*batch hidden"]:
-    """w * (x - mean) / sqrt(var + eps) + b over the last axis (Ba et al., 2016); eps is torch.nn.LayerNorm's default."""
-    wide = widened(x)
-    y = wide - wide.mean(axis=-1, keepdims=True)
-    _standardise(y, _square(y).mean(axis=-1, keepdims=True), eps, weight, bias)
-    return y.astype(x.dtype, copy=False)
-
-
-@fused
-def _standardise(y: Array, variance: Array, eps: Array, weight: Array, bias: Array) -> None:
-    y /= array_module(y).sqrt(variance + eps)
-    y *= weight
-    y += bias
-
-
+@on_gpu(kernels.softmax)
+@by_rows
 def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """exp(x_i) / sum_j exp(x_j) over the last axis, shifted by the maximum so that nothing overflows."""
-    xp = array_module(x)
-    y = _exp_of_difference(x, x.max(axis=-1, keepdims=True))
-    return xp.divide(y, y.sum(axis=-1, keepdims=True), out=xp.empty_like(x) if is_half(x.dtype) else y)
+    e = array_module(x).exp(widened(x) - x.max(axis=-1, keepdims=True))
+    return rounded(e / e.sum(axis=-1, keepdims=True), x.dtype)
 
 
-@fused
-def _exp_of_difference(x: Array, highest: Array) -> Array:
-    xp = array_module(x)
-    y = widened(x) - highest
-    return xp.exp(y, out=y)
+@by_groups_of_rows
+def feed_forward(x: Float[Array, "*batch hidden"], w: Weights, hidden_act: str) -> Float[Array, "*batch hidden"]:
+    """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
+    gate, up = linear(x, w / "gate_proj"), linear(x, w / "up_proj")
+    return linear(w.tap("activated", gated(gate, up, ACTIVATIONS[hidden_act])), w / "down_proj")
 
 
-def scaled_softmax(
-    scores: Float[Array, "*batch n"], factor: float, mask: Float[Array, "..."] | None = None
-) -> Float[Array, "*batch n"]:
-    """softmax(factor * scores + mask), rounded to 16 bits after each of the three; `scores` are overwritten.
+@on_gpu(kernels.gated)
+@by_rows
+@np.errstate(over="ignore")
+def gated(gate: Float[Array, "*batch n"], up: Float[Array, "*batch n"], act: Activation) -> Float[Array, "*batch n"]:
+    """act(gate) * up."""
+    return rounded(act(gate), gate.dtype) * up
 
-    A mask of a wider type makes the sum, and the result, that wide.
+
+@by_queries
+@np.errstate(over="ignore")
+def attend(
+    q: Float[Array, "batch heads tokens head_dim"],
+    k: Float[Array, "batch kv_heads keys head_dim"],
+    v: Float[Array, "batch kv_heads keys head_dim"],
+    mask: Float[Array, "#batch #heads tokens keys"] | None,
+    w: Weights,
+) -> Float[Array, "batch heads tokens head_dim"]:
+    """softmax(q k^T / sqrt(head_dim) + mask) v, for every head (Vaswani et al., 2017, eq. 1).
+
+    Groups of query heads share a key and value head (Ainslie et al., 2023): heads 0 to g - 1 the first one, and so on.
     """
-    _multiply(scores, factor)
-    if mask is not None:
-        with np.errstate(over="ignore"):  # the lowest float16 and a score below -16 make -infinity, in torch too
-            scores = scores + mask
-    return softmax(scores)
+    scores = scale(matmul(q, k.swapaxes(-1, -2)), q.shape[-1] ** -0.5)
+    scores = w.tap("scores", scores if mask is None else scores + mask)
+    weights = w.tap("weights", rounded(softmax(scores), q.dtype))
+    return matmul(weights, v)
 
 
-@fused
-def _multiply(x: Array, factor: Array) -> None:
-    array_module(x).multiply(widened(x), factor, out=x)
+@on_gpu(kernels.scale)
+def scale(x: Float[Array, "*shape"], factor: float) -> Float[Array, "*shape"]:
+    """factor * x, rounded once."""
+    return rounded(widened(x) * factor, x.dtype)
+
+
+def split_heads(x: Float[Array, "batch tokens width"], heads: int) -> Float[Array, "batch heads tokens head_dim"]:
+    """(b, t, heads * d) -> (b, heads, t, d)."""
+    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def merge_heads(x: Float[Array, "batch heads tokens head_dim"]) -> Float[Array, "batch tokens width"]:
+    """(b, heads, t, d) -> (b, t, heads * d)."""
+    batch, heads, tokens, head_dim = x.shape
+    return x.swapaxes(1, 2).reshape(batch, tokens, heads * head_dim)

@@ -15,6 +15,7 @@ from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.activations import silu
 from ovis2_ref.ops import layer_norm, linear, rms_norm, softmax
 from ovis2_ref.runtime.taps import recording
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.tiny import SAMPLE
 from ovis2_ref.tools.draw import draw_grid, draw_tiles
 
@@ -91,10 +92,10 @@ n, channels, side, _ = inputs["pixel_values"].shape
 per_side, size = vision.patches_per_side, vision.patch_size
 squares = inputs["pixel_values"].reshape(n, channels, per_side, size, per_side, size).transpose(0, 2, 4, 1, 3, 5)
 flat = squares.reshape(n, per_side**2, channels * size**2)
-kernel = weights[f"{tower}.embeddings.patch_embedding.weight"].reshape(vision.hidden_size, -1)
-patches = linear(flat, kernel, weights[f"{tower}.embeddings.patch_embedding.bias"])
-x = rms_norm(patches, weights[f"{tower}.embeddings.rms_norm.weight"], vision.rms_norm_eps)
-x = x + weights[f"{tower}.embeddings.position_embedding.weight"]
+w = model.parts / "model" / "vision_tower" / "transformer"
+patches = linear(flat, w / "embeddings" / "patch_embedding")
+x = rms_norm(patches, w / "embeddings" / "rms_norm", vision.rms_norm_eps)
+x = x + (w / "embeddings" / "position_embedding")["weight"]
 check("patches (n, P, D)", x, values[f"{tower}.embeddings.output"])
 
 
@@ -104,26 +105,25 @@ check("patches (n, P, D)", x, values[f"{tower}.embeddings.output"])
 
 
 # %%
-def vit_block(x: np.ndarray, name: str) -> np.ndarray:
+def vit_block(x: np.ndarray, w: Weights) -> np.ndarray:
     """One block of AIMv2, all heads at once."""
     heads = (n, per_side**2, vision.num_attention_heads, vision.head_dim)
-    normed = rms_norm(x, weights[f"{name}.rms_norm1.weight"], vision.rms_norm_eps)
+    normed = rms_norm(x, w / "rms_norm1", vision.rms_norm_eps)
     query, key, value = (
-        linear(normed, weights[f"{name}.attention.{part}_proj.weight"]).reshape(heads).transpose(0, 2, 1, 3)
-        for part in "qkv"
+        linear(normed, w / "attention" / f"{part}_proj").reshape(heads).transpose(0, 2, 1, 3) for part in "qkv"
     )
     attention = softmax(query @ key.swapaxes(2, 3) / vision.head_dim**0.5)
     mixed = (attention @ value).transpose(0, 2, 1, 3).reshape(x.shape)
-    x = x + linear(mixed, weights[f"{name}.attention.out_proj.weight"])
-    normed = rms_norm(x, weights[f"{name}.rms_norm2.weight"], vision.rms_norm_eps)
-    gate, up = (linear(normed, weights[f"{name}.ffn.{part}_proj.weight"]) for part in ("gate", "up"))
-    return x + linear(silu(gate) * up, weights[f"{name}.ffn.down_proj.weight"])
+    x = x + linear(mixed, w / "attention" / "out_proj")
+    normed = rms_norm(x, w / "rms_norm2", vision.rms_norm_eps)
+    gate, up = (linear(normed, w / "ffn" / f"{part}_proj") for part in ("gate", "up"))
+    return x + linear(silu(gate) * up, w / "ffn" / "down_proj")
 
 
 for layer in range(vision.num_hidden_layers):
-    x = vit_block(x, f"{tower}.encoder.layers.{layer}")
+    x = vit_block(x, w / "encoder" / "layers" / layer)
     check(f"after block {layer}", x, values[f"{tower}.encoder.layers.{layer}.output"])
-features = rms_norm(x, weights[f"{tower}.rms_norm.weight"], vision.rms_norm_eps)
+features = rms_norm(x, w / "rms_norm", vision.rms_norm_eps)
 
 # %% [markdown]
 # ## Features -> visual tokens
@@ -133,10 +133,8 @@ features = rms_norm(x, weights[f"{tower}.rms_norm.weight"], vision.rms_norm_eps)
 stride = vision.hidden_stride
 cells = per_side // stride
 merged = features.reshape(n, cells, stride, cells, stride, -1).transpose(0, 1, 3, 2, 4, 5).reshape(n, cells**2, -1)
-scores = linear(merged, weights["model.vision_tower.head_linear.weight"])
-scores = layer_norm(
-    scores, weights["model.vision_tower.head_norm.weight"], weights["model.vision_tower.head_norm.bias"]
-)
+head = model.parts / "model" / "vision_tower"
+scores = layer_norm(linear(merged, head / "head_linear"), head / "head_norm")
 tokens = softmax(scores)
 check("visual tokens (n, P/s^2, V)", tokens, values["model.vision_tower.tokens"])
 print("the whole picture in visual words:\n", tokens[0].argmax(axis=-1).reshape(cells, cells))
@@ -168,7 +166,7 @@ check("embeddings (b, t, H)", embeddings, values["model.language_model.inputs_em
 
 # %%
 show("hidden states (b, t, H)", values["model.language_model.norm.output"])
-logits = linear(values["model.language_model.norm.output"], weights["model.language_model.embed_tokens.weight"])
+logits = linear(values["model.language_model.norm.output"], model.parts / "model" / "language_model" / "embed_tokens")
 check("logits (b, t, vocabulary)", logits, output.logits)
 print("next token:", repr(processor.decode([int(logits[0, -1].argmax())])))
 

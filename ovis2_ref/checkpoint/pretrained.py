@@ -15,6 +15,7 @@ from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.runtime.arrays import Array, array_module, as_dtype, device_module
+from ovis2_ref.runtime.weights import Weights
 
 
 class PretrainedModel:
@@ -30,6 +31,8 @@ class PretrainedModel:
         """A model of `config`, with `weights` by checkpoint name, that computes what `convention` computes."""
         self.config = config
         self.weights = weights
+        self.parts = Weights(weights)
+        """The same weights, part by part: `parts / "model" / "vision_tower"`."""
         self.convention = as_convention(convention)
         self.generation_config = dict(generation_config or {})
 

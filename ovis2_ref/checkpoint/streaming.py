@@ -57,6 +57,9 @@ class StreamedWeights(Mapping[str, Array]):
                     self._tensors[left].release()
             self._mapped.clear()
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._shapes
+
     def __iter__(self) -> Iterator[str]:
         """The names, in the order in which a model uses them."""
         return iter(self._shapes)

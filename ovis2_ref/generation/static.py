@@ -14,7 +14,7 @@ from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.errors import InputError
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array
-from ovis2_ref.runtime.taps import listening
+from ovis2_ref.runtime.taps import silence
 
 
 class Recorded(NamedTuple):
@@ -61,7 +61,7 @@ class StaticStep:
         """The step itself: no number of it depends on the host."""
         output = self._model(
             input_ids=self._ids,
-            attention_mask=(self._places <= self._cache.place) & self._real,
+            attention_mask=(self._places <= self._cache.next) & self._real,
             position_ids=self._positions,
             past_key_values=self._cache,
         )
@@ -70,11 +70,11 @@ class StaticStep:
     def _record(self, cupy: Any) -> Recorded:
         """The step as a graph. It is run once before, since what isn't compiled yet can't be recorded. Taps see neither."""
         stream, memory = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
-        place = self._cache.place.copy()
+        place = self._cache.next.copy()
         cupy.cuda.Device().synchronize()
-        with cupy.cuda.using_allocator(memory.malloc), stream, listening(lambda *_: None, wants=lambda name: False):
+        with cupy.cuda.using_allocator(memory.malloc), stream, silence():
             self._read()
-            self._cache.place[...] = place
+            self._cache.next[...] = place
             stream.begin_capture()
             logits = self._read()
             graph = stream.end_capture()

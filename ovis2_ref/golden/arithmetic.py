@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref import ops
-from ovis2_ref.golden.scoped import Weights, layer_norm, rms_norm
 from ovis2_ref.runtime.arrays import Array, sum_dtype, widened
+from ovis2_ref.runtime.weights import Weights
 
 BLOCK = 2**20
 """Numbers of a running sum that are worked on at a time: they stay in the cache."""
@@ -82,7 +82,7 @@ def softmax_in_order(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     return (e / sum_in_order(e)).astype(x.dtype)
 
 
-PLAIN = Arithmetic("plain", ops.matmul, rms_norm, layer_norm, ops.softmax)
+PLAIN = Arithmetic("plain", ops.matmul, ops.rms_norm, ops.layer_norm, ops.softmax)
 IN_ORDER = Arithmetic("in order", matmul_in_order, rms_norm_in_order, layer_norm_in_order, softmax_in_order)
 
 

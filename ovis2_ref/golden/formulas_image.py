@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from ovis2_ref.convention import Convention
-from ovis2_ref.golden.scoped import Weights
 from ovis2_ref.golden.stages import Formula, Reference, Stage, numbered, spelled_out
 from ovis2_ref.image.cutting import canvas_grid, cut_original, resized
 from ovis2_ref.image.processor import Ovis2ImageProcessor
 from ovis2_ref.image.tiling import covering_grid
 from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.text.layout import expand_pictures, original_token_ids
 
 Picture = UInt8[np.ndarray, "channels _height _width"]

@@ -8,11 +8,11 @@ from ml_dtypes import finfo
 
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.golden.formulas_vision import gated, heads_of, product, scaled, side_by_side
-from ovis2_ref.golden.scoped import Weights
 from ovis2_ref.golden.stages import TABLE, TEXT, Aliases, Formula, Reference, Stage, numbered, spelled_out
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.language.rope import rotary_tables, rotate
 from ovis2_ref.runtime.arrays import Array, widened
+from ovis2_ref.runtime.weights import Weights
 
 
 def text_rows(m: Reference, w: Weights, ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens hidden"]:

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
-from ovis2_ref.golden.scoped import Weights
 from ovis2_ref.golden.stages import TABLE, VISION, VIT, Formula, Reference, Stage, spelled_out
 from ovis2_ref.runtime.arrays import Array, widened
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.vision.visual_tokenizer import merge_patches, straight_through
 
 

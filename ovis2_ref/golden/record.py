@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_dtypes import finfo
 
 from ovis2_ref.golden.budget import as_rows, checksum, drawn_rows, largest_size, moments
 from ovis2_ref.golden.file import ROWS, GoldenWriter
@@ -49,7 +50,10 @@ class Run:
                 self(key, value)
         self._times[name] = self._times.get(name, 0) + 1
         if self._keeps(name):
-            self._take(numbered(name, self._times[name]), to_host(array))
+            value = to_host(array)
+            if name.endswith(".scores"):  # masked: the model adds the lowest number, other programs -infinity
+                value = np.where(value <= finfo(value.dtype).min, value.dtype.type(-np.inf), value)
+            self._take(numbered(name, self._times[name]), value)
 
     def put(self, ids: np.ndarray) -> None:
         """Take the prompts' ids, then those of each step."""

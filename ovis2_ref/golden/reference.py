@@ -5,10 +5,10 @@ from pathlib import Path
 from ovis2_ref.errors import InputError
 from ovis2_ref.golden.file import Golden
 from ovis2_ref.golden.record import fingerprint
-from ovis2_ref.golden.scoped import Weights
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.text.processor import Ovis2Processor
 
 

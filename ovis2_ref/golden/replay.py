@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ovis2_ref.golden.scoped import Weights
 from ovis2_ref.golden.stages import Reference, Stage, split_number, without_masked
 from ovis2_ref.runtime.arrays import DTYPES, Array
+from ovis2_ref.runtime.weights import Weights
 
 Stages = Mapping[str, Stage]
 

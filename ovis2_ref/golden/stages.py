@@ -11,8 +11,8 @@ from ml_dtypes import finfo
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.golden.arithmetic import PLAIN, Arithmetic
-from ovis2_ref.golden.scoped import Weights
 from ovis2_ref.runtime.arrays import DTYPES, Array
+from ovis2_ref.runtime.weights import Weights
 
 VISION = "model.vision_tower"
 VIT = f"{VISION}.transformer"

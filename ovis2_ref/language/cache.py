@@ -1,4 +1,4 @@
-"""The KV cache: the keys and values of every token that the model has seen, so that none is computed twice."""
+"""The KV cache: the keys and values of every token that the model has read, so that none is computed twice."""
 
 from types import ModuleType
 
@@ -12,16 +12,25 @@ from ovis2_ref.runtime.arrays import Array
 class KVCache:
     """One preallocated array (layers, 2, batch, kv_heads, capacity, head_dim): keys at index 0, values at 1.
 
-    Layers with a sliding window keep every token, too, and look at the last ones only.
+    Layers with a sliding window keep every token, too, and read only the last ones.
     """
 
     def __init__(self, config: Qwen2Config, batch: int, capacity: int, dtype: np.dtype, xp: ModuleType) -> None:
-        """An empty cache on `xp`'s device, with room for `capacity` tokens of each of `batch` sequences."""
+        """Make an empty cache on `xp`'s device, with room for `capacity` tokens of each of `batch` sequences."""
         shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, max(capacity, 1), config.head_dim)
         self.xp = xp
         self.store = xp.empty(shape, dtype=dtype)
         self.length = 0
-        """Tokens seen. Every layer has them, except while a forward pass is under way."""
+        """Tokens held. Every layer has them, except while a forward pass is under way."""
+
+    @property
+    def next(self) -> int:
+        """The place of the next token."""
+        return self.length
+
+    def keys(self, tokens: int) -> int:
+        """Return how many keys `update` returns after `tokens` new ones."""
+        return self.length + tokens
 
     @property
     def batch(self) -> int:
@@ -34,7 +43,7 @@ class KVCache:
         return self.store.shape[4]
 
     def get_seq_length(self) -> int:
-        """Tokens seen, under transformers' name."""
+        """Return the number of tokens held, under transformers' name."""
         return self.length
 
     def reserve(self, tokens: int) -> None:
@@ -48,22 +57,23 @@ class KVCache:
     def update(
         self,
         layer: int,
+        place: int,
         keys: Float[Array, "batch kv_heads new head_dim"],
         values: Float[Array, "batch kv_heads new head_dim"],
     ) -> tuple[Float[Array, "batch kv_heads all head_dim"], Float[Array, "batch kv_heads all head_dim"]]:
-        """Put the keys and values of new tokens behind those that `layer` has seen; views of all of them come back."""
-        end = self.length + keys.shape[2]
+        """Write the keys and values of new tokens from `place` on, and return views of all up to the last of them."""
+        end = place + keys.shape[2]
         self.reserve(end)
-        self.store[layer, 0, :, :, self.length : end] = keys
-        self.store[layer, 1, :, :, self.length : end] = values
+        self.store[layer, 0, :, :, place:end] = keys
+        self.store[layer, 1, :, :, place:end] = values
         return self.store[layer, 0, :, :, :end], self.store[layer, 1, :, :, :end]
 
     def advance(self, tokens: int) -> None:
-        """Count `tokens` as seen, once every layer has been updated with them."""
+        """Count `tokens` as held, once every layer has been updated with them."""
         self.length += tokens
 
     def reorder(self, indices: Int[Array, " new_batch"]) -> None:
-        """Let sequence i go on from what was sequence `indices[i]`: a beam that goes on, or one that is given up."""
+        """Let sequence i continue from what was sequence `indices[i]` (beam search keeps some beams and drops others)."""
         self._replace(self.store[:, :, indices, :, : self.length], self.capacity)
 
     def crop(self, length: int) -> None:
@@ -75,31 +85,42 @@ class KVCache:
         self.store[..., : self.length, :] = kept
 
 
-class StaticCache(KVCache):
-    """A cache for steps of one token that are all alike: where the token goes is data on the device, not a length on the host,
-    and all places are looked at, those not yet taken behind a mask (transformers' `StaticCache`).
+class StaticCache:
+    """A cache for steps of one token that are all the same commands, so that a GPU can record one and replay it.
+
+    Where the next token goes is a number on the device, not on the host. `update` returns all places; a mask hides those not yet
+    filled (transformers' `StaticCache`).
     """
 
     def __init__(self, cache: KVCache) -> None:
-        """Goes on in the memory of `cache`, which has room for all that comes."""
-        self.xp, self.store = cache.xp, cache.store
+        """Continue in the memory of `cache`, which has room for all tokens to come."""
+        self.store = cache.store
         self.store[..., cache.length :, :] = 0
-        self.place = self.xp.full(1, cache.length)
-        """Where the next token goes."""
-        self.length = cache.capacity - 1
+        self.next = cache.xp.full(1, cache.length)
+        """The place of the next token (1), on the device."""
+
+    @property
+    def length(self) -> int:
+        """Tokens held. Reading it waits for the device."""
+        return int(self.next[0])
+
+    def keys(self, tokens: int) -> int:
+        """Return how many keys `update` returns: always the capacity."""
+        return self.store.shape[4]
 
     def update(
         self,
         layer: int,
+        place: Int[Array, " 1"],
         keys: Float[Array, "batch kv_heads 1 head_dim"],
         values: Float[Array, "batch kv_heads 1 head_dim"],
     ) -> tuple[Float[Array, "batch kv_heads capacity head_dim"], Float[Array, "batch kv_heads capacity head_dim"]]:
-        """Put a token's keys and values in its place; those of all places come back."""
+        """Write a token's keys and values at `place`, and return those of all places."""
         all_keys, all_values = self.store[layer]
-        all_keys[:, :, self.place] = keys
-        all_values[:, :, self.place] = values
+        all_keys[:, :, place] = keys
+        all_values[:, :, place] = values
         return all_keys, all_values
 
     def advance(self, tokens: int) -> None:
         """Go on to the next place."""
-        self.place += tokens
+        self.next += tokens

@@ -1,7 +1,7 @@
-"""Who may look at whom: the attention mask, a number that is added to every score, 0 where the query sees the key.
+"""The attention mask: a number that is added to every score, 0 where the query sees the key.
 
-Where it doesn't, the number is the lowest of the type, not -infinity (transformers' "eager" attention): a query that may see
-nothing, such as one at padding on the left, so gets equal weights on all keys, and not NaN.
+Elsewhere it is the lowest number of the type, not -infinity (as in transformers' "eager" attention). So a query that sees no key,
+such as one at padding on the left, gets equal weights on all keys instead of NaN.
 """
 
 import ml_dtypes
@@ -20,11 +20,11 @@ def layer_masks(
     seen: int | None,
     config: Qwen2Config,
     dtype: np.dtype,
-) -> dict[str, Float[Array, "_ _ _ tokens _"] | None]:
-    """The mask for each kind of layer, of the queries at `position_ids` that follow `seen` tokens (None: there is no cache).
+) -> dict[str, Float[Array, "_ _ tokens _"] | None]:
+    """Return the mask of each kind of layer, for the queries at `position_ids` that follow `seen` tokens (None: no cache).
 
-    `mask` is what the caller gave: (batch, keys), 0 at padding; or a whole mask (batch or 1, heads or 1, tokens, keys), which
-    replaces every rule. Raises `InputError` for any other.
+    `mask` is the caller's: (batch, keys), 0 at padding; or a whole mask (batch or 1, heads or 1, tokens, keys), which replaces
+    every rule. Raises `InputError` for another shape. A result is (batch or 1, heads or 1, tokens, keys), or None for no mask.
     """
     tokens = position_ids.shape[1]
     keys = tokens + (seen or 0)
@@ -35,14 +35,14 @@ def layer_masks(
         window = config.sliding_window if kind == "sliding_attention" else None
         first = first_key(seen or 0, window)
         if mask is not None and mask.ndim == 4:
-            masks[kind] = given_mask(mask[..., first:], config.num_key_value_heads, dtype)
+            masks[kind] = given_mask(mask[..., first:], dtype)
         else:
             masks[kind] = causal_mask(position_ids, seen, first, window, mask, dtype)
     return masks
 
 
 def first_key(seen: int, window: int | None) -> int:
-    """The first key that any query after `seen` tokens looks at: all earlier ones have left its window."""
+    """Return the first key that any query after `seen` tokens sees: all earlier ones have left its window."""
     return 0 if window is None else max(seen - window + 1, 0)
 
 
@@ -53,12 +53,12 @@ def causal_mask(
     window: int | None,
     padding: Shaped[Array, "batch all_keys"] | None,
     dtype: np.dtype,
-) -> Float[Array, "_ 1 1 tokens keys"] | None:
-    """The mask over the keys from number `first` on; None, for nothing to add, if all is seen.
+) -> Float[Array, "_ 1 tokens keys"] | None:
+    """Return the mask over the keys from number `first` on; None if every query sees every key.
 
     A query sees the keys up to itself, of these the last `window`, and of these those whose `padding` isn't 0.
-    Without a cache and without `padding`, transformers takes a jump in the positions as the start of another text, and no
-    text sees another.
+    Without a cache and without `padding`, transformers takes a jump in the positions as the start of another text; texts don't
+    see each other.
     """
     xp = array_module(position_ids)
     tokens, start = position_ids.shape[1], seen or 0
@@ -74,23 +74,19 @@ def causal_mask(
         jumps = position_ids[:, 1:] != position_ids[:, :-1] + 1
         text = xp.cumsum(xp.concatenate([xp.zeros_like(jumps[:, :1]), jumps], axis=1), axis=1)
         allowed = allowed & (text[:, :, None] == text[:, None, :])
-    return _blocked(allowed, dtype)[:, None, None]
+    return _blocked(allowed, dtype)[:, None]
 
 
-def given_mask(
-    mask: Shaped[Array, "_ _ tokens keys"], kv_heads: int, dtype: np.dtype
-) -> Float[Array, "_ _ _ tokens keys"]:
-    """A whole mask, its heads in groups: numbers to add as they are, true as 0 and false as the lowest number.
+def given_mask(mask: Shaped[Array, "_ _ tokens keys"], dtype: np.dtype) -> Float[Array, "_ _ tokens keys"]:
+    """Return a whole mask as numbers to add: numbers as they are, true as 0 and false as the lowest number.
 
-    transformers' "sdpa" attention, its default, takes true and false so, too; its "eager" attention would add 1 and 0.
+    transformers' default, "sdpa", does so, too; its "eager" attention adds true and false as 1 and 0.
     """
-    if mask.dtype == np.bool_:
-        mask = _blocked(mask, dtype)
-    return mask.reshape(len(mask), kv_heads if mask.shape[1] > 1 else 1, -1, *mask.shape[2:])
+    return _blocked(mask, dtype) if mask.dtype == np.bool_ else mask
 
 
 def _blocked(allowed: Array, dtype: np.dtype) -> Array:
-    """0 where `allowed` is true, the lowest number of `dtype` elsewhere."""
+    """Return 0 where `allowed` is true, the lowest number of `dtype` elsewhere."""
     mask = array_module(allowed).where(allowed, dtype.type(0), dtype.type(ml_dtypes.finfo(dtype).min))
     return mask.astype(dtype, copy=False)  # CuPy 14 has no `where` of bfloat16, and makes float32
 

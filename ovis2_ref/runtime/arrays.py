@@ -52,6 +52,14 @@ def widened(x: Array) -> Array:
     return x.astype(sum_dtype(x.dtype), copy=False)
 
 
+def rounded(x: Array, dtype: np.dtype) -> Array:
+    """Return `x` rounded to `dtype`; `x` itself if it has that type. What float16 can't hold becomes infinity, as in torch."""
+    if x.dtype == dtype:
+        return x
+    with np.errstate(over="ignore"):
+        return x.astype(dtype)
+
+
 def to_device(x: Any, xp: ModuleType) -> Array:
     """`x` (an array of either module, a nested list, a CPU tensor) as an array of `xp`; what is there already is not copied.
 

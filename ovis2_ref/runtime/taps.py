@@ -1,11 +1,11 @@
-"""Taps: every value that a port would want to compare has a name, and a recording collects them in execution order.
+"""Taps: every intermediate value has a name, and listeners receive the values in execution order.
 
     with recording() as values:
         model(**inputs)
     values["model.vision_tower.transformer.encoder.layers.3.attention.weights"]
 
 A tap is named after the module that makes the value, in the checkpoint's own naming, plus a last word for what is inside it.
-Without an open recording a tap is one comparison with None.
+Listeners nest: all open ones receive a value. With none open, a tap costs one comparison.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,35 +16,66 @@ from typing import NamedTuple
 from ovis2_ref.runtime.arrays import Array
 
 
-class _Listener(NamedTuple):
+class Listener(NamedTuple):
+    """Receive the values whose names it wants."""
+
     take: Callable[[str, Array], None]
     wants: Callable[[str], bool]
 
 
-_listener: ContextVar[_Listener | None] = ContextVar("ovis2_ref_tap", default=None)
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("ovis2_ref_listeners", default=())
 
 
 def tap(name: str, array: Array) -> None:
-    """Show `array`, under `name`, to the recording that is open; do nothing when none is."""
-    listener = _listener.get()
-    if listener is not None and listener.wants(name):
-        listener.take(name, array)
+    """Show `array` under `name` to every open listener that wants it."""
+    for listener in _listeners.get():
+        if listener.wants(name):
+            listener.take(name, array)
+
+
+def anybody_listens() -> bool:
+    """Return True if any listener is open."""
+    return bool(_listeners.get())
 
 
 def is_listening(name: str) -> bool:
-    """True if an open recording wants `name`: for values that have to be put together before they can be shown."""
-    listener = _listener.get()
-    return listener is not None and listener.wants(name)
+    """Return True if an open listener wants `name`: for values that have to be put together before they can be shown."""
+    return any(listener.wants(name) for listener in _listeners.get())
 
 
 @contextmanager
 def listening(take: Callable[[str, Array], None], wants: Callable[[str], bool] = lambda name: True) -> Iterator[None]:
-    """Call `take(name, array)` at every tap inside the block whose name it `wants`. The array is live: copy what you keep."""
-    token = _listener.set(_Listener(take, wants))
+    """Call `take(name, array)` at every tap inside the block whose name it `wants`, beside the listeners already open.
+
+    The array is the model's own: do not write to it.
+    """
+    token = _listeners.set((*_listeners.get(), Listener(take, wants)))
     try:
         yield
     finally:
-        _listener.reset(token)
+        _listeners.reset(token)
+
+
+@contextmanager
+def collecting(take: Callable[[str, Array], None]) -> Iterator[None]:
+    """Inside the block, let `take` receive what the open listeners want, in their place: they get it later, put together."""
+    listeners = _listeners.get()
+    wanted = Listener(take, lambda name: any(listener.wants(name) for listener in listeners))
+    token = _listeners.set((wanted,) if listeners else ())
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Inside the block no tap reaches a listener."""
+    token = _listeners.set(())
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
 
 
 @contextmanager

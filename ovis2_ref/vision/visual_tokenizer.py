@@ -11,18 +11,19 @@ from jaxtyping import Float, Int
 
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
-from ovis2_ref.ops import Weights, layer_norm, linear, matmul, softmax
-from ovis2_ref.runtime.arrays import Array, array_module, widened
-from ovis2_ref.runtime.taps import tap
+from ovis2_ref.ops import layer_norm, linear, matmul, softmax
+from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
+from ovis2_ref.runtime.blocks import by_groups_of_rows
+from ovis2_ref.runtime.weights import Weights
 
 
 def merge_patches(
     features: Float[Array, "tiles patches hidden"], stride: int
 ) -> Float[Array, "tiles tokens merged_hidden"]:
-    """The features of each stride x stride square of patches side by side, in reading order inside and outside the square.
+    """Lay the features of each stride x stride square of patches side by side, in reading order inside and outside the square.
 
     A grid that the stride doesn't divide gets zeros at its right and bottom first, as in the authors' code. transformers 4.56 to
-    5.x means to do so too, but pads the wrong axes: it raises, except by chance (2 tiles of 4 x 4 patches, stride 3: garbled).
+    5.x pads the wrong axes instead: it raises, or returns garbled features (2 tiles of 4 x 4 patches, stride 3).
     """
     if stride == 1:
         return features
@@ -36,43 +37,50 @@ def merge_patches(
     return squares.reshape(tiles, merged_side * merged_side, stride * stride * hidden)
 
 
-def visual_tokens(
-    merged: Float[Array, "tiles tokens merged_hidden"],
-    weights: Weights,
-    name: str,
+@by_groups_of_rows
+def visual_embeddings(
+    merged: Float[Array, "*batch merged_hidden"],
+    w: Weights,
+    table: Weights,
     config: Ovis2VisionConfig,
     convention: Convention,
-    noise: Float[Array, "tiles tokens words"] | int = 0,
-) -> Float[Array, "tiles tokens words"]:
-    """A distribution over the visual words for every token: softmax, st_argmax or gumbel_argmax of norm(W merged).
+    noise: Float[Array, "*batch words"] | int = 0,
+) -> Float[Array, "*batch hidden"]:
+    """Return the visual token of every merged feature as its embedding: sum_w token_w table_w."""
+    tokens = visual_tokens(merged, w, config, convention, noise)
+    return table.tap("output", embed_visual_tokens(tokens, table["weight"]))
 
-    The words are the visual vocabulary without its indicators, whose probability is 0 always. `noise` is for gumbel_argmax
-    alone: standard Gumbel noise, or the seed of a NumPy generator that draws it.
+
+def visual_tokens(
+    merged: Float[Array, "*batch merged_hidden"],
+    w: Weights,
+    config: Ovis2VisionConfig,
+    convention: Convention,
+    noise: Float[Array, "*batch words"] | int = 0,
+) -> Float[Array, "*batch words"]:
+    """Return a distribution over the visual words for every feature: softmax, st_argmax or gumbel_argmax of norm(W merged).
+
+    The words are the visual vocabulary without its indicators, whose probability is always 0. `noise` is for gumbel_argmax alone:
+    standard Gumbel noise, or the seed of a NumPy generator that draws it.
     """
-    tap(f"{name}.merged", merged)
-    logits = linear(merged, weights[f"{name}.head_linear.weight"])
-    tap(f"{name}.head_linear.output", logits)
-    logits = layer_norm(logits, weights[f"{name}.head_norm.weight"], weights[f"{name}.head_norm.bias"])
-    tap(f"{name}.head_norm.output", logits)
+    logits = layer_norm(linear(w.tap("merged", merged), w / "head_linear"), w / "head_norm")
     if config.tokenize_function == "softmax":
         tokens = softmax(logits)
     elif config.tokenize_function == "st_argmax":
         tokens = straight_through(logits if convention.argmax_of_logits else softmax(logits))
     else:
         if isinstance(noise, int):
-            noise = gumbel_noise(logits, noise)
+            noise = array_module(logits).asarray(gumbel_noise(logits.shape, noise).astype(logits.dtype))
         tau = config.tau if convention.gumbel_tau else 1.0
-        noisy = widened(logits + noise) / tau
-        tokens = straight_through(softmax(noisy.astype(logits.dtype, copy=False)))
-    tap(f"{name}.tokens", tokens)
-    return tokens
+        tokens = straight_through(softmax(rounded(widened(logits + noise) / tau, logits.dtype)))
+    return w.tap("tokens", tokens)
 
 
 def straight_through(soft: Float[Array, "*batch words"]) -> Float[Array, "*batch words"]:
     """(one-hot(argmax soft) - soft) + soft: a hard choice whose gradient is that of `soft` (Bengio et al., 2013).
 
-    The sum is computed as both programs write it. It is the one-hot itself where the largest soft value isn't negative; where it
-    is, as logits can be, 1 - soft is rounded.
+    The sum is computed in the order that both programs use. It equals the one-hot, except where the largest soft value is
+    negative (logits can be): there 1 - soft is rounded.
     """
     xp = array_module(soft)
     chosen = soft.argmax(axis=-1)[..., None]
@@ -80,19 +88,18 @@ def straight_through(soft: Float[Array, "*batch words"]) -> Float[Array, "*batch
     return hard - soft + soft
 
 
-def gumbel_noise(logits: Float[Array, "*shape"], seed: int) -> Float[Array, "*shape"]:
-    """Standard Gumbel noise -log(E), E exponential, for every logit (Jang et al., 2017, section 2).
+def gumbel_noise(shape: tuple[int, ...], seed: int) -> Float[np.ndarray, "*shape"]:
+    """Return standard Gumbel noise -log(E), E exponential (Jang et al., 2017, section 2).
 
-    Drawn by NumPy's default generator on the host in float64, so that a seed means the same on every device, in every dtype.
+    NumPy's default generator draws it on the host in float64, so that a seed means the same on every device, in every dtype.
     """
-    noise = -np.log(np.random.default_rng(seed).standard_exponential(logits.shape))
-    return array_module(logits).asarray(noise.astype(logits.dtype))
+    return -np.log(np.random.default_rng(seed).standard_exponential(shape))
 
 
 def embed_visual_tokens(
-    tokens: Float[Array, "tiles tokens words"] | Int[Array, "tiles tokens"], table: Float[Array, "vocabulary hidden"]
-) -> Float[Array, "tiles tokens hidden"]:
-    """The expected row of the table, sum_w tokens_w table_w; for whole numbers, the row of that number.
+    tokens: Float[Array, "*batch words"] | Int[Array, "*batch"], table: Float[Array, "vocabulary hidden"]
+) -> Float[Array, "*batch hidden"]:
+    """Return the expected row of the table, sum_w tokens_w table_w; for whole numbers, the row of that number.
 
     Both programs append zeros for the indicators to the tokens, and multiply them too: adding 0 changes nothing.
     """
@@ -105,5 +112,5 @@ def embed_visual_tokens(
 def indicator_embeddings(
     table: Float[Array, "vocabulary hidden"], config: Ovis2VisionConfig
 ) -> Float[Array, "indicators hidden"]:
-    """The last rows of the table, one for each indicator (start of picture, grid, column, row, end of picture)."""
+    """Return the last rows of the table, one for each indicator (start of picture, grid, column, row, end of picture)."""
     return table[config.vocab_size - config.num_visual_indicator_tokens :]

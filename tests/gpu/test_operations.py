@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
-from ovis2_ref.ops import gating, layer_norm, linear, matmul, rms_norm, softmax
-from ovis2_ref.runtime.arrays import DTYPES, array_module, is_half, sum_dtype, to_device, to_host
+from ovis2_ref.ops import gated, layer_norm, linear, matmul, rms_norm, softmax
+from ovis2_ref.runtime.arrays import DTYPES, array_module, sum_dtype, to_device, to_host
+from ovis2_ref.runtime.weights import Weights
 from tests.strategies import seeds
 
 sizes = st.integers(1, 70)
@@ -40,6 +41,11 @@ def expect(there: object, truth: np.ndarray, dtype: np.dtype, bound: np.ndarray 
     values = to_host(there)
     assert values.dtype == dtype
     assert (abs(values.astype(np.float64) - truth) <= bound).all()
+
+
+def part(arrays: list[np.ndarray], xp: ModuleType) -> Weights:
+    """A part of a model on the device: its weight, and its bias if there are two arrays."""
+    return Weights(dict(zip(("weight", "bias"), (to_device(x, xp) for x in arrays), strict=False)))
 
 
 LAYOUTS = {
@@ -73,18 +79,19 @@ def test_linear(xp: ModuleType, seed: int, dtype: np.dtype, n: int, k: int, m: i
     x, w, b = drawn(seed, dtype, n, k), drawn(seed + 1, dtype, m, k), drawn(seed + 2, dtype, m)
     wide_x, wide_w, wide_b = (v.astype(np.float64) for v in (x, w, b * biased))
     truth, size = wide_x @ wide_w.T + wide_b, abs(wide_x) @ abs(wide_w).T + abs(wide_b)
-    there = linear(*(to_device(v, xp) for v in ((x, w, b) if biased else (x, w))))
+    there = linear(to_device(x, xp), part([w, b] if biased else [w], xp))
     expect(there, truth, dtype, (k + 3) * eps(sum_dtype(dtype)) * size + eps(dtype) * abs(truth) + 1e-30)
 
 
 @given(seeds, dtypes, sizes, sizes, st.sampled_from([rms_norm, layer_norm, softmax]))
 def test_norms_and_softmax(xp: ModuleType, seed: int, dtype: np.dtype, n: int, width: int, operation: object) -> None:
-    arrays = [drawn(seed, dtype, n, width)]
-    if operation is not softmax:
-        arrays += [drawn(seed + 1, dtype, width) for _ in range(2 if operation is layer_norm else 1)]
-    options = () if operation is softmax else (1e-5,)
-    truth = operation(*(v.astype(np.float64) for v in arrays), *options)
-    there = operation(*(to_device(v, xp) for v in arrays), *options)
+    x, weights = drawn(seed, dtype, n, width), [drawn(seed + 1, dtype, width) for _ in range(2)]
+    there_options, true_options = (
+        () if operation is softmax else (part(values, where), 1e-5)
+        for values, where in ((weights, xp), ([v.astype(np.float64) for v in weights], np))
+    )
+    truth = operation(x.astype(np.float64), *true_options)
+    there = operation(to_device(x, xp), *there_options)
     # A layer norm takes a mean away first: what is left of equal numbers is their rounding, enlarged by 1 / sqrt(eps).
     spread = 1 / np.sqrt(1e-5) if operation is layer_norm and width < 3 else 1
     bound = (8 * eps(dtype) + (width + 8) * spread * eps(sum_dtype(dtype))) * max(abs(truth).max(), 1)
@@ -98,7 +105,7 @@ def test_activations(xp: ModuleType, name: str, dtype: np.dtype) -> None:
     x = np.linspace(-20, 20, 4001).astype(dtype)
     truth = ACTIVATIONS[name](x.astype(np.float64))
     there = to_device(x, xp)
-    gating(name, is_half(dtype))(there, xp.ones_like(there))
+    there = gated(there, xp.ones_like(there), ACTIVATIONS[name])
     expect(there, truth, dtype, 8 * eps(dtype) * (1 + abs(x.astype(np.float64)) + abs(truth)))
 
 

@@ -31,7 +31,7 @@ def test_cache_holds_what_transformers_holds(seed: int, batch: int, capacity: in
                 shape = (ours.batch, CONFIG.num_key_value_heads, value, CONFIG.head_dim)
                 k, v = (normal(seed + 100 * number + 10 * layer + i, *shape, dtype="float64") for i in range(2))
                 expected = theirs.update(torch.tensor(k), torch.tensor(v), layer)
-                for array, tensor in zip(ours.update(layer, k, v), expected, strict=True):
+                for array, tensor in zip(ours.update(layer, ours.next, k, v), expected, strict=True):
                     np.testing.assert_array_equal(array, tensor.numpy())
             ours.advance(value)
         elif what == "reorder" and ours.length:
@@ -50,10 +50,10 @@ def test_nothing_is_copied_while_there_is_room() -> None:
     cache = KVCache(CONFIG, 1, 4, as_dtype("float32"), np)
     new = normal(0, 1, CONFIG.num_key_value_heads, 4, CONFIG.head_dim)
     store = cache.store
-    k, v = cache.update(0, new, new)
+    k, v = cache.update(0, cache.next, new, new)
     assert cache.store is store and np.shares_memory(k, store) and np.shares_memory(v, store)
     cache.advance(4)
-    cache.update(0, new, new)
+    cache.update(0, cache.next, new, new)
     assert cache.store is not store and cache.capacity == 8
 
 
@@ -64,7 +64,7 @@ def test_static_cache_goes_on_in_the_same_memory(seed: int, batch: int, length: 
     cache.store[...] = np.nan
     shape = (batch, CONFIG.num_key_value_heads, length, CONFIG.head_dim)
     for layer in range(CONFIG.num_hidden_layers):
-        cache.update(layer, *(normal(seed + layer + 10 * i, *shape, dtype="float64") for i in range(2)))
+        cache.update(layer, 0, *(normal(seed + layer + 10 * i, *shape, dtype="float64") for i in range(2)))
     cache.advance(length)
     expected = np.nan_to_num(cache.store)
     static = StaticCache(cache)
@@ -73,8 +73,9 @@ def test_static_cache_goes_on_in_the_same_memory(seed: int, batch: int, length: 
             new = [
                 normal(seed + 100 * place + layer + 10 * i, *shape[:2], 1, shape[3], dtype="float64") for i in range(2)
             ]
-            for i, array in enumerate(static.update(layer, *new)):
+            for i, array in enumerate(static.update(layer, static.next, *new)):
                 expected[layer, i, :, :, place] = new[i][:, :, 0]
                 np.testing.assert_array_equal(array, expected[layer, i])
         static.advance(1)
+        assert static.length == place + 1
     np.testing.assert_array_equal(cache.store, expected)

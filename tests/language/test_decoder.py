@@ -15,12 +15,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from ovis2_ref import ops
+from ovis2_ref.compat.outputs import ModelOutput
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import ConfigError
 from ovis2_ref.language.cache import KVCache
-from ovis2_ref.language.decoder import DecoderOutput, decoder, embed_tokens
+from ovis2_ref.language.decoder import decoder, embed_tokens
+from ovis2_ref.language.forward_pass import forward_pass
+from ovis2_ref.model import layer_values
+from ovis2_ref.runtime import blocks
 from ovis2_ref.runtime.arrays import as_dtype
+from ovis2_ref.runtime.weights import Weights
 from tests.language.drawn import masks
 from tests.oracle import lifted, reference_language_model, weights_of
 from tests.strategies import normal, seeds, text_configs
@@ -28,9 +32,11 @@ from tests.strategies import normal, seeds, text_configs
 TEXT = "model.language_model"
 
 
-def ours(weights: dict[str, np.ndarray], config: Qwen2Config, x: np.ndarray, **options: Any) -> DecoderOutput:
+def ours(weights: dict[str, np.ndarray], config: Qwen2Config, x: np.ndarray, **options: Any) -> ModelOutput:
     """Our decoder with everything that can be asked for."""
-    return decoder(x, weights, TEXT, config, output_hidden_states=True, output_attentions=True, **options)
+    with layer_values(Weights(weights, TEXT), config.num_hidden_layers, True, True) as values:
+        last = decoder(x, Weights(weights, TEXT), config, forward_pass(x, config, **options))
+    return ModelOutput(last, options.get("cache"), **values)
 
 
 def theirs(model: Any, x: np.ndarray, **options: Any) -> Any:
@@ -47,7 +53,7 @@ def named(model: Any) -> dict[str, np.ndarray]:
     return {f"{TEXT}.{name}": value for name, value in weights_of(model).items()}
 
 
-def assert_equal(output: DecoderOutput, expected: Any, bound: float) -> None:
+def assert_equal(output: ModelOutput, expected: Any, bound: float) -> None:
     """Every layer's hidden states and attention weights within `bound` times the largest value."""
     assert len(output.hidden_states) == len(expected.hidden_states) == len(output.attentions) + 1
     pairs = zip(output.hidden_states + output.attentions, expected.hidden_states + expected.attentions, strict=True)
@@ -87,7 +93,7 @@ def test_float64_is_transformers(
         options["attention_mask"] = np.where(mask, 0, np.finfo(np.float64).min)
     with lifted():
         expected = theirs(model, x, **options)
-    with patch.object(ops, "AT_ONCE_ON_CPU", at_once):
+    with patch.multiple(blocks, IN_CACHE=at_once, QUERIES=max(1, at_once // 32)):
         assert_equal(ours(named(model), config, x, **given_options), expected, 1e-10)
 
 
@@ -181,7 +187,7 @@ def test_embeddings_are_rows_of_the_table() -> None:
     table = normal(0, 9, 4)
     ids = np.array([[3, 8, 0], [1, 1, 7]])
     expected = torch.nn.functional.embedding(torch.tensor(ids), torch.tensor(table)).numpy()
-    np.testing.assert_array_equal(embed_tokens(ids, {f"{TEXT}.embed_tokens.weight": table}, TEXT), expected)
+    np.testing.assert_array_equal(embed_tokens(ids, Weights({f"{TEXT}.embed_tokens.weight": table}, TEXT)), expected)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.decoder import decoder, layer
-from ovis2_ref.language.masks import layer_masks
-from ovis2_ref.language.rope import rotary_tables
+from ovis2_ref.language.forward_pass import forward_pass
 from ovis2_ref.runtime.arrays import as_dtype
+from ovis2_ref.runtime.taps import recording
+from ovis2_ref.runtime.weights import Weights
 from tests.language.drawn import masks
 from tests.oracle import TORCH_DTYPES, lifted, reference_language_model, to_numpy, weights_of
 from tests.strategies import normal, seeds, text_configs
@@ -44,10 +45,11 @@ def test_every_layer_is_transformers(dtype: str, config: Qwen2Config, seed: int,
         module.register_forward_hook(lambda _module, _inputs, output: states.append(output))
     attentions = run(model, x, padding).attentions
     weights, position_ids = weights_of(model), np.arange(TOKENS)[None]
-    rotary = rotary_tables(position_ids, config, as_dtype(dtype))
-    layers = layer_masks(padding, BATCH, position_ids, None, config, as_dtype(dtype))
-    for i, kind in enumerate(config.layer_types):
-        y, p = layer(to_numpy(states[i]), weights, f"layers.{i}", config, i, rotary, layers[kind], None, True)
+    this = forward_pass(to_numpy(x), config, position_ids, padding)
+    for i in range(config.num_hidden_layers):
+        with recording() as taps:
+            y = layer(to_numpy(states[i]), Weights(weights, f"layers.{i}"), config, i, this)
+        p = taps[f"layers.{i}.self_attn.weights"]
         for ours, theirs in ((y, states[i + 1]), (p, attentions[i])):
             assert ours.dtype == as_dtype(dtype)
             theirs = to_numpy(theirs).astype(np.float64)
@@ -70,7 +72,7 @@ def test_error_is_no_larger_than_transformers(dtype: str) -> None:
         weights = {f"text.{name}": value for name, value in weights_of(model).items()}
         with lifted():
             true = run(truth, x.double(), padding).last_hidden_state.numpy()
-        ours = decoder(to_numpy(x), weights, "text", config).last_hidden_state
+        ours = decoder(to_numpy(x), Weights(weights, "text"), config, forward_pass(to_numpy(x), config))
         theirs = to_numpy(run(model, x, padding).last_hidden_state)
         ours, theirs = (np.square(y.astype(np.float64) - true).mean() ** 0.5 for y in (ours, theirs))
         ratios.append(ours / theirs if theirs else 1.0 + ours)

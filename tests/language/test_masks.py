@@ -65,7 +65,7 @@ def test_masks_are_transformers(
             assert (expected == 0).all()
         else:
             assert mask.dtype == as_dtype(dtype)
-            np.testing.assert_array_equal(np.broadcast_to(mask[:, :, 0], expected.shape), to_numpy(expected))
+            np.testing.assert_array_equal(np.broadcast_to(mask, expected.shape), to_numpy(expected))
 
 
 @pytest.mark.parametrize(

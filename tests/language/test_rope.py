@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from transformers.models.qwen2 import modeling_qwen2
 
 from ovis2_ref.config import Qwen2Config
-from ovis2_ref.language.rope import attention_factor, inverse_frequencies, rotary_tables, rotate
+from ovis2_ref.language.rope import inverse_frequencies, rotary_tables, rotate
+from ovis2_ref.language.rope_scaling import attention_factor
 from ovis2_ref.runtime.arrays import as_dtype
 from tests.oracle import TORCH_DTYPES, exact_frequencies, reference_language_model, to_numpy
 from tests.strategies import normal, rope_settings, seeds

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import TRANSFORMERS
 from ovis2_ref.runtime.taps import recording
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.vision.encoder import patch_embedding, vision_transformer
 from ovis2_ref.vision.visual_tokenizer import (
     embed_visual_tokens,
@@ -47,17 +48,9 @@ def test_every_module_computes_what_transformers_computes(
     with lifted():
         modules, output = tower_outputs(model, pixels)
     with recording() as taps:
-        ours = vision_transformer(
-            pixels,
-            weights,
-            f"{TOWER}.transformer",
-            config,
-            TRANSFORMERS,
-            output_hidden_states=True,
-            output_attentions=True,
-        )
-        merged = merge_patches(ours.features, config.hidden_stride)
-        tokens = visual_tokens(merged, weights, TOWER, config, TRANSFORMERS)
+        features = vision_transformer(pixels, Weights(weights, f"{TOWER}.transformer"), config, TRANSFORMERS)
+        merged = merge_patches(features, config.hidden_stride)
+        tokens = visual_tokens(merged, Weights(weights, TOWER), config, TRANSFORMERS)
     for name, theirs in modules.items():
         expect_equal(taps[f"{name}.output"], theirs, name)
     expect_equal(merged, to_numpy(output.last_hidden_state), "merged")
@@ -65,27 +58,25 @@ def test_every_module_computes_what_transformers_computes(
     theirs = to_numpy(output.visual_indicator_features)
     assert np.array_equal(indicator_embeddings(weights[TABLE], config), theirs)
     # transformers puts the merged features in the place of the last hidden state.
-    assert len(ours.hidden_states) == len(output.hidden_states)
-    for i, states in enumerate(output.hidden_states[:-1]):
-        expect_equal(ours.hidden_states[i], to_numpy(states), f"hidden state {i}")
-    assert np.array_equal(ours.hidden_states[-1], taps[f"{TOWER}.transformer.encoder.layers.{i}.output"])
-    assert len(ours.attentions) == len(output.attentions)
+    layers = f"{TOWER}.transformer.encoder.layers"
+    ours = [f"{TOWER}.transformer.embeddings", *(f"{layers}.{i}" for i in range(config.num_hidden_layers))]
+    assert len(ours) == len(output.hidden_states)
+    for name, states in zip(ours[:-1], output.hidden_states[:-1], strict=True):
+        expect_equal(taps[f"{name}.output"], to_numpy(states), f"hidden state {name}")
+    assert len(output.attentions) == config.num_hidden_layers
     for i, attention in enumerate(output.attentions):
-        expect_equal(ours.attentions[i], to_numpy(attention), f"attention {i}")
-        assert np.array_equal(ours.attentions[i], taps[f"{TOWER}.transformer.encoder.layers.{i}.attention.weights"])
+        expect_equal(taps[f"{layers}.{i}.attention.weights"], to_numpy(attention), f"attention {i}")
 
 
 @given(vision_configs(), seeds)
-def test_nothing_depends_on_what_is_asked_for(config: Ovis2VisionConfig, seed: int) -> None:
+def test_nothing_depends_on_what_is_recorded(config: Ovis2VisionConfig, seed: int) -> None:
     _, weights = model_and_weights(config, seed, "float32")
     pixels = tiles_for(config, seed, 2, "float32")
-    given_pixels = pixels.copy()
-    plain = vision_transformer(pixels, weights, f"{TOWER}.transformer", config, TRANSFORMERS)
-    full = vision_transformer(
-        pixels, weights, f"{TOWER}.transformer", config, TRANSFORMERS, output_hidden_states=True, output_attentions=True
-    )
-    assert plain.hidden_states == plain.attentions == ()
-    assert np.array_equal(plain.features, full.features, equal_nan=True)
+    given_pixels, w = pixels.copy(), Weights(weights, f"{TOWER}.transformer")
+    plain = vision_transformer(pixels, w, config, TRANSFORMERS)
+    with recording():
+        recorded = vision_transformer(pixels, w, config, TRANSFORMERS)
+    assert np.array_equal(plain, recorded, equal_nan=True)
     assert np.array_equal(pixels, given_pixels), "the caller's tiles were written to"
 
 
@@ -101,4 +92,6 @@ def test_patch_embedding_is_the_convolution(
     }
     kernel, bias = torch.from_numpy(weights["p.weight"]), torch.from_numpy(weights["p.bias"])
     theirs = torch.nn.functional.conv2d(torch.from_numpy(pixels), kernel, bias, stride=patch)
-    expect_equal(patch_embedding(pixels, weights, "p"), theirs.flatten(2).transpose(1, 2).numpy(), "patch embedding")
+    expect_equal(
+        patch_embedding(pixels, Weights(weights, "p")), theirs.flatten(2).transpose(1, 2).numpy(), "patch embedding"
+    )

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from ovis2_ref.checkpoint.loading import load_weights, read_config
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.vision.encoder import vision_transformer
 from ovis2_ref.vision.visual_tokenizer import merge_patches, visual_tokens
 from tests.vision.oracle import TOWER
@@ -42,11 +43,11 @@ def weights() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("case", range(8))
 def test_features_and_visual_tokens(case: int, golden: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> None:
     pixels = golden[f"{case}.pixel_values"]
-    features = vision_transformer(pixels, weights, f"{TOWER}.transformer", CONFIG, ORIGINAL).features
+    features = vision_transformer(pixels, Weights(weights, f"{TOWER}.transformer"), CONFIG, ORIGINAL)
     merged = merge_patches(features, CONFIG.hidden_stride)
     theirs = golden[f"{case}.features"]
     assert np.abs(merged - theirs).max() <= BOUND * np.abs(theirs).max()
-    tokens = visual_tokens(merged, weights, TOWER, CONFIG, ORIGINAL)
+    tokens = visual_tokens(merged, Weights(weights, TOWER), CONFIG, ORIGINAL)
     theirs = golden[f"{case}.visual_tokens"]
     words = tokens.shape[-1]
     assert theirs.shape[-1] == words + CONFIG.num_visual_indicator_tokens
@@ -58,5 +59,5 @@ def test_the_final_norm_is_what_parts_the_conventions(
     golden: dict[str, np.ndarray], weights: dict[str, np.ndarray]
 ) -> None:
     pixels, theirs = golden["0.pixel_values"], golden["0.features"]
-    features = vision_transformer(pixels, weights, f"{TOWER}.transformer", CONFIG, TRANSFORMERS).features
+    features = vision_transformer(pixels, Weights(weights, f"{TOWER}.transformer"), CONFIG, TRANSFORMERS)
     assert np.abs(merge_patches(features, CONFIG.hidden_stride) - theirs).max() > 0.01 * np.abs(theirs).max()

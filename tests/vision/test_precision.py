@@ -18,8 +18,9 @@ from transformers.models.ovis2.modeling_ovis2 import eager_attention_forward
 
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import TRANSFORMERS
-from ovis2_ref.ops import matmul, scaled_softmax
+from ovis2_ref.ops import matmul, scale, softmax
 from ovis2_ref.runtime.arrays import DTYPES
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.vision.encoder import block, vision_transformer
 from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, merge_patches, visual_tokens
 from tests.oracle import to_numpy
@@ -34,9 +35,11 @@ def vision_side(
     pixels: np.ndarray, weights: dict[str, np.ndarray], config: Ovis2VisionConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Merged features and visual embeddings."""
-    features = vision_transformer(pixels, weights, f"{TOWER}.transformer", config, TRANSFORMERS).features
+    features = vision_transformer(pixels, Weights(weights, f"{TOWER}.transformer"), config, TRANSFORMERS)
     merged = merge_patches(features, config.hidden_stride)
-    return merged, embed_visual_tokens(visual_tokens(merged, weights, TOWER, config, TRANSFORMERS), weights[TABLE])
+    return merged, embed_visual_tokens(
+        visual_tokens(merged, Weights(weights, TOWER), config, TRANSFORMERS), weights[TABLE]
+    )
 
 
 def errors(values: tuple[np.ndarray, ...], truth: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -88,7 +91,7 @@ def test_sixteen_bits_round_where_transformers_rounds(dtype: str) -> None:
         off.append((errors(vision_side(pixels, weights, config), truth), errors(theirs, truth)))
         for i, states in enumerate(output.hidden_states[:-1]):
             name = f"{TOWER}.transformer.encoder.layers.{i}"
-            expect_ulps(block(to_numpy(states), weights, name, config)[0], modules[name], EPS[dtype], 4)
+            expect_ulps(block(to_numpy(states), Weights(weights, name), config), modules[name], EPS[dtype], 4)
 
     draw()
     tiny = EPS["float32"]  # a model without any error, ours or theirs, counts as equal
@@ -110,6 +113,6 @@ def test_attention_weights_are_rounded_three_times(seed: int, head_dim: int, dty
     query, key = (as_torch(x, dtype)[None, None] for x in (q, k))
     module = SimpleNamespace(training=False)
     _, theirs = eager_attention_forward(module, query, key, key, None, scaling=head_dim**-0.5)
-    ours = scaled_softmax(matmul(q, k.T), head_dim**-0.5)
+    ours = softmax(scale(matmul(q, k.T), head_dim**-0.5))
     equal = ours.view(np.int16) == to_numpy(theirs)[0, 0].view(np.int16)
     assert equal.mean() >= 0.97  # without one of the roundings: 0.6 and less

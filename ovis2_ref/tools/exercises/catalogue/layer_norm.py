@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref import ops
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
 
 
@@ -28,7 +29,7 @@ def layer_norm(
 
 
 def project(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
-    return ops.layer_norm(x, weight, bias, eps)
+    return ops.layer_norm(x, Weights({"weight": weight, "bias": bias}), eps)
 
 
 def cases(rng: np.random.Generator) -> Iterator[Inputs]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref import ops
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
 
 
@@ -26,7 +27,7 @@ def rms_norm(
 
 
 def project(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
-    return ops.rms_norm(x, weight, eps)
+    return ops.rms_norm(x, Weights({"weight": weight}), eps)
 
 
 def cases(rng: np.random.Generator) -> Iterator[Inputs]:

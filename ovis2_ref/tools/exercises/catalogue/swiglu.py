@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref import activations, ops
+from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
 
 
@@ -30,8 +31,8 @@ def swiglu(
 
 
 def project(x: np.ndarray, gate_proj: np.ndarray, up_proj: np.ndarray, down_proj: np.ndarray) -> np.ndarray:
-    weights = {f"mlp.{name}_proj.weight": w for name, w in (("gate", gate_proj), ("up", up_proj), ("down", down_proj))}
-    return ops.gated_perceptron(x, weights, "mlp", "silu", False)
+    weights = {f"{name}_proj.weight": w for name, w in (("gate", gate_proj), ("up", up_proj), ("down", down_proj))}
+    return ops.feed_forward(x, Weights(weights), "silu")
 
 
 def cases(rng: np.random.Generator) -> Iterator[Inputs]:
@@ -96,7 +97,7 @@ EXERCISE = Exercise(
         wrong("a gain of 2", "silu(z) = z / (1 + exp(-z)), nothing before it.", ("gate / (1", "2 * gate / (1")),
         wrong("identity", "x comes back as it was.", ("(activated * up) @ down_proj.T", "x")),
     ),
-    solution=(ops.gated_perceptron, activations.silu),
+    solution=(ops.feed_forward, activations.silu),
     notice=(
         "the weights' names are those of the checkpoint. In 16 bits the gate is rounded after the activation and after "
         "the product with up. exp(-z) overflows to infinity for a very negative z, and z / infinity is 0, which is right."

@@ -1,0 +1,200 @@
+"""Blocks: run a plain formula over blocks of rows, or of heads and queries, that don't depend on each other.
+
+The formula's text is the same for a block and for the whole. A block's intermediate arrays stay in the cache, blocks run on
+several threads, and the memory that they need doesn't grow with the input. Values that the formula taps are put together from
+the blocks before the listeners get them. Blocks depend on shapes alone, so results don't depend on the number of threads.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from itertools import pairwise, product
+from threading import Lock
+from typing import Any, TypeVar
+from weakref import ref
+
+import ml_dtypes
+import numpy as np
+
+from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.runtime.taps import collecting, tap
+from ovis2_ref.runtime.threads import inside_task, run_tasks
+from ovis2_ref.runtime.weights import Weights
+
+Formula = TypeVar("Formula", bound=Callable[..., Any])
+
+IN_CACHE = 2**16
+"""Numbers in a block of rows of one thread: 256 KiB of float32, so that a few such arrays fit a core's second-level cache."""
+IN_MEMORY = 2**20
+"""Numbers in a block of rows that all threads work on, 4 MiB of float32: what is made of a row may be 16 times as wide."""
+ON_GPU = 16
+"""On a GPU only the memory sets a limit: blocks are so many times larger."""
+QUERIES = 128
+"""Queries of one head in a block: their scores over 2,000 keys take 1 MiB of float32."""
+
+
+class Assembly:
+    """Whole arrays that are written block by block: a result, and the tapped values on the way to it."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
+        self._lock = Lock()
+
+    def put(
+        self, name: str, block: Array, shape: tuple[int, ...], place: tuple[slice, ...], fill: float | None = None
+    ) -> None:
+        """Write `block` at `place` of the array called `name`, of `shape`; `fill` is for places that no block comes to."""
+        with self._lock:
+            if name not in self.arrays:
+                xp = array_module(block)
+                new = xp.empty(shape, block.dtype) if fill is None else xp.full(shape, fill, block.dtype)
+                self.arrays[name] = new
+        self.arrays[name][place] = block
+
+
+def even_blocks(length: int, count: int) -> list[slice]:
+    """Cut `length` into `count` slices of nearly equal length."""
+    return [slice(start, end) for start, end in pairwise(length * i // count for i in range(count + 1))]
+
+
+def by_rows(formula: Formula) -> Formula:
+    """Decorate a formula of independent rows (all axes of its arrays but the last): several threads share the rows."""
+
+    @wraps(formula)
+    def call(x: Array, *others: Any) -> Array:
+        blocks = min(x.size // max(1, x.shape[-1]), -(-x.size // IN_CACHE))
+        if blocks < 2 or array_module(x) is not np or inside_task():
+            return formula(x, *others)
+        return _over_rows(formula, (x, *others), blocks, run_tasks)
+
+    return call  # type: ignore[return-value]
+
+
+def by_groups_of_rows(formula: Formula) -> Formula:
+    """Decorate a formula of independent rows that makes wide intermediate arrays: one group of rows comes after the other.
+
+    The operations inside the formula use the threads.
+    """
+
+    @wraps(formula)
+    def call(x: Array, *others: Any) -> Array:
+        at_once = IN_MEMORY if array_module(x) is np else IN_MEMORY * ON_GPU
+        groups = min(x.size // max(1, x.shape[-1]), -(-x.size // at_once))
+        return formula(x, *others) if groups < 2 else _over_rows(formula, (x, *others), groups, run_in_turn)
+
+    return call  # type: ignore[return-value]
+
+
+def run_in_turn(tasks: Sequence[Callable[[], Any]]) -> None:
+    """Run `tasks` one after the other."""
+    for task in tasks:
+        task()
+
+
+def _over_rows(
+    formula: Callable[..., Array], arguments: tuple[Any, ...], count: int, run_all: Callable[..., Any]
+) -> Array:
+    lead, rows = arguments[0].shape[:-1], arguments[0].size // arguments[0].shape[-1]
+    result, taps = Assembly(), Assembly()
+    whole: list[Any] = [
+        a.reshape(rows, a.shape[-1]) if hasattr(a, "reshape") else a.held() if isinstance(a, Weights) else a
+        for a in arguments
+    ]
+
+    def run(place: slice) -> None:
+        def put(name: str, block: Array) -> None:
+            taps.put(name, block, (rows, *block.shape[1:]), (place,))
+
+        with collecting(put):
+            y = formula(*[a[place] if hasattr(a, "reshape") else a for a in whole])
+        result.put("", y, (rows, *y.shape[1:]), (place,))
+
+    run_all([partial(run, place) for place in even_blocks(rows, count)])
+    for name, value in taps.arrays.items():
+        tap(name, value.reshape(*lead, *value.shape[1:]))
+    return result.arrays[""].reshape(*lead, -1)
+
+
+def by_queries(formula: Formula) -> Formula:
+    """Decorate `attend(q, k, v, mask, w)`: heads and queries don't depend on each other.
+
+    A block is `QUERIES` queries of one head, or, where there are few queries, those of all heads that share keys. It reads only
+    the keys from the first to the last that the mask lets any of its queries see: the others get the weight 0 in any case.
+    """
+
+    @wraps(formula)
+    def call(q: Array, k: Array, v: Array, mask: Array | None, w: Weights) -> Array:
+        xp, (batch, heads, queries, head_dim), (kv_heads, keys) = array_module(q), q.shape, k.shape[1:3]
+        scores = batch * heads * queries * keys
+        if xp is not np:
+            pieces = even_blocks(queries, min(queries, -(-scores // (IN_MEMORY * ON_GPU**2))))
+            blocks = [(slice(None), slice(None), slice(None), rows, slice(None)) for rows in pieces]
+        elif scores <= IN_CACHE:
+            return formula(q, k, v, mask, w)
+        else:
+            blocks = _head_blocks(batch, heads, kv_heads, _query_blocks(queries, heads // kv_heads, mask, keys))
+        if len(blocks) == 1:
+            return formula(q, k, v, mask, w)
+        result, taps = Assembly(), Assembly()
+
+        def run(row: slice, head: slice, kv_head: slice, rows: slice, span: slice) -> None:
+            def put(name: str, block: Array) -> None:  # scores, or weights
+                fill = float(ml_dtypes.finfo(block.dtype).min) if name.endswith(".scores") else 0
+                taps.put(name, block, (batch, heads, queries, keys), (row, head, rows, span), fill)
+
+            seen = None if mask is None else mask[_of(mask, 0, row), _of(mask, 1, head), rows, span]
+            with collecting(put):
+                y = formula(q[row, head, rows], k[row, kv_head, span], v[row, kv_head, span], seen, w)
+            # The heads of a token lie side by side in memory, as the next product reads them.
+            result.put("", y.swapaxes(1, 2), (batch, queries, heads, head_dim), (row, rows, head))
+
+        (run_tasks if xp is np else run_in_turn)([partial(run, *block) for block in blocks])
+        for name, value in taps.arrays.items():
+            tap(name, value)
+        return result.arrays[""].swapaxes(1, 2)
+
+    return call  # type: ignore[return-value]
+
+
+def _of(mask: Array, axis: int, part: slice) -> slice:
+    """Return `part`, or all of an axis that is one for all."""
+    return part if mask.shape[axis] > 1 else slice(None)
+
+
+def _head_blocks(
+    batch: int, heads: int, kv_heads: int, queries: list[tuple[slice, slice]]
+) -> list[tuple[slice, slice, slice, slice, slice]]:
+    """Return (batch, heads, key heads, queries, keys) of every block, the longest first."""
+    group = heads // kv_heads
+    together = group if len(queries) == 1 else 1
+    return [
+        (slice(i, i + 1), slice(h, h + together), slice(h // group, h // group + 1), rows, span)
+        for rows, span in reversed(queries)
+        for i, h in product(range(batch), range(0, heads, together))
+    ]
+
+
+def _query_blocks(queries: int, group: int, mask: Array | None, keys: int) -> list[tuple[slice, slice]]:
+    """Return the blocks of queries, each with the keys that it sees."""
+    blocks = even_blocks(queries, -(-queries // QUERIES))
+    if mask is None:
+        return [(rows, slice(0, keys)) for rows in blocks]
+    known = _spans.get(id(mask))
+    if known is None or known[0]() is not mask:  # the layers of a pass share their mask
+        key = id(mask)
+        known = _spans[key] = (
+            ref(mask, lambda _: _spans.pop(key, None)),
+            [_visible(mask[:, :, rows]) for rows in blocks],
+        )
+    return list(zip(blocks, known[1], strict=True))
+
+
+_spans: dict[int, tuple[ref, list[slice]]] = {}
+
+
+def _visible(mask: Array) -> slice:
+    """Return the keys from the first to the last that any query sees; all of them if a query sees none, and weighs all alike."""
+    sees = mask > ml_dtypes.finfo(mask.dtype).min
+    if not sees.any(axis=-1).all():
+        return slice(0, mask.shape[-1])
+    places = np.flatnonzero(sees.any(axis=(0, 1, 2)))
+    return slice(int(places[0]), int(places[-1]) + 1)

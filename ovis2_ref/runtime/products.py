@@ -1,0 +1,53 @@
+"""Matrix products: the formula is a @ b; here are the types of its sums, threads on a CPU, and cuBLAS on a GPU."""
+
+from functools import partial
+from itertools import product
+
+import numpy as np
+from jaxtyping import Float
+
+from ovis2_ref.runtime.arrays import Array, array_module, widened
+from ovis2_ref.runtime.blocks import even_blocks
+from ovis2_ref.runtime.cublas import cublas_product
+from ovis2_ref.runtime.threads import one_blas_thread, run_tasks
+
+SMALLEST_PIECE = 2**19
+"""Multiplications below which a product isn't worth a second thread (2^19 weights are read in some 50 microseconds)."""
+ROWS, COLUMNS = 1024, 448
+"""Rows of a piece at most, and columns at least: BLAS copies both operands, and narrow pieces would copy the first one often."""
+
+
+def matmul(
+    a: Float[Array, "*batch n k"], b: Float[Array, "*shared k m"], start: Float[Array, " m"] | None = None
+) -> Float[Array, "*batch n m"]:
+    """start + a b. Float16 and bfloat16 are summed in float32 and rounded once, at the end.
+
+    A stack `b` of fewer matrices than `a` (key heads that groups of query heads share) counts each for several of `a` in a row.
+    """
+    if a.ndim > 2 and a.shape[-3] != b.shape[-3]:
+        (*lead, heads, n, k), shared = a.shape, b.shape[-3]
+        grouped = a.reshape(*lead, shared, heads // shared * n, k)
+        return matmul(grouped, b).reshape(*lead, heads, n, b.shape[-1])
+    if array_module(a) is not np:
+        return cublas_product(a, b, start)
+    with one_blas_thread():
+        if a.ndim == 2:
+            return _by_pieces(widened(a), b, start).astype(a.dtype, copy=False)
+        y = widened(a) @ widened(b)
+    return (y if start is None else y + start).astype(a.dtype, copy=False)
+
+
+def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.ndarray:
+    """start + a b, in pieces of rows and columns on several threads. The pieces depend on the shapes alone."""
+    (n, k), m = a.shape, b.shape[1]
+    widest = min(m // COLUMNS, n * k * m // SMALLEST_PIECE, 16)
+    columns = 1 << max(0, widest.bit_length() - 1)  # a power of two, so that the threads finish together
+    y = np.empty((n, m), dtype=a.dtype)
+
+    def run(rows: slice, columns: slice) -> None:
+        np.matmul(a[rows], widened(b[:, columns]), out=y[rows, columns])
+        if start is not None:
+            y[rows, columns] += start[columns]
+
+    run_tasks([partial(run, *piece) for piece in product(even_blocks(n, max(1, n // ROWS)), even_blocks(m, columns))])
+    return y

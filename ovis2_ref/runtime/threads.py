@@ -1,0 +1,124 @@
+"""Threads: independent tasks on as many threads as there are cores, each with BLAS limited to one thread.
+
+How work is cut into tasks depends on shapes alone, never on the number of threads, and a task's arithmetic is that of one
+thread. So results are the same bits on any number of threads.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import cache
+from itertools import count
+from threading import Lock
+from typing import Any, TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from ovis2_ref.errors import InputError
+
+Result = TypeVar("Result")
+
+VARIABLES = ("OVIS2_REF_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Environment variables that set the number of threads; the first that holds a whole number above 0 counts."""
+
+_chosen: int | None = None
+_inside: ContextVar[bool] = ContextVar("ovis2_ref_inside_a_task", default=False)
+
+
+def num_threads() -> int:
+    """Return how many threads compute: what `set_num_threads` chose, else an environment variable, else the number of cores."""
+    if _chosen is not None:
+        return _chosen
+    return _default_threads()
+
+
+@cache
+def _default_threads() -> int:
+    for variable in VARIABLES:
+        value = os.environ.get(variable, "")
+        if value.isascii() and value.isdecimal() and 0 < int(value) < 10_000:
+            return int(value)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_num_threads(number: int) -> None:
+    """Compute on `number` threads from now on. Results don't depend on it. Raises `InputError` for less than 1."""
+    global _chosen
+    if type(number) is not int or number < 1:
+        raise InputError(f"set_num_threads takes a whole number above 0, not {number!r}")
+    _chosen = number
+
+
+def inside_task() -> bool:
+    """Return True in code that already runs as one of several tasks."""
+    return _inside.get()
+
+
+def run_tasks(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Run `tasks` and return their results in order. Tasks of tasks run on the thread of the outer one.
+
+    The calling thread works, too. After an exception or an interrupt no new task starts, and the running ones are awaited.
+    """
+    workers = min(num_threads(), len(tasks)) - 1
+    if workers < 1 or _inside.get():
+        with one_blas_thread():
+            return [task() for task in tasks]
+    results: list[Any] = [None] * len(tasks)
+    numbers = count()
+    stopped = False
+
+    def work() -> None:
+        token = _inside.set(True)
+        try:
+            while not stopped and (number := next(numbers)) < len(tasks):
+                results[number] = tasks[number]()
+        finally:
+            _inside.reset(token)
+
+    with one_blas_thread():
+        futures = [_pool(num_threads()).submit(copy_context().run, work) for _ in range(workers)]
+        try:
+            work()
+        finally:
+            stopped = True
+            errors = [future.exception() for future in futures if not future.cancel()]
+    for error in errors:
+        if error is not None:
+            raise error
+    return results
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="ovis2_ref")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has the pool, but not its threads
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+_depth, _lock, _limits = 0, Lock(), []  # type: ignore[var-annotated]
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Inside the block BLAS uses one thread for each call, in the whole process; afterwards as many as before."""
+    global _depth
+    with _lock:
+        _depth += 1
+        if _depth == 1:
+            _limits.append(_blas().limit(limits=1))
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                _limits.pop().restore_original_limits()
