@@ -13,7 +13,7 @@ from ovis2_ref.runtime.threads import one_blas_thread, run_tasks
 
 SMALLEST_PIECE = 2**19
 """Multiplications below which a product isn't worth a second thread (2^19 weights are read in some 50 microseconds)."""
-ROWS, COLUMNS = 1024, 448
+ROWS, COLUMNS = 1024, 256
 """Rows of a piece at most, and columns at least: BLAS copies both operands, and narrow pieces would copy the first one often."""
 
 
