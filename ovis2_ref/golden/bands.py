@@ -74,6 +74,7 @@ class Bands:
         self.claimed = claimed
         self.truth = self.replay()
         """The stages in float64."""
+        self._replays: dict[tuple[str, str], Replay] = {}
 
     def replay(
         self, dtype: np.dtype = DTYPES["float64"], arithmetic: Arithmetic = PLAIN, changed: Stages | None = None
@@ -92,6 +93,15 @@ class Bands:
         reference = replace(self._reference, arithmetic=arithmetic)
         return Replay({**self.stages, **(changed or {})}, reference, known, DTYPES[self.claimed], dtype)
 
+    def _replay_in(self, dtype: np.dtype, arithmetic: Arithmetic = PLAIN, changed: Stages | None = None) -> Replay:
+        """A replay that is kept, with what it has computed, for the taps that come; with stages changed, a new one."""
+        if changed:
+            return self.replay(dtype, arithmetic, changed)
+        key = dtype.name, arithmetic.name
+        if key not in self._replays:
+            self._replays[key] = self.replay(dtype, arithmetic)
+        return self._replays[key]
+
     def band(self, tap: str, truth: Array, fit: Fit, changed: Stages | None = None) -> float:
         """The largest error that the tap may have, with some stages `changed`.
 
@@ -102,7 +112,7 @@ class Bands:
             dtypes = DTYPES["float32"], fit.dtype
         else:
             dtypes = DTYPES[self.claimed], DTYPES[self.claimed]
-        right = [self.replay(dtypes[0], arithmetic, changed).stage(tap) for arithmetic in (PLAIN, IN_ORDER)]
+        right = [self._replay_in(dtypes[0], arithmetic, changed).stage(tap) for arithmetic in (PLAIN, IN_ORDER)]
         error = max(row_error(fit(array.astype(dtypes[1])), truth) for array in right)
         unit = float(finfo(dtypes[1]).eps)
         if self.claimed == "float64":
@@ -118,9 +128,9 @@ class Bands:
         best, name = EXPLAINED, None
         for lower in LOWER[self.claimed]:
             if lower in ROUNDINGS:
-                replay = self.replay(DTYPES["float32"], rounded_factors(lower))
+                replay = self._replay_in(DTYPES["float32"], rounded_factors(lower))
             else:
-                replay = self.replay(DTYPES[lower.removeprefix("all in ")])
+                replay = self._replay_in(DTYPES[lower.removeprefix("all in ")])
             left = np.square(value - fit(replay.stage(tap)).astype(np.float64)).sum()
             if np.isfinite(left) and 1 - left / deviation > best:
                 best, name = 1 - left / deviation, lower

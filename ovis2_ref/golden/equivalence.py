@@ -1,20 +1,22 @@
 """Wrong values that don't matter: what follows from them is what would follow from the right ones."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ovis2_ref.golden.bands import MARGIN, Bands, row_error
-from ovis2_ref.golden.replay import MissingInputError, Replay, ancestors
-from ovis2_ref.runtime.arrays import DTYPES
+from ovis2_ref.golden.replay import UNFIT, MissingInputError, Replay, ancestors
+from ovis2_ref.runtime.arrays import DTYPES, Array
 
 EFFECT_FLOOR = float(np.finfo(np.float64).eps) * 64
 """An effect below this is the rounding of the float64 replays themselves."""
 
 
-def reach(bands: Bands, tap: str) -> set[str] | None:
+def reach(bands: Bands, tap: str, inputs: Mapping[str, Array]) -> set[str] | None:
     """The taps that the candidate's value of `tap` changes by more than rounding the true value would; None if it never ends.
 
     Values that are used together (cosines and sines) are put in together. The effect is computed in float64, along every path
-    from the value to the logits, until it has vanished.
+    from the value to the logits, until it has vanished; ids, mask and positions are those of the golden file, `inputs`.
     """
     users: dict[str, list[str]] = {name: [] for name in bands.stages}
     for stage in bands.stages.values():
@@ -25,17 +27,24 @@ def reach(bands: Bands, tap: str) -> set[str] | None:
     try:
         true = {name: bands.truth.stage(name) for name in group}
         rounded = {name: bands.replay(DTYPES[bands.claimed]).stage(name).astype(np.float64) for name in group}
-    except (MissingInputError, ValueError, IndexError):
+    except (MissingInputError, *UNFIT):
         return None
     given = {name: bands.known[name] for name in group}
     if any(given[name].shape != true[name].shape for name in group):
         return None
+    known = {**bands.known, **{name: array for name, array in inputs.items() if name not in group}}
     base = {
-        name: array
-        for name, array in bands.known.items()
-        if name not in group and not group & ancestors(bands.stages, name)
+        name: array for name, array in known.items() if name not in group and not group & ancestors(bands.stages, name)
     }
     runs = [bands.replay_of({**base, **values}) for values in (true, given, rounded)]
+    try:
+        return _changed(bands, users, group, runs)
+    except (MissingInputError, *UNFIT):
+        return None
+
+
+def _changed(bands: Bands, users: Mapping[str, list[str]], group: set[str], runs: list[Replay]) -> set[str] | None:
+    """The group, and every stage after it at which the effect has not vanished yet; None if it hasn't at the logits."""
     coming, seen, changed = [user for name in group for user in users[name]], set(), set(group)
     while coming:
         name = coming.pop(0)

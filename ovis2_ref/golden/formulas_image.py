@@ -8,9 +8,9 @@ from jaxtyping import Float, Int, UInt8
 
 from ovis2_ref.convention import Convention
 from ovis2_ref.golden.stages import Formula, Reference, Stage, numbered, spelled_out
-from ovis2_ref.image.cutting import canvas_grid, cut_original, resized
+from ovis2_ref.image.cutting import canvas_grid, fitted_size, resized
 from ovis2_ref.image.processor import Ovis2ImageProcessor
-from ovis2_ref.image.tiling import covering_grid
+from ovis2_ref.image.tiling import covering_grid, split_regions
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.text.layout import expand_pictures, original_token_ids
@@ -72,16 +72,24 @@ def values_of_tiles(m: Reference, w: Weights, *tiles: Array) -> Float[np.ndarray
     return np.stack([normalised(m, tile) for part in tiles for tile in part])
 
 
-def values_of_original(m: Reference, w: Weights, *pictures: Array) -> Float[np.ndarray, "n c side side"]:
-    """The authors' tiles: regions of each picture, resized with their aspect ratio kept, normalised, padded with zeros."""
-    images = images_of(m)
-    side, padded = images.original_side, []
-    for picture in pictures:
-        for tile in cut_original(picture, images, images.arithmetic).tiles:
-            whole = np.zeros((len(tile), side, side), np.float64 if m.dtype == np.float64 else np.float32)
-            top, left = ((side - size) // 2 for size in tile.shape[1:])
-            whole[:, top : top + tile.shape[1], left : left + tile.shape[2]] = normalised(m, tile)
-            padded.append(whole)
+def values_of_original(m: Reference, w: Weights, *pictures_and_grids: Array) -> Float[np.ndarray, "n c side side"]:
+    """The authors' tiles: regions of each picture, resized with their aspect ratio kept, normalised, padded with zeros.
+
+    All pictures come first, then all grids.
+    """
+    images, count = images_of(m), len(pictures_and_grids) // 2
+    height, width = images.tile_size
+    padded = []
+    for picture, grid in zip(pictures_and_grids[:count], pictures_and_grids[count:], strict=True):
+        regions = split_regions(picture.shape[1], picture.shape[2], (int(grid[0]), int(grid[1])))
+        crops = [picture[:, upper:lower, left:right] for left, upper, right, lower in regions]
+        for crop in [picture, *crops] if len(crops) > 1 else crops:
+            tile = normalised(
+                m, resized(crop, fitted_size(crop.shape[1], crop.shape[2], height), images, images.arithmetic)[0]
+            )
+            top, left = ((side - size) // 2 for side, size in zip((height, width), tile.shape[1:], strict=True))
+            sides = (top, height - top - tile.shape[1]), (left, width - left - tile.shape[2])
+            padded.append(np.pad(tile, ((0, 0), *sides)))
     return np.stack(padded)
 
 
@@ -108,7 +116,8 @@ def image_stages(convention: Convention, pictures: int) -> Iterator[Stage]:
     for i in each:
         yield from spelled_out(PICTURE[:1] if convention.crop_before_resize else PICTURE, "image", i)
     if convention.crop_before_resize:
-        yield Stage("pixel_values", tuple(numbered("image.picture", i) for i in each), "", values_of_original)
+        inputs = (*(numbered("image.picture", i) for i in each), *(numbered("image.grid", i) for i in each))
+        yield Stage("pixel_values", inputs, "", values_of_original)
     else:
         yield Stage("pixel_values", tuple(numbered("image.tiles", i) for i in each), "", values_of_tiles)
     yield Stage("input_ids", tuple(numbered("image.grid", i) for i in each), "", token_ids)

@@ -98,7 +98,7 @@ def greedy_tokens(
     for scores in logits:
         last = widened(scores[:, -1]).copy()
         for row, before in zip(last, seen, strict=True):
-            known = np.unique(before)
+            known = np.unique(before[before >= 0])
             row[known] = np.where(row[known] < 0, row[known] * m.repetition_penalty, row[known] / m.repetition_penalty)
         chosen.append(last.argmax(axis=-1)[:, None])
         seen = np.concatenate([seen, chosen[-1]], axis=1)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ovis2_ref.golden.budget import checksum
 from ovis2_ref.golden.file import GoldenWriter
-from ovis2_ref.golden.record import INPUTS, Run
-from ovis2_ref.golden.stages import TABLE, TEXT, VISION, VIT
+from ovis2_ref.golden.record import Run
+from ovis2_ref.golden.stages import TABLE, TEXT, VISION, VIT, is_input
 
 Show = Callable[[str, np.ndarray], None]
 
@@ -50,7 +50,7 @@ def record_transformers(
         kept: dict[str, str] = {}
 
         def take(name: str, array: np.ndarray) -> None:
-            if name.partition("#")[0] in INPUTS:
+            if is_input(name):
                 kept[name] = checksum(array)
             writer.add(name, array)
 

@@ -11,6 +11,8 @@ from ovis2_ref.runtime.arrays import Array
 
 SAMPLES = 4096
 """Numbers of two arrays that are looked at to see whether they are alike."""
+HUGE = 1e30
+"""What masks scores; it would drown the rest."""
 ALIKE = 0.5
 """Arrays are taken for the same value if they differ by less than half of its norm."""
 
@@ -35,7 +37,7 @@ def arrange(array: Array, shape: tuple[int, ...], expected: Array | None = None)
     likeness = [similarity(option.array, expected) for option in options]
     best = int(np.argmax(likeness))
     # The plain layout stands unless another one is clearly right: a wrong value may look a bit like anything.
-    return options[best] if likeness[best] > max(likeness[0], ALIKE) else options[0]
+    return options[0] if likeness[0] > ALIKE or likeness[best] <= ALIKE else options[best]
 
 
 def similarity(value: Array, expected: Array) -> float:
@@ -43,7 +45,11 @@ def similarity(value: Array, expected: Array) -> float:
     if value.shape != expected.shape or not value.size:
         return 0.0
     step = max(1, value.size // SAMPLES)
-    a, b = (np.nan_to_num(x.reshape(-1)[::step].astype(np.float64)) for x in (value, expected))
+    a, b = (x.reshape(-1)[::step].astype(np.float64) for x in (value, expected))
+    usual = np.maximum(np.abs(a), np.abs(b)) < HUGE
+    a, b = a[usual], b[usual]
+    if not b.size:
+        return 0.0
     size = np.linalg.norm(b)
     return max(0.0, 1 - float(np.linalg.norm(a - b) / size)) if size else float(not np.any(a))
 
@@ -53,7 +59,7 @@ def _layouts(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
         yield Layout(array)
     if array.size == prod(shape):
         yield from _permuted(array, shape)
-    elif array.ndim == len(shape) and array.shape[:-1] == shape[:-1] and array.shape[-1] > shape[-1]:
+    elif array.ndim == len(shape) and array.shape[-1] > shape[-1]:
         yield from _trimmed(array, shape[-1])
     if array.size != prod(shape) or array.shape != shape:
         yield from _other_counts(array, shape)

@@ -12,14 +12,12 @@ from ml_dtypes import finfo
 
 from ovis2_ref.golden.budget import as_rows, checksum, drawn_rows, largest_size, moments
 from ovis2_ref.golden.file import ROWS, GoldenWriter
-from ovis2_ref.golden.stages import TEXT, numbered
+from ovis2_ref.golden.stages import INPUTS, TEXT, is_input, numbered
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.runtime.arrays import Array, to_host
 from ovis2_ref.runtime.taps import listening
 from ovis2_ref.text.processor import Ovis2Processor
 
-INPUTS = ("image.picture", "pixel_values", "input_ids", "attention_mask", "position_ids")
-"""The inputs of a run, which are recorded always: without them nothing can be computed again."""
 PASS_BEGINS = f"{TEXT}.inputs_embeds"
 LIBRARIES = ("ovis2_ref", "numpy", "ml_dtypes", "tokenizers", "pillow")
 
@@ -129,10 +127,9 @@ class _Keeper:
         self.rows: dict[str, dict[str, Any]] = {}
 
     def __call__(self, name: str, array: np.ndarray) -> None:
-        is_input = name.partition("#")[0] in INPUTS
-        if is_input:
+        if is_input(name):
             self.inputs[name] = checksum(array)
-        rows = None if self._most is None or is_input else drawn_rows(name, array, self._most)
+        rows = None if self._most is None or is_input(name) else drawn_rows(name, array, self._most)
         if rows is None:
             self._writer.add(name, array)
             return

@@ -1,6 +1,6 @@
 """Replay: compute stages again from recorded inputs, in any type and any arithmetic."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,10 @@ from ovis2_ref.runtime.arrays import DTYPES, Array
 from ovis2_ref.runtime.weights import Weights
 
 Stages = Mapping[str, Stage]
+
+
+UNFIT = (ValueError, IndexError, TypeError)
+"""What a formula raises if its inputs don't fit each other, as those of a wrong program may not."""
 
 
 class MissingInputError(Exception):
@@ -70,15 +74,28 @@ class Replay:
     def stage(self, tap: str) -> Array:
         """The value of the tap computed from the nearest recorded values before it, whether it was recorded or not.
 
-        Raises `MissingInputError` if nothing before it was recorded.
+        Raises `MissingInputError` if nothing before it was recorded, and one of `UNFIT` if what was doesn't fit together.
         """
+        for name in segment(self._stages, tap, {*self._known, *self._computed})[:-1]:
+            self._computed[name] = self._formula(name)
+        return self._formula(tap)
+
+    def _formula(self, tap: str) -> Array:
+        """The stage's formula, all inputs of which are there."""
         stage = self._stages.get(tap)
         if stage is None:
             raise MissingInputError(tap)
-        inputs = [self.value(name) for name in stage.inputs]
+        inputs = [
+            self._cast(name, self._known[name]) if name in self._known else self._there(name) for name in stage.inputs
+        ]
         part: Any = self._reference.weights / stage.part if stage.part else self._reference.weights
         with np.errstate(over="ignore", invalid="ignore"):
             return stage.compute(self._reference, part, *inputs)
+
+    def _there(self, tap: str) -> Array:
+        if tap not in self._computed:
+            raise MissingInputError(tap)
+        return self._computed[tap]
 
     def _cast(self, tap: str, array: Array) -> Array:
         """Numbers in the type that is computed in; ids and pictures as they are. Pixel values are rounded as they were."""
@@ -92,19 +109,17 @@ class Replay:
             return array.astype(self._dtype, copy=False)
 
 
-def segment(stages: Stages, tap: str, known: Mapping[str, Array]) -> list[str]:
-    """The stages that `Replay.stage(tap)` computes, in order: the tap itself, and what was not recorded before it."""
+def segment(stages: Stages, tap: str, known: Container[str]) -> list[str]:
+    """The stages that `Replay.stage(tap)` computes, in order: what was not recorded before the tap, and the tap itself."""
     found: dict[str, None] = {}
-
-    def visit(name: str) -> None:
-        if name in found or name not in stages:
-            return
-        for before in stages[name].inputs:
-            if before not in known:
-                visit(before)
-        found[name] = None
-
-    visit(tap)
+    coming = [tap]
+    while coming:
+        name = coming[-1]
+        stage = stages.get(name)
+        before = [] if stage is None else [x for x in stage.inputs if x not in known and x not in found and x in stages]
+        coming += before
+        if not before:
+            found[coming.pop()] = None
     return list(found)
 
 

@@ -26,10 +26,17 @@ def verdict_line(comparison: Comparison) -> str:
         return f"RIGHT: {len(comparison.rows)} values, " + ", ".join(
             f"{count} {name}" for name, count in counts.items() if count
         )
-    first = wrong[0]
-    others = f"; {len(wrong) - 1} more wrong" if len(wrong) > 1 else ""
-    heirs = f"; {len(inherited)} values inherit it" if inherited else ""
-    return f"WRONG: {first.tap}: {reason(first, comparison.claimed)}{others}{heirs}"
+    first, *others = wrong
+    named = dict.fromkeys(each.cause.name for each in first.causes)
+    further = [
+        name for row in others for name in dict.fromkeys(each.cause.name for each in row.causes) if name not in named
+    ]
+    words = [f"WRONG: {first.tap}: {reason(first, comparison.claimed)}"]
+    words += [f"further causes: {', '.join(dict.fromkeys(further))}"] if further else []
+    unknown = sum(not row.causes for row in others)
+    words += [f"{unknown} more wrong for unknown reasons"] if unknown else []
+    words += [f"{len(inherited)} values inherit an error"] if inherited else []
+    return "; ".join(words)
 
 
 def reason(row: Row, claimed: str) -> str:

@@ -18,6 +18,8 @@ VISION = "model.vision_tower"
 VIT = f"{VISION}.transformer"
 TABLE = "model.visual_embeddings_table"
 TEXT = "model.language_model"
+INPUTS = ("image.picture", "pixel_values", "input_ids", "attention_mask", "position_ids")
+"""The inputs of a run, which are recorded always: without them nothing can be computed again."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ def split_number(tap: str) -> tuple[str, int]:
     """The name of a tap without its pass, and its pass."""
     match = re.fullmatch(r"(.*)#(\d+)", tap)
     return (match[1], int(match[2])) if match else (tap, 1)
+
+
+def is_input(tap: str) -> bool:
+    """True for what a run is given: pictures, pixel values, ids, mask and positions."""
+    return split_number(tap)[0] in INPUTS
 
 
 def without_masked(scores: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The command `ovis2-ref`: describe a picture, show its tiles, look at a checkpoint, convert one, practise.
+"""The command `ovis2-ref`: describe a picture, show its tiles, look at a checkpoint, convert one, practise, compare a port.
 
 Answers go to stdout; progress, figures and errors to stderr. Wrong input gets one line and exit status 2.
 """
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ovis2_ref.errors import OvisError
 from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.tiny import SAMPLE, TINY
+from ovis2_ref.tools.golden import add_golden
 
 PROMPT = "Describe the image."
 
@@ -18,7 +19,7 @@ PROMPT = "Describe the image."
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's) and return its exit status.
 
-    0, 1 for an exercise that isn't solved, or 2 for wrong input.
+    0, 1 for an exercise that isn't solved or a candidate that is wrong, or 2 for wrong input.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -101,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("source", metavar="AUTHORS_FOLDER", help="a checkpoint with model_type ovis")
     convert.add_argument("target", metavar="OUT", help="the folder to write, which must not exist or be empty")
     convert.set_defaults(run=_convert)
+
+    add_golden(commands, model)
 
     exercise = commands.add_parser("exercise", help="write the model's functions yourself, and have them checked")
     exercise.add_argument(

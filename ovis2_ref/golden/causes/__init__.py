@@ -20,4 +20,9 @@ class Cause:
     thread: str = ""
     """Where it happened: the address of a public thread, or nothing."""
     inputs: tuple[str, ...] | None = None
-    """What `compute` takes, where the stage's own formula takes something else: names inside the part, or, after a "/", whole."""
+    """What `compute` takes, where the stage's own formula takes something else: names inside the part, or, after a "/", whole.
+
+    "each picture", "each grid", "each canvas" and "each tiles" mean these values of all pictures.
+    """
+    prompt_only: bool = False
+    """True for a mistake that is made when the prompt is read, and in no later pass."""

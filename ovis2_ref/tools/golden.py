@@ -1,0 +1,88 @@
+"""`ovis2-ref golden`: record a run, compare another program's values with it."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.arrays import DTYPES
+from ovis2_ref.tiny import SAMPLE, TINY
+
+UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1, "": 1}
+
+
+def size(text: str) -> int:
+    """The bytes in a text such as 200MB."""
+    digits = text.rstrip("BKMG")
+    return int(float(digits) * UNITS[text[len(digits) :]])
+
+
+def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
+    """Add the command `golden` to the parser's `commands`; `model` holds the options that choose a model."""
+    golden = commands.add_parser("golden", help="record every value of a run; find the mistake in a port")
+    actions = golden.add_subparsers(required=True, metavar="ACTION")
+
+    record = actions.add_parser("record", parents=[model], help="write every value of a run into a file")
+    record.add_argument("pictures", metavar="PICTURE", nargs="*", help="picture files (default: a sample)")
+    record.add_argument("--prompt", metavar="TEXT", default="Describe the image.", help="what to ask")
+    record.add_argument("--dtype", choices=tuple(DTYPES), default="float64", help="the type to compute in")
+    record.add_argument("--device", default="cpu", help='"cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one')
+    record.add_argument("--tokens", metavar="N", type=int, default=1, help="tokens to generate (default: 1)")
+    record.add_argument(
+        "--only", metavar="PATTERN", action="append", default=[], help='taps to keep, such as "*.layers.3.*"'
+    )
+    record.add_argument("--budget", metavar="SIZE", type=size, help="keep rows of what doesn't fit, such as 200MB")
+    record.add_argument("--stream", action="store_true", help="leave the weights on disk; read each when it is needed")
+    record.add_argument("-o", "--output", metavar="FILE", default="golden.safetensors", help="the file to write")
+    record.set_defaults(run=_record)
+
+    compare = actions.add_parser("compare", help="say which values of a candidate are wrong, and why")
+    compare.add_argument("golden", metavar="GOLDEN", help="a golden file")
+    compare.add_argument("candidate", metavar="CANDIDATE", help="a file of the same format, written by a port")
+    compare.add_argument("--checkpoint", metavar="FOLDER", default=TINY, help="the weights that both were made with")
+    compare.add_argument("--names", metavar="MAP", help="transformers, original, vllm, llama_cpp, or a JSON file")
+    compare.add_argument("--all", action="store_true", help="show the values that are right, too")
+    compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    compare.add_argument("--html", metavar="FILE", help="write a page, too")
+    compare.set_defaults(run=_compare)
+
+
+def _record(arguments: argparse.Namespace) -> None:
+    from ovis2_ref.golden import record
+    from ovis2_ref.image.loading import load_image
+    from ovis2_ref.model import Ovis2ForConditionalGeneration
+    from ovis2_ref.text.processor import Ovis2Processor
+
+    if arguments.tokens < 1:
+        raise InputError(f"--tokens {arguments.tokens}: a run generates 1 token or more")
+    record(
+        arguments.output,
+        Ovis2ForConditionalGeneration.from_pretrained(
+            arguments.checkpoint,
+            dtype=arguments.dtype,
+            device=arguments.device,
+            convention=arguments.convention,
+            stream=arguments.stream,
+        ),
+        Ovis2Processor.from_pretrained(arguments.checkpoint, convention=arguments.convention),
+        [load_image(path) for path in arguments.pictures or [SAMPLE]],
+        arguments.prompt,
+        tokens=arguments.tokens,
+        only=arguments.only,
+        budget=arguments.budget,
+    )
+    print(f"{arguments.output}: {Path(arguments.output).stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from ovis2_ref.golden import compare, read_golden
+    from ovis2_ref.golden.names import read_names
+    from ovis2_ref.golden.reference import load_reference
+    from ovis2_ref.golden.report import as_json, table
+
+    golden, candidate = read_golden(arguments.golden), read_golden(arguments.candidate)
+    names = None if arguments.names is None else read_names(arguments.names)
+    comparison = compare(golden, candidate, load_reference(golden, arguments.checkpoint), names)
+    print(as_json(comparison) if arguments.json else table(comparison, everything=arguments.all))
+    return 0 if comparison.passes else 1
