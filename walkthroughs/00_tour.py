@@ -1,180 +1,158 @@
 # %% [markdown]
-# # From a picture to an answer
+# # 00. From a picture to an answer
 #
-# The whole way of a picture through Ovis2, on the tiny checkpoint that the package carries. Every stage is computed here once
-# more from its formula, its shape printed, and checked against the value that the model itself makes at that place.
-# Run it as a script (`python walkthroughs/00_tour.py`, some seconds), or cell by cell in an editor that knows `# %%`.
+# The whole way of a picture through Ovis2, on the tiny checkpoint that the package carries. Every stage calls the
+# function that the model itself calls, prints the shape of what comes out, and compares it with the value that the
+# model made at that place. Each stage has a walkthrough of its own (01 to 11) that computes it once more from its
+# formula.
+#
+# Run it as a script (`python walkthroughs/00_tour.py`, a few seconds), or cell by cell in an editor that knows `# %%`.
+# Letters for sizes: `n` tiles, `S` pixels on a side of a tile, `P` patches of a tile, `D` numbers for a patch, `s`
+# stride, `V` words of the visual vocabulary, `b` texts, `t` tokens of a text, `H` numbers for a token.
 
 # %%
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
+from show import ask, check, keep, load, shape
 
-from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
-from ovis2_ref.activations import silu
-from ovis2_ref.ops import layer_norm, linear, rms_norm, softmax
-from ovis2_ref.runtime.taps import recording
-from ovis2_ref.runtime.weights import Weights
+from ovis2_ref import recording
+from ovis2_ref.compat.outputs import ImageFeatures
+from ovis2_ref.language.cache import KVCache
+from ovis2_ref.language.decoder import embed_tokens, layer
+from ovis2_ref.language.forward_pass import forward_pass
+from ovis2_ref.merge import merge_embeddings
+from ovis2_ref.ops import linear, rms_norm
 from ovis2_ref.tiny import SAMPLE
 from ovis2_ref.tools.draw import draw_grid, draw_tiles
-
-PICTURES = Path(__file__).parent / "pictures"
-
-
-def show(name: str, array: np.ndarray) -> None:
-    """Print a stage's shape."""
-    print(f"{name:34} {array.shape!s:20} {array.dtype}")
-
-
-def check(name: str, array: np.ndarray, expected: np.ndarray) -> None:
-    """Print a stage's shape, and stop if it is not what the model made."""
-    show(name, array)
-    np.testing.assert_allclose(array, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max(), err_msg=name)
-
+from ovis2_ref.vision.encoder import block, embed_patches
+from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, indicator_embeddings, merge_patches, visual_tokens
 
 # %% [markdown]
 # ## The model and its processor
-# A checkpoint is a folder. The processor turns a picture and a text into arrays, the model turns arrays into arrays.
+# A checkpoint is a folder. The processor turns a picture and a text into arrays; the model turns arrays into arrays.
 
 # %%
-processor = Ovis2Processor.from_pretrained(TINY)
-model = Ovis2ForConditionalGeneration.from_pretrained(TINY)
-weights, config = model.weights, model.config
-vision, language = config.vision_config, config.text_config
+model, processor = load()
+config, vision, text = model.config, model.config.vision_config, model.config.text_config
+tower, language = model.parts / "model" / "vision_tower", model.parts / "model" / "language_model"
 picture = Image.open(SAMPLE).convert("RGB")
-print(f"picture of {picture.width} x {picture.height}; tiles of {vision.image_size} x {vision.image_size}")
-
-# %% [markdown]
-# ## Picture -> tiles
-# A grid is chosen, the picture is resized to the grid's canvas and cut. The first tile is the whole picture, small.
-
-# %%
-text = processor.apply_chat_template(
-    [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe the image."}]}],
-    add_generation_prompt=True,
+print(
+    f"a picture of {picture.width} x {picture.height} pixels; {sum(w.size for w in model.weights.values()):,} weights"
 )
-tiles = processor.image_processor(picture, return_tensors="np")
-inputs = processor(images=picture, text=text, return_tensors="np")
-rows, columns = tiles["grids"][0].tolist()
-print(f"a grid of {rows} rows and {columns} columns: {1 + rows * columns if rows * columns > 1 else 1} tiles")
-check("tiles (n, 3, S, S)", tiles["pixel_values"], inputs["pixel_values"])
-PICTURES.mkdir(exist_ok=True)
-draw_grid(np.asarray(picture), (rows, columns)).save(PICTURES / "grid.png")
-draw_tiles(tiles["pixel_values"], (rows, columns)).save(PICTURES / "tiles.png")
 
 # %% [markdown]
-# ## The prompt
-# Each tile stands in the prompt as as many `<IMG_ATOM>` as it has visual tokens; indicators say where rows and columns end.
+# ## Picture -> tiles (walkthroughs 01 and 02)
+# A grid is chosen, the picture is resized to the grid's canvas and cut. Tile 0 is the whole picture, small: the
+# thumbnail.
 
 # %%
-print(text)
-show("token ids (b, t)", inputs["input_ids"])
-print("ids of <IMG_ATOM>:", (inputs["input_ids"] == config.image_token_id).sum(), "=", len(tiles["pixel_values"]), "tiles x",
-      vision.tokens_per_tile)  # fmt: skip
+tiles = processor.image_processor(picture, return_tensors="np")
+grid = tuple(tiles["grids"][0].tolist())
+shape("tiles (n, 3, S, S)", tiles["pixel_values"])
+print(f"a grid of {grid[0]} rows and {grid[1]} columns, and the thumbnail")
+keep(draw_grid(np.asarray(picture), grid), "00_grid")
+
+# %%
+keep(draw_tiles(tiles["pixel_values"], grid), "00_tiles")
 
 # %% [markdown]
-# ## What the model makes of it
-# One forward pass with a recording open: every value that the model makes on the way, by name.
+# ## The prompt (06)
+# Each tile stands in the prompt as as many `<IMG_ATOM>` as it has visual tokens; indicators say where rows and columns
+# end.
+
+# %%
+inputs = ask(processor, picture, "Describe the image.")
+ids = inputs["input_ids"]
+shape("token ids (b, t)", ids)
+atoms = int((ids == config.image_token_id).sum())
+assert atoms == len(tiles["pixel_values"]) * vision.tokens_per_tile, "a tile has as many atoms as visual tokens"
+print(f"{atoms} of the {ids.size} tokens are <IMG_ATOM>: {len(tiles['pixel_values'])} tiles x {vision.tokens_per_tile}")
+
+# %% [markdown]
+# ## One forward pass, recorded
+# `recording()` keeps every value that the model makes on the way, by name. Below, each stage is compared with these.
 
 # %%
 with recording() as values:
     output = model(**inputs)
-print(len(values), "values recorded, the first:", next(iter(values)))
+print(f"{len(values)} values, for example:", *list(values)[::40], sep="\n  ")
 
 # %% [markdown]
-# ## Tiles -> patches
-# A convolution whose stride is its kernel is a product: cut the tile into squares, lay each one flat, multiply.
+# ## Tiles -> patches -> features (03 and 04)
+# Each patch becomes a row of D numbers. In a block every patch looks at every other patch of its tile (attention), then
+# passes a small network by itself (SwiGLU): x + f(norm(x)), twice. What a patch looked like becomes what is to be seen
+# there.
 
 # %%
-tower = "model.vision_tower.transformer"
-n, channels, side, _ = inputs["pixel_values"].shape
-per_side, size = vision.patches_per_side, vision.patch_size
-squares = inputs["pixel_values"].reshape(n, channels, per_side, size, per_side, size).transpose(0, 2, 4, 1, 3, 5)
-flat = squares.reshape(n, per_side**2, channels * size**2)
-w = model.parts / "model" / "vision_tower" / "transformer"
-patches = linear(flat, w / "embeddings" / "patch_embedding")
-x = rms_norm(patches, w / "embeddings" / "rms_norm", vision.rms_norm_eps)
-x = x + (w / "embeddings" / "position_embedding")["weight"]
-check("patches (n, P, D)", x, values[f"{tower}.embeddings.output"])
-
+x = embed_patches(inputs["pixel_values"], tower / "transformer" / "embeddings", vision)
+check("patches (n, P, D)", x, values["model.vision_tower.transformer.embeddings.output"])
+for i in range(vision.num_hidden_layers):
+    x = block(x, tower / "transformer" / "encoder" / "layers" / i, vision)
+    check(f"after block {i}", x, values[f"model.vision_tower.transformer.encoder.layers.{i}.output"])
+features = rms_norm(x, tower / "transformer" / "rms_norm", vision.rms_norm_eps)
 
 # %% [markdown]
-# ## Patches -> features
-# A block: every patch looks at every other (attention), then thinks by itself (SwiGLU). x + f(norm(x)), twice.
-
-
-# %%
-def vit_block(x: np.ndarray, w: Weights) -> np.ndarray:
-    """One block of AIMv2, all heads at once."""
-    heads = (n, per_side**2, vision.num_attention_heads, vision.head_dim)
-    normed = rms_norm(x, w / "rms_norm1", vision.rms_norm_eps)
-    query, key, value = (
-        linear(normed, w / "attention" / f"{part}_proj").reshape(heads).transpose(0, 2, 1, 3) for part in "qkv"
-    )
-    attention = softmax(query @ key.swapaxes(2, 3) / vision.head_dim**0.5)
-    mixed = (attention @ value).transpose(0, 2, 1, 3).reshape(x.shape)
-    x = x + linear(mixed, w / "attention" / "out_proj")
-    normed = rms_norm(x, w / "rms_norm2", vision.rms_norm_eps)
-    gate, up = (linear(normed, w / "ffn" / f"{part}_proj") for part in ("gate", "up"))
-    return x + linear(silu(gate) * up, w / "ffn" / "down_proj")
-
-
-for layer in range(vision.num_hidden_layers):
-    x = vit_block(x, w / "encoder" / "layers" / layer)
-    check(f"after block {layer}", x, values[f"{tower}.encoder.layers.{layer}.output"])
-features = rms_norm(x, w / "rms_norm", vision.rms_norm_eps)
-
-# %% [markdown]
-# ## Features -> visual tokens
-# Neighbours are laid side by side, a linear head scores every word of the visual vocabulary, softmax makes a distribution of it.
+# ## Features -> visual tokens -> visual embeddings (05)
+# s x s neighbouring patches are laid side by side, a linear head scores every word of a visual vocabulary, and softmax
+# makes a distribution of the scores. Its embedding is the expected row of a table: a text token picks one row, a visual
+# token mixes all.
 
 # %%
-stride = vision.hidden_stride
-cells = per_side // stride
-merged = features.reshape(n, cells, stride, cells, stride, -1).transpose(0, 1, 3, 2, 4, 5).reshape(n, cells**2, -1)
-head = model.parts / "model" / "vision_tower"
-scores = layer_norm(linear(merged, head / "head_linear"), head / "head_norm")
-tokens = softmax(scores)
+merged = merge_patches(features, vision.hidden_stride)
+shape("merged (n, P/s^2, s^2 D)", merged)
+tokens = visual_tokens(merged, tower, vision, model.convention)
 check("visual tokens (n, P/s^2, V)", tokens, values["model.vision_tower.tokens"])
-print("the whole picture in visual words:\n", tokens[0].argmax(axis=-1).reshape(cells, cells))
-
-# %% [markdown]
-# ## Visual tokens -> visual embeddings
-# The expected row of the visual embedding table: a text token picks one row, a visual token mixes all of them.
-
-# %%
-table = weights["model.visual_embeddings_table.weight"]
-visual = tokens @ table[: tokens.shape[-1]]
+np.testing.assert_allclose(tokens.sum(axis=-1), 1, rtol=1e-5, err_msg="a visual token is a distribution")
+table = model.weights["model.visual_embeddings_table.weight"]
+visual = embed_visual_tokens(tokens, table)
 check("visual embeddings (n, P/s^2, H)", visual, output.image_hidden_states)
+print("the thumbnail, cell by cell, in its likeliest visual words:")
+print(tokens[0].argmax(axis=-1).reshape(4, 4))
 
 # %% [markdown]
-# ## Into the text
-# Atoms get the visual embeddings in reading order, indicators the last rows of the same table; all else keeps its text row.
+# ## Into the text (07)
+# Atoms get the visual embeddings in reading order, indicators the last rows of the same table; all else keeps its text
+# row.
 
 # %%
-ids = inputs["input_ids"]
-embeddings = weights["model.language_model.embed_tokens.weight"][ids]
-embeddings[ids == config.image_token_id] = visual.reshape(-1, config.hidden_size)
-for indicator, row in zip(config.visual_indicator_token_ids, table[tokens.shape[-1] :], strict=True):
-    embeddings[ids == indicator] = row
-check("embeddings (b, t, H)", embeddings, values["model.language_model.inputs_embeds"])
+images = ImageFeatures(merged, visual, indicator_embeddings(table, vision))
+x = merge_embeddings(ids, embed_tokens(ids, language), images, config)
+check("embeddings (b, t, H)", x, values["model.language_model.inputs_embeds"])
 
 # %% [markdown]
-# ## Embeddings -> logits -> the next token
-# Qwen2 reads the row from left to right; the last position's logits say what comes next.
+# ## Embeddings -> hidden states -> logits (08 and 09)
+# Qwen2 reads the row from left to right: in its layers a token looks at itself and at the tokens before it. `this`
+# holds what the layers share: the rotation of each position, the mask, and the cache of keys and values.
 
 # %%
-show("hidden states (b, t, H)", values["model.language_model.norm.output"])
-logits = linear(values["model.language_model.norm.output"], model.parts / "model" / "language_model" / "embed_tokens")
+cache = KVCache(text, batch=1, capacity=ids.shape[1] + 40, dtype=model.dtype, xp=np)
+this = forward_pass(x, text, cache=cache)
+for i in range(text.num_hidden_layers):
+    x = layer(x, language / "layers" / i, text, i, this)
+    check(f"after layer {i}", x, values[f"model.language_model.layers.{i}.output"])
+cache.advance(ids.shape[1])
+hidden = rms_norm(x, language / "norm", text.rms_norm_eps)
+logits = linear(hidden, language / "embed_tokens")  # the output head of this model is its embedding table
 check("logits (b, t, vocabulary)", logits, output.logits)
-print("next token:", repr(processor.decode([int(logits[0, -1].argmax())])))
 
 # %% [markdown]
-# ## The answer
-# Take the best token, put it behind the prompt, ask again, until the end token comes.
+# ## Logits -> answer: the greedy loop (10 and 11)
+# Take the best token, put it behind the text, read it, and ask again, until the end token comes. What was read before
+# lies in the cache, so a step reads one token.
 
 # %%
-generated = model.generate(**inputs, max_new_tokens=64)
-answer = processor.batch_decode(generated[:, ids.shape[1] :], skip_special_tokens=True)[0]
-print("answer:", answer)
+answer = [int(logits[0, -1].argmax())]
+while answer[-1] not in text.eos_token_id and len(answer) < 40:
+    x = embed_tokens(np.array([answer[-1:]]), language)
+    this = forward_pass(x, text, cache=cache)
+    for i in range(text.num_hidden_layers):
+        x = layer(x, language / "layers" / i, text, i, this)
+    cache.advance(1)
+    logits = linear(rms_norm(x, language / "norm", text.rms_norm_eps), language / "embed_tokens")
+    answer.append(int(logits[0, -1].argmax()))
+    print(processor.decode(answer))
+
+# %%
+generated = model.generate(**inputs, max_new_tokens=40)[0, ids.shape[1] :]
+assert generated.tolist() == answer, "the loop above makes the tokens that model.generate makes"
+print("answer:", processor.decode(answer, skip_special_tokens=True))

@@ -22,13 +22,13 @@ from ovis2_ref.runtime.weights import Weights
 
 Formula = TypeVar("Formula", bound=Callable[..., Any])
 
-IN_CACHE = 2**16
+IN_CACHE = 2**18
 """Numbers in a block of rows of one thread: 256 KiB of float32, so that a few such arrays fit a core's second-level cache."""
 IN_MEMORY = 2**20
 """Numbers in a block of rows that all threads work on, 4 MiB of float32: what is made of a row may be 16 times as wide."""
 ON_GPU = 16
 """On a GPU only the memory sets a limit: blocks are so many times larger."""
-QUERIES = 128
+QUERIES = 256
 """Queries of one head in a block: their scores over 2,000 keys take 1 MiB of float32."""
 
 

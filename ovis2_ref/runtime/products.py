@@ -11,10 +11,12 @@ from ovis2_ref.runtime.blocks import even_blocks
 from ovis2_ref.runtime.cublas import cublas_product
 from ovis2_ref.runtime.threads import one_blas_thread, run_tasks
 
-SMALLEST_PIECE = 2**19
-"""Multiplications below which a product isn't worth a second thread (2^19 weights are read in some 50 microseconds)."""
-ROWS, COLUMNS = 1024, 448
+SMALLEST_PIECE = 2**18
+"""Multiplications below which a piece isn't worth a thread: 2^18 weights are read in some 50 microseconds."""
+ROWS, COLUMNS = 1024, 256
 """Rows of a piece at most, and columns at least: BLAS copies both operands, and narrow pieces would copy the first one often."""
+FEW_ROWS, UNCOPIED = 16, 10**6
+"""With few rows the copy of the second operand is what takes the time. OpenBLAS makes none up to 10^6 multiplications."""
 
 
 def matmul(
@@ -42,10 +44,17 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
     (n, k), m = a.shape, b.shape[1]
     widest = min(m // COLUMNS, n * k * m // SMALLEST_PIECE, 16)
     columns = 1 << max(0, widest.bit_length() - 1)  # a power of two, so that the threads finish together
+    few = 0 < n * k <= FEW_ROWS * k
+    at_once = max(16, UNCOPIED // (n * k)) if few and n > 1 else m
     y = np.empty((n, m), dtype=a.dtype)
 
     def run(rows: slice, columns: slice) -> None:
-        np.matmul(a[rows], widened(b[:, columns]), out=y[rows, columns])
+        for first in range(columns.start, columns.stop, at_once):
+            part = slice(first, min(first + at_once, columns.stop))
+            if few:  # np.matmul keeps Python's global lock while it makes fewer than 500 numbers, np.dot never does
+                y[:, part] = np.dot(a, widened(b[:, part]))
+            else:
+                np.matmul(a[rows], widened(b[:, part]), out=y[rows, part])
         if start is not None:
             y[rows, columns] += start[columns]
 
