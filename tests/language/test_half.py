@@ -1,7 +1,7 @@
 """float16 and bfloat16 on a CPU: the same rounding points as transformers, so the same rounding errors.
 
-Judged against two references (a fixed tolerance would be too loose in the first layer and too tight in the last): layer by layer
-against transformers in the same type, from the same input; and end to end by the error of each against the true float64.
+Judged against two references (a fixed tolerance would be too loose in the first layer and too tight in the last): layer by layer,
+from the same input, against transformers in the same type and against the layer in float64; and end to end by the error of each.
 """
 
 from typing import Any
@@ -24,8 +24,6 @@ from tests.oracle import TORCH_DTYPES, lifted, reference_language_model, to_nump
 from tests.strategies import normal, seeds, text_configs
 
 BATCH, TOKENS = 2, 9
-UNITS = 2
-"""Of the last place of a token's largest number. Measured over 150 drawn models: 1.2 at most, and 0, bit for bit, in most."""
 halves = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 
 
@@ -34,27 +32,49 @@ def run(model: Any, x: torch.Tensor, padding: np.ndarray) -> Any:
         return model(inputs_embeds=x, attention_mask=torch.tensor(padding), output_attentions=True, use_cache=False)
 
 
+def one_layer(
+    x: np.ndarray, weights: dict[str, np.ndarray], config: Qwen2Config, index: int, padding: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Our layer's output and attention weights."""
+    w = Weights(weights, f"layers.{index}")
+    with recording() as taps:
+        y = layer(x, w, config, index, forward_pass(x, config, np.arange(TOKENS)[None], padding))
+    return y, taps[f"{w.name}.self_attn.weights"]
+
+
 @halves
-@given(text_configs(), seeds, masks(BATCH, TOKENS))
-def test_every_layer_is_transformers(dtype: str, config: Qwen2Config, seed: int, padding: np.ndarray) -> None:
-    """From the same input, each layer's output and attention weights are within `UNITS` of transformers' in the same type."""
-    model = reference_language_model(config, seed, dtype)
-    x = torch.tensor(normal(seed, BATCH, TOKENS, config.hidden_size)).to(TORCH_DTYPES[dtype])
-    states = [x]
-    for module in model.layers:
-        module.register_forward_hook(lambda _module, _inputs, output: states.append(output))
-    attentions = run(model, x, padding).attentions
-    weights, position_ids = weights_of(model), np.arange(TOKENS)[None]
-    this = forward_pass(to_numpy(x), config, position_ids, padding)
-    for i in range(config.num_hidden_layers):
-        with recording() as taps:
-            y = layer(to_numpy(states[i]), Weights(weights, f"layers.{i}"), config, i, this)
-        p = taps[f"layers.{i}.self_attn.weights"]
-        for ours, theirs in ((y, states[i + 1]), (p, attentions[i])):
-            assert ours.dtype == as_dtype(dtype)
-            theirs = to_numpy(theirs).astype(np.float64)
-            unit = float(ml_dtypes.finfo(as_dtype(dtype)).eps) * np.abs(theirs).max(axis=-1, keepdims=True)
-            assert (np.abs(ours.astype(np.float64) - theirs) <= UNITS * unit).all()
+def test_every_layer_is_transformers(dtype: str) -> None:
+    """From the same input, each layer's output and attention weights are transformers' in the same type, to the bit in 97 of 100.
+
+    Where both round the same value, their sums, made in another order, may fall to two neighbours: one of them twice as far from
+    the truth as the nearest at most. So our error is at most twice transformers', and a unit in the last place of the largest.
+    """
+    equal: list[np.ndarray] = []
+
+    @given(text_configs(), seeds, masks(BATCH, TOKENS))
+    def draw(config: Qwen2Config, seed: int, padding: np.ndarray) -> None:
+        model = reference_language_model(config, seed, dtype)
+        x = torch.tensor(normal(seed, BATCH, TOKENS, config.hidden_size)).to(TORCH_DTYPES[dtype])
+        states = [x]
+        for module in model.layers:
+            module.register_forward_hook(lambda _module, _inputs, output: states.append(output))
+        attentions = run(model, x, padding).attentions
+        weights = weights_of(model)
+        exact_weights = {name: value.astype(np.float64) for name, value in weights.items()}
+        for i in range(config.num_hidden_layers):
+            state = to_numpy(states[i])
+            ours = one_layer(state, weights, config, i, padding)
+            truth = one_layer(state.astype(np.float64), exact_weights, config, i, padding)
+            for mine, other, true in zip(ours, (states[i + 1], attentions[i]), truth, strict=True):
+                assert mine.dtype == as_dtype(dtype)
+                other, largest = to_numpy(other), np.abs(true).max()
+                our_error, their_error = (np.abs(y.astype(np.float64) - true).max() / largest for y in (mine, other))
+                unit = float(ml_dtypes.finfo(as_dtype(dtype)).eps)
+                assert our_error <= 2 * their_error + unit, (our_error, their_error)
+                equal.append((mine == other).reshape(-1))
+
+    draw()
+    assert np.concatenate(equal).mean() >= 0.97
 
 
 @halves

@@ -38,6 +38,9 @@ def model_and_weights(config: Ovis2VisionConfig, seed: int, dtype: str) -> tuple
         hidden_size=text.hidden_size,
     )
     model = reference_model(whole, seed, dtype)
+    # The patches lie transposed in memory, where torch adds a 16-bit bias apart from the product, after one more rounding.
+    embeddings = model.model.vision_tower.transformer.embeddings
+    embeddings.register_forward_hook(lambda _module, _inputs, output: output.contiguous())
     return model.model, weights_of(model)
 
 

@@ -4,8 +4,10 @@ The truth is the same model with the same (rounded) weights and tiles in float64
 - in float32 we are off from it by at most 8 times (eps times the square root of the additions on the longest path + what changing
   every weight and pixel by one rounding changes, which a norm of two near values can make large);
 - in 16 bits, over the drawn models, the median of our error / transformers' error is at most 1.1 (measured: 1.0);
-- in 16 bits, a block that is given transformers' own input is off from transformers' output by at most 4 units in the last place
-  of its largest value (measured over 150 models: 2, median 0): both round at the same places; only the order of sums is free.
+- in 16 bits, a block that is given transformers' own input makes an error of at most twice transformers', and a unit in the last
+  place of the largest value: what both round at the same places falls, in another order of sums, now and then to the other
+  neighbour, twice as far at most as the nearest. Of all values of all blocks, 97 % are transformers' to the bit (measured: 99.1
+  and more; with one rounding too few, in a bias alone, 66).
 """
 
 from types import SimpleNamespace
@@ -80,30 +82,30 @@ def test_float32_is_as_near_as_its_roundings_allow(config: Ovis2VisionConfig, se
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bits_round_where_transformers_rounds(dtype: str) -> None:
     off: list[tuple[np.ndarray, np.ndarray]] = []
+    equal: list[np.ndarray] = []
 
     @given(vision_configs(), seeds)
     def draw(config: Ovis2VisionConfig, seed: int) -> None:
         model, weights = model_and_weights(config, seed, dtype)
         pixels = tiles_for(config, seed, 2, "float32").astype(DTYPES[dtype])
         modules, output = tower_outputs(model, pixels)
-        truth = vision_side(pixels.astype(np.float64), in_float64(weights), config)
+        exact_weights = in_float64(weights)
+        truth = vision_side(pixels.astype(np.float64), exact_weights, config)
         theirs = (to_numpy(output.last_hidden_state), to_numpy(output.pooler_output))
         off.append((errors(vision_side(pixels, weights, config), truth), errors(theirs, truth)))
         for i, states in enumerate(output.hidden_states[:-1]):
-            name = f"{TOWER}.transformer.encoder.layers.{i}"
-            expect_ulps(block(to_numpy(states), Weights(weights, name), config), modules[name], EPS[dtype], 4)
+            name, x = f"{TOWER}.transformer.encoder.layers.{i}", to_numpy(states)
+            ours, theirs = block(x, Weights(weights, name), config), modules[name]
+            true = block(x.astype(np.float64), Weights(exact_weights, name), config)
+            our_error, their_error = errors((ours, theirs), (true, true))
+            assert our_error <= 2 * their_error + EPS[dtype], (our_error, their_error)
+            equal.append((ours == theirs).reshape(-1))
 
     draw()
     tiny = EPS["float32"]  # a model without any error, ours or theirs, counts as equal
     ratios = [(ours + tiny) / (theirs + tiny) for ours, theirs in off]
     assert (np.median(ratios, axis=0) <= 1.1).all()
-
-
-def expect_ulps(ours: np.ndarray, theirs: np.ndarray, eps: float, most: float) -> None:
-    """Fail if any value is off by more than `most` units in the last place of the largest value."""
-    off = np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max()
-    ulp = eps * 2.0 ** np.floor(np.log2(np.abs(theirs.astype(np.float64)).max()))
-    assert off <= most * ulp, f"off by {off / ulp} units in the last place"
+    assert np.concatenate(equal).mean() >= 0.97
 
 
 @given(seeds, st.sampled_from([2, 3, 8, 24, 80]), st.sampled_from(["float16", "bfloat16"]))
