@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.runtime.arrays import DTYPES, Array
+from ovis2_ref.runtime.checks import shown
 from ovis2_ref.runtime.files import parse_json
 
 HEADER_LIMIT = 4 * 2**20
@@ -140,8 +141,10 @@ def _tensor(place: str, key: str, entry: Any, data: int, source: mmap.mmap) -> S
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in BITS:
         raise CheckpointError(f"{place} has the number type {str(kind)[:20]!r}; known are {', '.join(BITS)}")
-    if not _whole_numbers(shape) or len(shape) > 8:
-        raise CheckpointError(f"{place} has the shape {str(shape)[:80]}; up to 8 whole numbers from 0 were expected")
+    if not _whole_numbers(shape) or len(shape) > 8 or math.prod(max(edge, 1) for edge in shape) >= 2**60:
+        raise CheckpointError(
+            f"{place} has the shape {shown(shape)}; up to 8 whole numbers from 0 that make an array were expected"
+        )
     if not _whole_numbers(offsets) or len(offsets) != 2:
         raise CheckpointError(f"{place} has data_offsets {str(offsets)[:80]}; two whole numbers from 0 were expected")
     tensor = StoredTensor(key, kind, tuple(shape), data + offsets[0], source)

@@ -12,13 +12,16 @@ from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.config.presets import preset
 from ovis2_ref.config.rope import rope_fault
 from ovis2_ref.errors import ConfigError
+from ovis2_ref.runtime.checks import shown
 from ovis2_ref.runtime.files import read_json
 from ovis2_ref.runtime.records import Record
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
 LAYER_TYPES = ("full_attention", "sliding_attention")
 MOST_LAYERS = 1000
-"""Nobody has built more; a number that a damaged file makes up would fill the memory with names."""
+"""Limit, so that a corrupt config can't exhaust memory with the names of weights."""
+MOST_PATCHES = 4096
+"""Patches of a tile, 64 x 64, four times those of the released models: attention's memory grows with their square."""
 
 
 @dataclass
@@ -51,7 +54,10 @@ class Ovis2VisionConfig(Record):
         )  # fmt: skip
         self.model_type = self.model_type or "ovis2_vision"  # transformers 4.56 writes an empty one
         self.expect(self.model_type == "ovis2_vision", f"model_type={self.model_type!r} is not ovis2_vision")
-        self.expect(self.num_hidden_layers <= MOST_LAYERS, f"num_hidden_layers={self.num_hidden_layers} is too many")
+        self.expect(
+            self.num_hidden_layers <= MOST_LAYERS,
+            f"num_hidden_layers={self.num_hidden_layers} is too many; at most {MOST_LAYERS} are taken",
+        )
         self.expect(self.rms_norm_eps >= 0, f"rms_norm_eps={self.rms_norm_eps} is below 0")
         self.expect(
             self.hidden_size % self.num_attention_heads == 0,
@@ -59,6 +65,11 @@ class Ovis2VisionConfig(Record):
         )
         self.expect(
             self.patch_size <= self.image_size, f"patch_size={self.patch_size} exceeds image_size={self.image_size}"
+        )
+        self.expect(
+            self.patches_per_side**2 <= MOST_PATCHES,
+            f"image_size={self.image_size} with patch_size={self.patch_size} makes {self.patches_per_side**2} patches of a tile; "
+            f"at most {MOST_PATCHES} are taken",
         )
         self.expect(
             0 <= self.num_visual_indicator_tokens < self.vocab_size,
@@ -119,7 +130,7 @@ class Qwen2Config(Record):
         """The configuration in `values`. `rope_theta` and `rope_scaling` (before transformers 5) become `rope_parameters`."""
         rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
         if not isinstance(rope, Mapping):
-            raise ConfigError(f"Qwen2Config: the rope's settings are {str(rope)[:100]!r}; they should be an object")
+            raise ConfigError(f"Qwen2Config: the rope's settings are {shown(rope)}; they should be an object")
         values = {**values, "rope_parameters": {"rope_theta": values.get("rope_theta", 10000.0), **rope}}
         return super().from_dict(values)
 
@@ -136,7 +147,10 @@ class Qwen2Config(Record):
         self.expect_positive(
             "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"
         )
-        self.expect(self.num_hidden_layers <= MOST_LAYERS, f"num_hidden_layers={self.num_hidden_layers} is too many")
+        self.expect(
+            self.num_hidden_layers <= MOST_LAYERS,
+            f"num_hidden_layers={self.num_hidden_layers} is too many; at most {MOST_LAYERS} are taken",
+        )
         self.expect_types("max_window_layers", "use_sliding_window")
         self._fill_in()
         self.expect_types()

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ovis2_ref.runtime.checks import is_number, shown
+
 SMALLEST, LARGEST = 1e-30, 1e30
 """Numbers beyond these don't fit float32, in which the frequencies are computed."""
 
@@ -28,14 +30,14 @@ def rope_fault(rope: dict[str, Any], head_dim: int) -> str | None:
     """What is wrong with the settings `rope` for heads of `head_dim` numbers, in words; None if nothing is."""
     kind = rope.get("rope_type")
     if not isinstance(kind, str) or kind not in NEEDED:
-        return f"rope_type={str(kind)[:40]!r} is not one of {', '.join(NEEDED)}"
+        return f"rope_type={shown(kind, 40)} is not one of {', '.join(NEEDED)}"
     needed = {name: rope.get(name) for name in ("rope_theta", *NEEDED[kind])}
     optional = {name: rope[name] for name in OPTIONAL if rope.get(name) is not None}
     if kind == "yarn" and "original_max_position_embeddings" in optional and needed["factor"] is None:
         del needed["factor"]  # transformers: max_position_embeddings / original_max_position_embeddings
     for name, value in {**needed, **optional}.items():
-        if type(value) not in (int, float) or not SMALLEST < value < LARGEST:
-            return f"{name}={str(value)[:40]} of the rope_type {kind!r} should be a number above 0"
+        if not (is_number(value) and SMALLEST < value < LARGEST):
+            return f"{name}={shown(value, 40)} of the rope_type {kind!r} should be a number above 0"
     if rope.get("partial_rotary_factor") not in (None, 1):
         return "partial_rotary_factor is set; Qwen2 turns whole heads only"
     if kind == "dynamic" and (rope["factor"] < 1 or head_dim == 2):

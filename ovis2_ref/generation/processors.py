@@ -97,7 +97,9 @@ def exponential_decay(scores: Scores, eos_tokens: Int[Array, " tokens"], factor:
     """
     xp = array_module(scores)
     ends = scores[:, eos_tokens]
-    raised = xp.where(xp.isfinite(ends), xp.abs(ends), 0) * (factor**steps - 1)
+    with np.errstate(over="ignore"):
+        growth = min(float(np.float64(factor) ** steps), float(np.finfo(scores.dtype).max))
+    raised = xp.where(xp.isfinite(ends), xp.abs(ends), 0) * (growth - 1)
     decayed = scores.copy()
     decayed[:, eos_tokens] = ends + raised
     return decayed

@@ -5,32 +5,15 @@ option off, None in the checkpoint leaves the default. A checkpoint's `repetitio
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 
 from ovis2_ref.errors import InputError
-
-UNSUPPORTED = {
-    "assistant_early_exit": None,
-    "constraints": None,
-    "diversity_penalty": 0.0,
-    "dola_layers": None,
-    "force_words_ids": None,
-    "forced_bos_token_id": None,
-    "guidance_scale": 1,
-    "max_time": None,
-    "num_beam_groups": 1,
-    "penalty_alpha": None,
-    "prompt_lookup_num_tokens": None,
-    "stop_strings": None,
-    "token_healing": False,
-    "top_h": None,
-    "watermarking_config": None,
-}
-"""Options of transformers' generation_config.json that change the answer and are not here, with the value that does nothing."""
+from ovis2_ref.generation.bounds import LARGEST, MOST_TOKENS, NUMBERS, SMALLEST, UNSUPPORTED, WHOLE
+from ovis2_ref.runtime.checks import choice, flag, is_number, is_whole, number, shown, whole
 
 
 @dataclass(frozen=True)
@@ -86,7 +69,7 @@ class GenerationSettings:
         Raises `InputError` for an argument that doesn't exist, for an option of the checkpoint that changes the answer and isn't
         supported, and for values that can't be.
         """
-        known = {f.name: f.default for f in fields(cls)}
+        known = DEFAULTS
         for name in call:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
@@ -95,8 +78,8 @@ class GenerationSettings:
         for name, idle in UNSUPPORTED.items():
             if checkpoint.get(name) not in (None, idle):
                 raise InputError(
-                    f"the checkpoint's generation_config.json sets {name}={checkpoint[name]!r}, which is not supported here; "
-                    "take it out of the file"
+                    f"the checkpoint's generation_config.json sets {name}={shown(checkpoint[name])}, which is not supported "
+                    "here; take it out of the file"
                 )
         taken = set(known) - {"cache_implementation"}  # how, not what: the call alone decides
         values = {name: value for name, value in checkpoint.items() if name in taken and value is not None}
@@ -105,24 +88,20 @@ class GenerationSettings:
         return cls(**values)
 
     def __post_init__(self) -> None:
-        self._whole("max_new_tokens", 1, optional=True)
-        self._whole("max_length", 1, optional=True)
-        self._whole("min_new_tokens", 0, optional=True)
-        for name in ("num_beams", "num_return_sequences"):
-            self._whole(name, 1)
-        for name in ("min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"):
-            self._whole(name, 0)
+        for name, (least, most) in WHOLE.items():
+            value = getattr(self, name)
+            if value is not None or DEFAULTS[name] is not None:
+                self._set(name, whole(name, value, least, most))
+        for name, (smallest, largest) in NUMBERS.items():
+            self._set(name, number(name, getattr(self, name), smallest, largest))
         for name in ("do_sample", "use_cache", "remove_invalid_values", "renormalize_logits"):
-            self._expect(isinstance(getattr(self, name), bool), name, "True or False")
-        for name in ("repetition_penalty", "encoder_repetition_penalty"):
-            self._number(name, lambda x: x > 0, "a number above 0")
-        self._number("length_penalty", lambda x: True, "a number")
+            flag(name, getattr(self, name))
+        choice("early_stopping", self.early_stopping, (True, False, "never"))
         self._expect(
             self.cache_implementation in ((None, "dynamic") if self.num_beams > 1 else (None, "dynamic", "static")),
             "cache_implementation",
             'None, "dynamic" or, without beams, "static"',
         )
-        self._expect(self.early_stopping in (True, False, "never"), "early_stopping", 'True, False or "never"')
         self._expect(
             self.num_return_sequences == 1 or self.do_sample or self.num_return_sequences <= self.num_beams,
             "num_return_sequences",
@@ -138,26 +117,31 @@ class GenerationSettings:
             self._check_sampling()
 
     def _check_sampling(self) -> None:
-        hint = "; for greedy decoding use do_sample=False" if self.temperature == 0 else ""
-        self._number("temperature", lambda x: x > 0, f"a number above 0{hint}")
-        self._whole("top_k", 0)
-        self._number("top_p", lambda x: x >= 0, "a number from 0 to 1")
+        hint = (
+            "; for greedy decoding use do_sample=False" if is_number(self.temperature) and self.temperature == 0 else ""
+        )
+        self._expect(
+            is_number(self.temperature) and SMALLEST <= self.temperature <= LARGEST,
+            "temperature",
+            f"a number from {SMALLEST:g} to {LARGEST:g}{hint}",
+        )
+        whole("top_k", self.top_k)
+        number("top_p", self.top_p, 0, LARGEST)
         if self.min_p is not None:
-            self._number("min_p", lambda x: 0 <= x <= 1, "a number from 0 to 1")
-        self._number("typical_p", lambda x: x > 0, "a number above 0, up to 1")
+            number("min_p", self.min_p, 0, 1)
+        number("typical_p", self.typical_p, SMALLEST, LARGEST)
         for name in ("epsilon_cutoff", "eta_cutoff"):
-            self._number(name, lambda x: True, "a number from 0 to 1")
+            number(name, getattr(self, name), -LARGEST, LARGEST)
 
     def _check_token_lists(self) -> None:
         for name in ("eos_token_id", "forced_eos_token_id"):
             value = getattr(self, name)
             self._expect(value is None or _is_id(value) or _are_ids(value), name, "a token id or a list of them")
-        self._expect(self.pad_token_id is None or _is_id(self.pad_token_id), "pad_token_id", "a token id")
         for name in ("suppress_tokens", "begin_suppress_tokens"):
             value = getattr(self, name)
             self._expect(value is None or _are_ids(value), name, "a list of token ids")
         ends = self.forced_eos_token_id
-        forced: set[Any] = set(ends) if isinstance(ends, list) else {ends}
+        forced: set[Any] = set(ends) if isinstance(ends, list | tuple) else {ends}
         self._expect(not forced <= set(self.suppress_tokens or []), "forced_eos_token_id", "apart from suppress_tokens")
         words = self.bad_words_ids
         lists = isinstance(words, list) and len(words) > 0 and all(isinstance(w, list) and _are_ids(w) for w in words)
@@ -167,27 +151,17 @@ class GenerationSettings:
         except (TypeError, ValueError):
             self._expect(False, "sequence_bias", "a list of pairs [list of token ids, number]")
         else:
-            well = all(_are_ids(tokens) and _is_number(bias) for tokens, bias in biases.items())
+            well = all(_are_ids(tokens) and _is_bias(bias) for tokens, bias in biases.items())
             self._expect(well, "sequence_bias", "a list of pairs [list of token ids, number]")
         decay = self.exponential_decay_length_penalty
-        self._expect(
-            decay is None or (len(decay) == 2 and isinstance(decay[0], int) and _is_number(decay[1])),
-            "exponential_decay_length_penalty",
-            "a pair (start, factor)",
-        )
+        self._expect(decay is None or _is_decay(decay), "exponential_decay_length_penalty", "a pair (start, factor)")
 
     def _expect(self, holds: Any, name: str, wanted: str) -> None:
         if not holds:
-            raise InputError(f"{name}={getattr(self, name)!r} should be {wanted}")
+            raise InputError(f"{name}={shown(getattr(self, name))} should be {wanted}")
 
-    def _whole(self, name: str, least: int, optional: bool = False) -> None:
-        value = getattr(self, name)
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-        self._expect(whole or (optional and value is None), name, f"a whole number, {least} or more")
-
-    def _number(self, name: str, holds: Callable[[float], bool], wanted: str) -> None:
-        value = getattr(self, name)
-        self._expect(_is_number(value) and holds(value), name, wanted)
+    def _set(self, name: str, value: float) -> None:
+        object.__setattr__(self, name, value)
 
     def biases(self) -> dict[tuple[int, ...], float]:
         """`sequence_bias` as token sequence -> bias."""
@@ -222,12 +196,22 @@ class GenerationSettings:
         return max(self.min_length - prompt_tokens, 0) if self.min_new_tokens is None else self.min_new_tokens
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+DEFAULTS = {f.name: f.default for f in fields(GenerationSettings)}
+
+
+def _is_bias(value: Any) -> bool:
+    return is_number(value) or (isinstance(value, float | np.floating) and bool(np.isinf(value)))
+
+
+def _is_decay(value: Any) -> bool:
+    pair = isinstance(value, list | tuple) and len(value) == 2
+    return (
+        pair and is_whole(value[0]) and abs(value[0]) <= MOST_TOKENS and is_number(value[1]) and 0 < value[1] <= LARGEST
+    )
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
+    return is_whole(value) and 0 <= int(value) < 2**31
 
 
 def _are_ids(value: Any) -> bool:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.image.limits import check_passes
 from ovis2_ref.image.options import ImageOptions
 from ovis2_ref.image.pictures import OnWhite, Picture, as_levels, pillow_on_white, torch_on_white
-from ovis2_ref.image.resize import pillow_resize, torch_resize
+from ovis2_ref.image.resize import pillow_resize, torch_resize, vertical_first
 from ovis2_ref.image.values import pillow_values, torch_values
 
 
@@ -24,6 +25,8 @@ class Arithmetic(NamedTuple):
 def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
     """The levels of `picture`, resized, and whether they stand for 0 to 1 (see `as_levels`)."""
     levels, scaled = as_levels(picture)
+    (h, w), (H, W) = levels.shape[1:], size
+    check_passes((H, w) if vertical_first((h, w), size, options.pillow) else (h, W))
     return pillow_resize(levels, size, options.filter, options.pillow), scaled
 
 
@@ -33,6 +36,7 @@ def resize_levels_torch(picture: Picture, size: tuple[int, int], options: ImageO
         raise InputError(f"the torch processor's resizing is there for bytes; got {picture.dtype}")
     if options.filter not in ("bilinear", "bicubic"):
         raise InputError(f"the torch processor has no filter {options.filter!r}: use bilinear (2) or bicubic (3)")
+    check_passes((picture.shape[1], size[1]))
     return torch_resize(picture, size, options.filter), False
 
 

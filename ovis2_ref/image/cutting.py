@@ -7,7 +7,7 @@ import numpy as np
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import Arithmetic, center_crop
-from ovis2_ref.image.limits import check_pixels
+from ovis2_ref.image.limits import check_pixels, check_tiles
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import Picture, height_width
 from ovis2_ref.image.tiling import Grid, closest_grid, covering_grid, split_regions
@@ -83,6 +83,7 @@ def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithm
         cut = cut_whole(picture, options, arithmetic)
     if not options.do_center_crop:
         return cut
+    check_tiles(len(cut.tiles), *options.center_size)
     return cut._replace(tiles=[center_crop(tile, options.center_size, arithmetic) for tile in cut.tiles])
 
 
@@ -98,6 +99,7 @@ def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic
     crops = [picture[:, upper:lower, left:right] for left, upper, right, lower in regions]
     if len(crops) > 1:
         crops.insert(0, picture)
+    check_tiles(len(crops), side, side)
     parts = [resized(crop, fitted_size(*height_width(crop), side), options, arithmetic) for crop in crops]
     return Tiles([levels for levels, _ in parts], parts[0][1], grid)
 

@@ -65,6 +65,23 @@ def check_pixels(width: int, height: int, name: str) -> None:
         )
 
 
+def check_passes(between: tuple[int, int]) -> None:
+    """Raise `InputError` if the picture between the two passes of a resizing, of this (height, width), exceeds `MEMORY`."""
+    if 3 * between[0] * between[1] > MEMORY:
+        raise InputError(
+            f"a picture of these proportions can't be resized to this size: {between[1]}x{between[0]} (w x h) pixels between the "
+            f"two passes are too many, at most {MEMORY // 3} are taken; scale it down first, or use fewer or smaller tiles"
+        )
+
+
+def check_tiles(count: int, height: int, width: int) -> None:
+    """Raise `InputError` if one picture's tiles have more pixels together than `MAX_PIXELS`."""
+    if count * height * width > MAX_PIXELS:
+        raise InputError(
+            f"{count} tiles of {width}x{height} (w x h) have more than {MAX_PIXELS} pixels; use fewer or smaller ones"
+        )
+
+
 def check_file(data: bytes, name: str) -> None:
     """Raise `InputError` for a GIF too large to be opened: Pillow allocates its first frame when it only looks at the header."""
     if data[:6] in (b"GIF87a", b"GIF89a"):

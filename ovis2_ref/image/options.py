@@ -1,15 +1,20 @@
 """An image processor's options: transformers' names and defaults, checked when they are set."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.image.limits import MAX_EDGE, MAX_PIXELS
 from ovis2_ref.image.resize import ORDERS
+from ovis2_ref.image.tiling import MAX_TILES
+from ovis2_ref.runtime.checks import choice, flag, number, shown, whole
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's numbers of its filters, 0 to 5."""
+
+LARGEST_FLOAT = 1e30
+"""Of a mean, a deviation or a factor; larger numbers leave float32, in which pixel values are computed."""
 
 SIZES = (
     {"height", "width"},
@@ -62,10 +67,10 @@ class ImageOptions:
         self.size = size_dict("size", self.size)
         self.crop_size = None if self.crop_size is None else size_dict("crop_size", self.crop_size)
         self.resample = _filter(self.resample)
-        self.min_patches = _whole("min_patches", self.min_patches, 1)
-        self.max_patches = _whole("max_patches", self.max_patches, 1)
-        self.rescale_factor = _number("rescale_factor", self.rescale_factor)
-        self.covering_threshold = _number("covering_threshold", self.covering_threshold)
+        self.min_patches = whole("min_patches", self.min_patches, 1, MAX_TILES)
+        self.max_patches = whole("max_patches", self.max_patches, 1, MAX_TILES)
+        self.rescale_factor = number("rescale_factor", self.rescale_factor, -LARGEST_FLOAT, LARGEST_FLOAT)
+        self.covering_threshold = number("covering_threshold", self.covering_threshold, -LARGEST_FLOAT, LARGEST_FLOAT)
         self.image_mean = _statistic("image_mean", self.image_mean)
         self.image_std = _statistic("image_std", self.image_std)
         if self.rescale_factor == 0.0:
@@ -74,10 +79,8 @@ class ImageOptions:
             raise InputError(f"image_std={self.image_std} holds a 0, by which nothing can be divided")
         for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb",
                      "crop_to_patches", "use_covering_area_grid"):  # fmt: skip
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name}={getattr(self, name)!r} should be True or False")
-        if self.pillow not in ORDERS:
-            raise InputError(f"pillow={self.pillow!r:.200} should be one of {ORDERS}")
+            flag(name, getattr(self, name))
+        self.pillow = choice("pillow", self.pillow, ORDERS)
         self.data_format = _layout("data_format", self.data_format)
         if self.input_data_format is not None:
             self.input_data_format = _layout("input_data_format", self.input_data_format)
@@ -118,15 +121,21 @@ class ImageOptions:
 
 
 def size_dict(name: str, size: Any) -> dict[str, int]:
-    """`size` as a dict: a number is a square, a pair is height and width. Raises `InputError` for anything else."""
+    """`size` as a dict: a number is a square, a pair is height and width.
+
+    Raises `InputError` for anything else, and for sizes beyond `MAX_EDGE` or `MAX_PIXELS`.
+    """
     if isinstance(size, int):
         size = {"height": size, "width": size}
     elif isinstance(size, list | tuple) and len(size) == 2:
         size = {"height": size[0], "width": size[1]}
     if not (isinstance(size, Mapping) and set(size) in SIZES):
         choices = "; ".join(", ".join(sorted(keys)) for keys in SIZES)
-        raise InputError(f"{name}={size!r:.200} should be a number, (height, width), or a dict with the keys {choices}")
-    return {key: _whole(f"{name}[{key!r}]", value, 1) for key, value in size.items()}
+        raise InputError(f"{name}={shown(size)} should be a number, (height, width), or a dict with the keys {choices}")
+    edges = {key: whole(f"{name}[{key!r}]", value, 1, MAX_EDGE) for key, value in size.items()}
+    if "height" in edges and edges["height"] * edges["width"] > MAX_PIXELS:
+        raise InputError(f"{name}={edges} is too large; a picture has at most {MAX_PIXELS} pixels")
+    return edges
 
 
 def output_size(height: int, width: int, size: dict[str, int]) -> tuple[int, int]:
@@ -151,39 +160,20 @@ def output_size(height: int, width: int, size: dict[str, int]) -> tuple[int, int
     return (other, edge) if width <= height else (edge, other)
 
 
-def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    # A member of an IntEnum, such as Pillow's Resampling, is a whole number too.
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
-        bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
-        raise InputError(f"{name}={value!r:.200} should be a whole number {bounds}")
-    return int(value)
-
-
 def _filter(value: Any) -> int:
     """Pillow's number of a filter that is given by it, or by name ("bicubic"; also torchvision's enumeration of names)."""
     value = getattr(value, "value", value)
-    if isinstance(value, str) and value.lower() in RESAMPLE:
-        return RESAMPLE.index(value.lower())
     if isinstance(value, str):
-        raise InputError(f"resample={value!r:.80} should be one of {', '.join(RESAMPLE)}")
-    return _whole("resample", value, 0, len(RESAMPLE) - 1)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
-        raise InputError(f"{name}={value!r:.200} should be a finite number")
-    return float(value)
+        return RESAMPLE.index(choice("resample", value.lower(), RESAMPLE))
+    return whole("resample", value, 0, len(RESAMPLE) - 1)
 
 
 def _statistic(name: str, value: Any) -> float | tuple[float, ...]:
     if isinstance(value, list | tuple):
-        return tuple(_number(name, number) for number in value)
-    return _number(name, value)
+        return tuple(number(name, one, -LARGEST_FLOAT, LARGEST_FLOAT) for one in value)
+    return number(name, value, -LARGEST_FLOAT, LARGEST_FLOAT)
 
 
 def _layout(name: str, value: Any) -> str:
     # transformers' ChannelDimension is an enumeration of these two strings.
-    value = getattr(value, "value", value)
-    if value not in ("channels_first", "channels_last"):
-        raise InputError(f'{name}={value!r:.200} should be "channels_first" or "channels_last"')
-    return value
+    return choice(name, getattr(value, "value", value), ("channels_first", "channels_last"))

@@ -12,15 +12,15 @@ Grid = tuple[int, int]
 Region = tuple[int, int, int, int]
 """left, upper, right, lower, in pixels; the right and the lower edge are outside."""
 
-MAX_TILES = 1000
-"""No grid has more tiles: the search tries every grid, and `max_patches` may come from a file."""
+MAX_TILES = 256
+"""Limit on `max_patches`, which may come from a file: the search tries every grid, in a time that grows with the square."""
 
 
 @lru_cache(maxsize=16)
 def candidate_grids(min_tiles: int, max_tiles: int) -> tuple[Grid, ...]:
     """Every (a, b) with min_tiles <= a b <= max_tiles, fewest tiles first, then by a.
 
-    Raises `InputError` unless 1 <= min_tiles <= max_tiles <= 1000.
+    Raises `InputError` unless 1 <= min_tiles <= max_tiles <= MAX_TILES.
     """
     if not 1 <= min_tiles <= max_tiles <= MAX_TILES:
         raise InputError(

@@ -68,7 +68,7 @@ def yarn(powers: Float32[Array, " pairs"], config: Qwen2Config) -> Float32[Array
     xp = array_module(powers)
     rope = config.rope_parameters
     original = rope.get("original_max_position_embeddings", config.max_position_embeddings)
-    factor = rope["factor"] or config.max_position_embeddings / original
+    factor = rope.get("factor") or config.max_position_embeddings / original
 
     def pair_that_turns(times: float) -> float:
         return config.head_dim * log(original / (times * 2 * pi)) / (2 * log(rope["rope_theta"]))
@@ -108,7 +108,7 @@ def attention_factor(config: Qwen2Config) -> float:
     if rope.get("attention_factor") is not None:
         return float(rope["attention_factor"])
     original = rope.get("original_max_position_embeddings", config.max_position_embeddings)
-    factor = rope["factor"] or config.max_position_embeddings / original
+    factor = rope.get("factor") or config.max_position_embeddings / original
 
     def mscale(weight: float) -> float:
         return 0.1 * weight * log(factor) + 1.0 if factor > 1 else 1.0

@@ -12,6 +12,10 @@ JSON_LIMIT = 2**20
 """Bytes: a hundred times the largest configuration that is published, and little enough for the memory that parsing takes."""
 
 
+DEEPEST = 50
+"""Levels of a JSON file at most; a configuration has five. What is written again is written by a recursive program."""
+
+
 def checked_folder(folder: str | Path) -> Path:
     """`folder` as an absolute path with every link followed. Raises `CheckpointError` if it is not a folder."""
     try:
@@ -81,6 +85,8 @@ def parse_json(content: bytes, source: str) -> dict[str, Any]:
     try:
         text = content.decode("utf-8")
         values = json.loads(text, object_pairs_hook=_unique)
+        if _deeper(values, DEEPEST):
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
         if re.search(r"\\u[dD]", text):  # escapes can spell half of a surrogate pair, which no text may hold
             json.dumps(values, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:  # RecursionError: brackets nested by the thousand
@@ -88,6 +94,12 @@ def parse_json(content: bytes, source: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise CheckpointError(f"{source} holds a JSON {type(values).__name__}; an object was expected")
     return values
+
+
+def _deeper(values: Any, levels: int) -> bool:
+    """True if `values` holds lists or objects more than `levels` deep."""
+    parts = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
+    return levels < 0 or any(_deeper(part, levels - 1) for part in parts if isinstance(part, dict | list))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

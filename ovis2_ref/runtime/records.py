@@ -1,13 +1,11 @@
 """What the configurations share: plain records, to and from the dictionaries of JSON, whose fields are checked by their types."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from ovis2_ref.errors import ConfigError
-
-LARGEST = 2**31 - 1
+from ovis2_ref.runtime.checks import LARGEST, is_number, shown, whole
 
 
 class Record:
@@ -15,12 +13,12 @@ class Record:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The record in `values`; keys that don't change a number (`transformers_version`, ...) are left out."""
+        """Make the record that `values` describe; keys that don't change a number (`transformers_version`, ...) are left out."""
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
         return cls(**{key: value for key, value in values.items() if key in known})
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON spells it."""
+        """Return the record as JSON spells it."""
         values = asdict(self)  # type: ignore[call-overload]
         parts = {name: getattr(self, name) for name in values if isinstance(getattr(self, name), Record)}
         return {**values, **{name: part.to_dict() for name, part in parts.items()}}
@@ -28,24 +26,25 @@ class Record:
     def expect(self, holds: bool, message: str) -> None:
         """Raise `ConfigError` with `message` unless it `holds`."""
         if not holds:
-            raise ConfigError(f"{type(self).__name__}: {message}")
+            raise self.fault(message)
+
+    def fault(self, message: str) -> ConfigError:
+        """Return the error that says `message` about this record."""
+        return ConfigError(f"{type(self).__name__}: {message}")
 
     def expect_types(self, *names: str) -> None:
-        """The fields called `names`, or all, hold what they are annotated with; a whole number for a float becomes one."""
+        """Check that the fields called `names`, or all, hold what they are annotated with; make floats of whole numbers there."""
         kinds = get_type_hints(type(self))
         for name in names or kinds:
             value, kind = getattr(self, name), kinds[name]
-            self.expect(_fits(value, kind), f"{name}={_short(value)} should be {getattr(kind, '__name__', kind)}")
+            self.expect(_fits(value, kind), f"{name}={shown(value)} should be {getattr(kind, '__name__', kind)}")
             if kind is float:
                 setattr(self, name, float(value))
 
-    def expect_positive(self, *names: str) -> None:
-        """The fields called `names` are whole numbers from 1 to 2^31 - 1."""
+    def expect_positive(self, *names: str, most: int = LARGEST) -> None:
+        """Check that the fields called `names` are whole numbers from 1 to `most`."""
         for name in names:
-            value = getattr(self, name)
-            self.expect(
-                _fits(value, int) and 0 < value <= LARGEST, f"{name}={_short(value)} should be a whole number above 0"
-            )
+            whole(name, getattr(self, name), 1, most, self.fault)
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -59,10 +58,5 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind is int:
         return type(value) is int
     if kind is float:
-        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+        return type(value) in (int, float) and is_number(value)
     return isinstance(value, kind)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:100]}..."

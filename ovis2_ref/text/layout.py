@@ -22,6 +22,9 @@ IMAGE_ATOM = "<IMG_ATOM>"
 INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 START, GRID, COLUMN, ROW, END = INDICATORS
 
+MOST_VISUAL_TOKENS = 2**20
+"""Visual tokens of one call at most, 32 times the model's context: a tokenizer takes some 200 bytes for each."""
+
 ORIGINAL_IDS = {IMAGE_ATOM: -300, START: -301, GRID: -302, COLUMN: -303, ROW: -304, END: -305}
 """The authors' ids (IMAGE_ATOM_ID and IMAGE_INDICATOR_IDS in AIDC-AI/Ovis, branch v2.0, ovis/util/constants.py)."""
 
@@ -58,6 +61,7 @@ def original_placeholder(grid: tuple[int, int], tokens_per_tile: int) -> list[in
 def expand_pictures(prompts: Sequence[str], grids: Sequence[tuple[int, int]], tokens_per_tile: int) -> list[str]:
     """transformers' prompts: each <image>, counted through all `prompts`, replaced by the layout of its picture's grid."""
     check_picture_count(prompts, len(grids))
+    check_prompt_length(grids, tokens_per_tile)
     placeholders = iter([image_placeholder(grid, tokens_per_tile) for grid in grids])
     expanded = []
     for prompt in prompts:
@@ -78,12 +82,23 @@ def original_token_ids(
     Source: AIDC-AI/Ovis, branch v2.0, `_tokenize_with_image_symbol` and `preprocess_inputs`.
     """
     check_picture_count(prompts, len(grids))
+    check_prompt_length(grids, tokens_per_tile)
     placeholders = iter([original_placeholder(grid, tokens_per_tile) for grid in grids])
     rows = []
     for prompt in prompts:
         first, *rest = map(encode, prompt.split(IMAGE_TOKEN))
         rows.append(first + [token_id for piece in rest for token_id in (*next(placeholders), *piece)])
     return rows
+
+
+def check_prompt_length(grids: Sequence[tuple[int, int]], tokens_per_tile: int) -> None:
+    """Raise `InputError` if the visual tokens of pictures with these grids are more than `MOST_VISUAL_TOKENS`."""
+    tiles = sum(1 if rows * columns == 1 else rows * columns + 1 for rows, columns in grids)
+    if tiles * tokens_per_tile > MOST_VISUAL_TOKENS:
+        raise InputError(
+            f"{tiles} tiles of {tokens_per_tile} visual tokens are more than {MOST_VISUAL_TOKENS} tokens in one call: give fewer "
+            "pictures at a time, or have fewer tiles with max_patches"
+        )
 
 
 def check_picture_count(prompts: Sequence[str], pictures: int) -> None:

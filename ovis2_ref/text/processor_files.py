@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig
+from ovis2_ref.config import MOST_PATCHES, Ovis2Config, Ovis2VisionConfig
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.runtime.checks import whole
 from ovis2_ref.runtime.files import has_file, read_bounded, read_json
 from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template
 from ovis2_ref.text.layout import IMAGE_TOKEN
@@ -50,8 +51,13 @@ def read_processor_files(root: Path) -> ProcessorFiles:
         )
     _check_templates(root)
     length = settings.get("image_seq_length", DEFAULT_SEQ_LENGTH)
-    if isinstance(length, bool) or not isinstance(length, int) or not 0 < length < 2**20:
-        raise CheckpointError(f"{root}/processor_config.json: image_seq_length={length!r:.40} is no number of tokens")
+    whole(
+        "image_seq_length",
+        length,
+        1,
+        MOST_PATCHES,
+        lambda text: CheckpointError(f"{root}/processor_config.json: {text}"),
+    )
     config = Ovis2Config.from_pretrained(root) if model else None
     if config is not None and config.vision_config.tokens_per_tile != length:
         raise CheckpointError(

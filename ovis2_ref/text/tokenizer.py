@@ -9,8 +9,10 @@ from ovis2_ref.compat.arguments import PROCESSOR_LOADING, SAVING, TEXT_OPTIONS, 
 from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.runtime.checks import shown
 from ovis2_ref.text.batch import BatchFeature, BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
+from ovis2_ref.text.library import TOKEN_FLAGS, add_tokens, library_errors, load_tokenizer
 from ovis2_ref.text.rows import row_of, rows_of, text_list
 from ovis2_ref.text.tokenizer_files import TokenizerSettings, read_settings, read_tokenizer_json, write_settings
 from ovis2_ref.text.tokenizer_names import NAMED_TOKENS, SETTABLE, TokenizerNames
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     import tokenizers
 
 RULES = frozenset(rule.name for rule in fields(BatchRules))
-TOKEN_FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 
 class Tokenizer(TokenizerNames):
@@ -49,10 +50,10 @@ class Tokenizer(TokenizerNames):
         root = checkpoint_folder(folder, **location)
         text = read_tokenizer_json(root)
         settings, added = read_settings(root)
-        backend = _load(text, str(root / "tokenizer.json"))
+        backend = load_tokenizer(text, str(root / "tokenizer.json"))
         wanted = [added[token_id] for token_id in sorted(added, key=int)]
         present = {token.content for token in backend.get_added_tokens_decoder().values()}
-        _add(backend, [token for token in wanted if token["content"] not in present])
+        add_tokens(backend, [token for token in wanted if token["content"] not in present])
         for token_id, token in added.items():
             if backend.token_to_id(token["content"]) != int(token_id):
                 raise CheckpointError(
@@ -95,11 +96,12 @@ class Tokenizer(TokenizerNames):
             extra += [value] if name in NAMED_TOKENS else list(value)
         present = {token.content for token in self._backend.get_added_tokens_decoder().values() if token.special}
         missing = [str(token) for token in dict.fromkeys(map(str, extra)) if token not in present]
-        _add(self._backend, [{"content": token, "special": True} for token in missing])
+        add_tokens(self._backend, [{"content": token, "special": True} for token in missing])
         for name in NAMED_TOKENS:
             if name in named:
                 setattr(self.settings, name, str(named[name]))
-        self.settings.extra_special_tokens += [t for t in missing if t not in self.settings.special_tokens()]
+        known = set(self.settings.special_tokens())
+        self.settings.extra_special_tokens += [token for token in missing if token not in known]
         return len(self) - before
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
@@ -124,7 +126,8 @@ class Tokenizer(TokenizerNames):
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InputError(f"the prompt holds half of a surrogate pair at character {error.start}") from error
-        return self._backend.encode(text)
+        with library_errors(InputError, f"the prompt {shown(text)} can't be tokenised"):
+            return self._backend.encode(text)
 
     def __call__(self, text: Any, **options: Any) -> BatchFeature:
         """`input_ids` and `attention_mask` of one text or several, cut and padded by the `options` of `BatchRules`.
@@ -171,7 +174,8 @@ class Tokenizer(TokenizerNames):
             )
         if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 2**32:
             raise InputError(f"ids from {ids.min()} to {ids.max()} can't be decoded; a vocabulary's ids start at 0")
-        return self._backend.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
+        with library_errors(InputError, "the ids can't be decoded"):
+            return self._backend.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **options: Any) -> list[str]:
         """The text of each row of ids. A flat row is a batch of one, as in transformers 5."""
@@ -194,31 +198,13 @@ def check_special_tokens(tokenizer: Tokenizer, config: Ovis2Config) -> None:
             f"the tokenizer and config.json disagree about Ovis2's special tokens: {'; '.join(wrong)}. Take both from one "
             "checkpoint of transformers' layout (the authors' has to be converted first)"
         )
+    if len(ids) != len(names):
+        raise CheckpointError(
+            f"config.json has {len(ids) - 1} visual_indicator_token_ids; a processor needs {len(INDICATORS)}, one each for "
+            f"{', '.join(INDICATORS)}"
+        )
     if len(tokenizer) > config.text_config.vocab_size:
         raise CheckpointError(
             f"the tokenizer has {len(tokenizer)} tokens, the model's table {config.text_config.vocab_size} rows; "
             "take both from one checkpoint"
-        )
-
-
-def _load(text: str, source: str) -> "tokenizers.Tokenizer":
-    """The library's tokenizer from the text of a tokenizer.json."""
-    import tokenizers
-
-    try:
-        return tokenizers.Tokenizer.from_str(text)
-    except BaseException as error:
-        # A panic in the library's Rust code comes as a PanicException, which is no Exception and can't be imported.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise CheckpointError(f"{source} can't be loaded: {str(error)[:300]}") from error
-        raise
-
-
-def _add(backend: "tokenizers.Tokenizer", tokens: Sequence[dict[str, Any]]) -> None:
-    if tokens:
-        import tokenizers
-
-        flags = [{flag: token.get(flag, False) for flag in TOKEN_FLAGS} for token in tokens]
-        backend.add_tokens(
-            [tokenizers.AddedToken(token["content"], **kind) for token, kind in zip(tokens, flags, strict=True)]
         )

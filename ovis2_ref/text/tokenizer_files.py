@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.runtime.checks import is_whole
 from ovis2_ref.runtime.files import has_file, parse_json, read_bounded, read_json
 from ovis2_ref.text.batch import NO_LIMIT
 
-TOKENIZER_LIMIT = 2**26
-"""Bytes of a tokenizer.json at most: six times the size of Qwen2.5's."""
+TOKENIZER_LIMIT = 2**25
+"""Bytes of a tokenizer.json at most: three times the size of Qwen2.5's. Reading the worst JSON takes 24 times its size."""
+MOST_TOKENS = 2**20
+"""Ids are below this, six times the size of Qwen2.5's vocabulary: the library takes memory for every id up to the largest."""
 
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -87,6 +90,16 @@ def read_tokenizer_json(folder: Path) -> str:
                     f"{source}: its {prefix}{name} is not Qwen2's: {json.dumps(stages.get(name))[:200]}; expected "
                     f"{json.dumps(known[-1])}. Take the tokenizer.json that belongs to the checkpoint"
                 )
+    vocabulary = model.get("vocab")
+    if not isinstance(vocabulary, dict) or not all(map(_is_id, vocabulary.values())):
+        raise CheckpointError(
+            f"{source}: model.vocab should give tokens whole numbers from 0 to {MOST_TOKENS - 1} as ids"
+        )
+    added = values.get("added_tokens") or []
+    if not isinstance(added, list) or not all(isinstance(token, dict) and _is_id(token.get("id")) for token in added):
+        raise CheckpointError(f"{source}: added_tokens should be a list of objects with ids below {MOST_TOKENS}")
+    for token in added:
+        _check_strip(token, source)
     return content.decode("utf-8")
 
 
@@ -168,10 +181,25 @@ def _added_tokens(entries: Any, source: str) -> dict[str, dict[str, Any]]:
     for token_id, entry in entries.items():
         _token(entry, f"{source}: added token {token_id}")
         flags = [entry.get(flag, False) for flag in ("lstrip", "rstrip", "single_word", "normalized", "special")]
-        if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 10):
-            raise CheckpointError(f"{source}: {token_id!r:.40} is no id of an added token")
+        if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 10 and int(token_id) < MOST_TOKENS):
+            raise CheckpointError(
+                f"{source}: {token_id!r:.40} is no id of an added token, a whole number from 0 to {MOST_TOKENS - 1}"
+            )
         if not all(isinstance(flag, bool) for flag in flags):
             raise CheckpointError(
                 f"{source}: added token {token_id} has a flag that is neither true nor false: {entry!r:.200}"
             )
+        _check_strip(entry, source)
     return entries
+
+
+def _check_strip(token: dict[str, Any], source: str) -> None:
+    """Refuse what the library panics at: a token of white space alone that also takes the white space around it."""
+    if str(token.get("content")).isspace() and (token.get("lstrip") or token.get("rstrip")):
+        raise CheckpointError(
+            f"{source}: the added token {token['content']!r:.40} is white space, and can't be set to strip it"
+        )
+
+
+def _is_id(value: Any) -> bool:
+    return is_whole(value) and 0 <= value < MOST_TOKENS

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.text import tokenizer as tokenizer_module
+from ovis2_ref.text.library import load_tokenizer
 from ovis2_ref.text.tokenizer import Tokenizer
 from ovis2_ref.text.tokenizer_files import TOKENIZER_LIMIT
 
@@ -112,7 +112,7 @@ def test_a_panic_in_the_library_is_a_refusal() -> None:
     """The second door: such a file doesn't come so far. (The library prints the panic, too.)"""
     text = json.dumps(FILES["tokenizer.json"] | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}})
     with pytest.raises(CheckpointError, match="can't be loaded"):
-        tokenizer_module._load(text, "tokenizer.json")
+        load_tokenizer(text, "tokenizer.json")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""The bounds of what `generate` can be told, and those of transformers' options that are not here. Both may come from a file."""
+
+UNSUPPORTED = {
+    "assistant_early_exit": None,
+    "constraints": None,
+    "diversity_penalty": 0.0,
+    "dola_layers": None,
+    "force_words_ids": None,
+    "forced_bos_token_id": None,
+    "guidance_scale": 1,
+    "max_time": None,
+    "num_beam_groups": 1,
+    "penalty_alpha": None,
+    "prompt_lookup_num_tokens": None,
+    "stop_strings": None,
+    "token_healing": False,
+    "top_h": None,
+    "watermarking_config": None,
+}
+"""Options of transformers' generation_config.json that change the answer and are not here, with the value that does nothing."""
+
+
+MOST_TOKENS = 2**17
+"""Tokens of one text, those of Qwen2.5's longest context: a file that asks for more would only fill the memory."""
+MOST_ROWS = 1024
+"""Beams, or texts for one prompt."""
+SMALLEST, LARGEST = 1e-30, 1e30
+"""Of a number that scores are multiplied or divided by: beyond these float32 overflows."""
+MOST_LENGTH_PENALTY = 50
+"""A length of `MOST_TOKENS` to this power is still a float64."""
+
+WHOLE = {
+    "max_new_tokens": (1, MOST_TOKENS),
+    "max_length": (1, MOST_TOKENS),
+    "min_new_tokens": (0, MOST_TOKENS),
+    "min_length": (0, MOST_TOKENS),
+    "num_beams": (1, MOST_ROWS),
+    "num_return_sequences": (1, MOST_ROWS),
+    "no_repeat_ngram_size": (0, MOST_TOKENS),
+    "encoder_no_repeat_ngram_size": (0, MOST_TOKENS),
+    "pad_token_id": (0, 2**31 - 1),
+}
+"""Options that are whole numbers, and their bounds."""
+NUMBERS = {
+    "length_penalty": (-MOST_LENGTH_PENALTY, MOST_LENGTH_PENALTY),
+    "repetition_penalty": (SMALLEST, LARGEST),
+    "encoder_repetition_penalty": (SMALLEST, LARGEST),
+}
+"""Options that are numbers, and their bounds."""

@@ -1,0 +1,67 @@
+"""One way to check a value that came from a file or a caller: each check returns the value, or raises an error of ours.
+
+A message says the name, what was given (cut to a readable length) and what was expected.
+"""
+
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from ovis2_ref.errors import InputError, OvisError
+
+Raise = Callable[[str], OvisError]
+"""Which error to raise: a class of `errors`, or a function that makes one of a message."""
+
+LARGEST = 2**31 - 1
+"""The largest whole number of any setting."""
+
+
+def shown(value: Any, most: int = 100) -> str:
+    """`value` as a message shows it: its `repr`, cut after `most` characters, or its type where even that fails."""
+    try:
+        text = repr(value)
+    except Exception:  # whole numbers of more than 4,300 digits, and objects whose own repr raises
+        return f"a {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def is_whole(value: Any) -> bool:
+    """True for a whole number, Python's or NumPy's; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """True for a number that a float can hold, Python's or NumPy's; NaN, the infinities, True and False are none."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return bool(real and abs(value) <= sys.float_info.max)
+
+
+def whole(name: str, value: Any, least: int = 0, most: int = LARGEST, error: Raise = InputError) -> int:
+    """`value` as an int from `least` to `most`; a member of an IntEnum, such as Pillow's Resampling, is a whole number, too."""
+    if not (is_whole(value) and least <= value <= most):
+        bounds = "above 0" if (least, most) == (1, LARGEST) else f"from {least} to {most}"
+        raise error(f"{name}={shown(value)} should be a whole number {bounds}")
+    return int(value)
+
+
+def number(name: str, value: Any, least: float, most: float, error: Raise = InputError) -> float:
+    """`value` as a float from `least` to `most`."""
+    if not (is_number(value) and least <= value <= most):
+        raise error(f"{name}={shown(value)} should be a number from {least:g} to {most:g}")
+    return float(value)
+
+
+def flag(name: str, value: Any, error: Raise = InputError) -> bool:
+    """`value`, which is True or False."""
+    if not isinstance(value, bool):
+        raise error(f"{name}={shown(value)} should be True or False")
+    return value
+
+
+def choice(name: str, value: Any, allowed: Collection[Any], error: Raise = InputError) -> Any:
+    """`value`, which is one of `allowed`: texts, None, True or False."""
+    if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
+        raise error(f"{name}={shown(value)} should be one of {', '.join(map(repr, allowed))}")
+    return value
