@@ -10,10 +10,9 @@ from ovis2_ref.tools.exercises.catalogue import EXERCISES
 from ovis2_ref.tools.exercises.checking import agrees, check, passes, run
 from ovis2_ref.tools.exercises.folder import file_name
 from tests.exercises.equivalent import EQUIVALENT
-from tests.exercises.figures import LEAST_REJECTED, measure, unlisted
-from tests.test_package import ROOT
+from tests.exercises.figures import LEAST_REJECTED, cells, measure, unlisted
+from tests.exercises.write import FOLDER, README, exercise_list
 
-FOLDER = ROOT.parent / "walkthroughs" / "exercises"
 WRONG = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.wrong]
 
 
@@ -56,6 +55,7 @@ class TestExercise:
         """Those that pass are listed with the reason, and nothing is listed that doesn't pass."""
         row = measure(exercise)
         assert unlisted(row) == []
+        assert " | ".join(map(str, cells(row)[:-1])) in README.read_text(encoding="utf-8"), "paste the table anew"
         assert set(EQUIVALENT.get(exercise.name, {})) <= set(row.alive)
 
 
@@ -67,6 +67,11 @@ def test_wrong_answer_is_named(exercise, mistake):
     assert time.process_time() - start < 1
     assert failure is not None
     assert [known.name for known in failure.known] == [mistake.name]
+
+
+def test_the_readme_lists_them():
+    """In order, with their files."""
+    assert exercise_list() in README.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -1,12 +1,29 @@
-"""Write the untouched files into walkthroughs/exercises: python -m tests.exercises.write"""
+"""Write the untouched files and the list of them into walkthroughs/exercises: python -m tests.exercises.write"""
 
 from ovis2_ref.tools.exercises.catalogue import EXERCISES
-from ovis2_ref.tools.exercises.folder import Folder
-from tests.exercises.test_marking import FOLDER
+from ovis2_ref.tools.exercises.folder import Folder, file_name
+from tests.test_package import ROOT
 
-if __name__ == "__main__":
+FOLDER = ROOT.parent / "walkthroughs" / "exercises"
+README = FOLDER / "README.md"
+HEADING = "## The exercises\n\n"
+
+
+def exercise_list() -> str:
+    """Return the README's list of exercises."""
+    return "".join(f"{i}. [{e.title}]({file_name(i, e)})\n" for i, e in enumerate(EXERCISES, start=1))
+
+
+def write() -> None:
+    """Write every file anew, and the list between its heading and the next."""
     for path in FOLDER.glob("[0-9][0-9]_*.py"):
         path.unlink()
     folder = Folder(FOLDER, EXERCISES)
     for exercise in EXERCISES:
         folder.restore(exercise)
+    before, after = README.read_text(encoding="utf-8").split(HEADING)
+    README.write_text(f"{before}{HEADING}{exercise_list()}\n{after[after.index('## ') :]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

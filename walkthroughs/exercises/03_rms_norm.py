@@ -1,7 +1,7 @@
 """Exercise 3 of 33: RMSNorm.
 
-Every block of the ViT and every layer of the decoder begins with it: the features of a token are divided by their root mean
-square, and each is multiplied by a learned weight (Zhang and Sennrich, 2019, eq. 4).
+Every block of the vision transformer (ViT) and every layer of the language model begins with it: the features of a token
+are divided by their root mean square, and each is multiplied by a learned weight (Zhang and Sennrich, 2019, eq. 4).
 
     y = w x / sqrt(mean(x^2) + eps)
 

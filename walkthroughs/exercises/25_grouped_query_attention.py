@@ -1,7 +1,8 @@
 """Exercise 25 of 33: Grouped-query attention.
 
-Keys and values are what a KV cache holds. To make it small, several query heads share the keys and values of one head: with
-4 query heads and 2 key heads, queries 0 and 1 use key head 0, queries 2 and 3 key head 1 (Ainslie et al., 2023).
+While a model writes, the keys and values of all earlier tokens are kept, so that none is computed twice (the KV cache). To
+keep less, several query heads share the keys and values of one head: with 4 query heads and 2 key heads, queries 0 and 1
+use key head 0, queries 2 and 3 key head 1 (Ainslie et al., 2023).
 
     softmax(q k^T / sqrt(head_dim) + mask) v,    then the heads side by side
 

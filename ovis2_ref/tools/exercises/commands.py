@@ -16,7 +16,8 @@ from ovis2_ref.tools.exercises.catalogue import EXERCISES
 from ovis2_ref.tools.exercises.checking import Failure, check
 from ovis2_ref.tools.exercises.exercise import Exercise
 from ovis2_ref.tools.exercises.folder import Folder
-from ovis2_ref.tools.exercises.showing import draw_failure, failure_text
+from ovis2_ref.tools.exercises.picture import draw_failure
+from ovis2_ref.tools.exercises.showing import failure_text
 
 PATIENCE = 10.0
 """Seconds that all cases of an exercise may take; a right answer needs a few hundredths."""
@@ -90,7 +91,7 @@ def verdict(exercise: Exercise, path: Path) -> str | None:
         return None
     picture = path.parent / "failures" / f"{exercise.name}.png"
     drawn = draw_failure(exercise, failure, picture)
-    shown = f"\n\nExpected, got and the difference as a picture: {picture}" if drawn else ""
+    shown = f"\n\nThe same as a picture: {picture}" if drawn else ""
     return failure_text(exercise, failure, path) + shown
 
 

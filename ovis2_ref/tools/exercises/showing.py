@@ -1,5 +1,6 @@
 """Show a failure: the inputs, what was expected beside what came, and where the two differ."""
 
+import inspect
 import traceback
 from itertools import zip_longest
 from pathlib import Path
@@ -12,9 +13,9 @@ from ovis2_ref.tools.exercises.exercise import Exercise, Inputs
 
 ROWS, COLUMNS = 8, 6
 """How much of a result is shown, around the first difference."""
+ROW_OF_ITEMS = 40
+"""Letters of a list that is still shown in one line."""
 SHADES = " ░▒▓█"
-MARGIN = 12
-"""Pixels around the panels of a drawn failure."""
 
 
 def failure_text(exercise: Exercise, failure: Failure, path: Path) -> str:
@@ -39,7 +40,7 @@ def failure_text(exercise: Exercise, failure: Failure, path: Path) -> str:
         parts.append(f"Your function printed:\n{_indented(outcome.printed.rstrip())}")
     if failure.known:
         parts += [f"Known mistake: {mistake.name}.\n    {mistake.hint}" for mistake in failure.known]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def inputs_text(exercise: Exercise, inputs: Inputs) -> str:
@@ -49,7 +50,8 @@ def inputs_text(exercise: Exercise, inputs: Inputs) -> str:
         if isinstance(value, np.ndarray):
             lines.append(f"    {name}  {_kind(value)}\n{_indented(_array_text(value, exercise.shown == 'picture'), 8)}")
         else:
-            lines.append(f"    {name} = {value!r}")
+            text = f"{value.__name__}: {value.__doc__}" if inspect.isfunction(value) else repr(value)
+            lines.append(f"    {name} = {text}")
     return "\n".join(lines)
 
 
@@ -67,6 +69,9 @@ def comparison_text(exercise: Exercise, got: Any, expected: Any) -> str:
             window = tuple([0] * max(expected.ndim - 2, 0) + [slice(ROWS), slice(COLUMNS)][-expected.ndim :])
         left = _cells(exercise, expected, window, None)
         right = _cells(exercise, got, window, expected) if got.ndim == expected.ndim else [_array_text(got)]
+    elif isinstance(expected, list | tuple) and isinstance(got, list | tuple) and len(repr(expected)) > ROW_OF_ITEMS:
+        left = [repr(part) for part in expected]
+        right = [repr(g) + ("" if i < len(expected) and agrees(g, expected[i]) else "*") for i, g in enumerate(got)]
     else:
         left, right = left[0].splitlines(), right[0].splitlines()
     return side_by_side(f"expected {_kind(expected)}", left, f"got {_kind(got)}", right) + where
@@ -100,39 +105,12 @@ def diagnosis(got: Any, expected: Any) -> str:
     if np.isnan(got).any() and not np.isnan(expected).any():
         return "There are NaNs in the result: look for 0 / 0, infinity - infinity, or the root of a negative number."
     wrong = differs(got, expected)
-    text = f"{int(wrong.sum())} of {got.size} numbers differ (marked *)."
+    text = f"{int(wrong.sum())} of {got.size} numbers differ."
     usable = np.isfinite(got) & np.isfinite(expected) & (expected != 0)
     ratios = got[usable] / expected[usable]
     if ratios.size > 1 and np.allclose(ratios, ratios[0], rtol=1e-4) and abs(ratios[0] - 1) > 1e-2:
         text += f" Every one is {ratios[0]:.5g} times what it should be."
     return text
-
-
-def draw_failure(exercise: Exercise, failure: Failure, path: Path) -> bool:
-    """Write expected, got and their difference as a PNG to `path`; return False where the result is no picture to draw."""
-    from PIL import Image, ImageDraw
-
-    expected, got = failure.expected, failure.outcome.value
-    if (
-        exercise.shown != "picture"
-        or not isinstance(got, np.ndarray)
-        or got.shape != expected.shape
-        or got.dtype != np.uint8
-    ):
-        return False
-    panels = [expected, got, np.abs(got.astype(int) - expected).astype(np.uint8)]
-    flat = [panel.reshape(-1, panel.shape[-1]) for panel in panels]
-    height, width = flat[0].shape
-    scale = max(1, 360 // height, 90 // width)
-    step = max(width * scale, 90) + MARGIN
-    image = Image.new("RGB", (3 * step + MARGIN, height * scale + 3 * MARGIN), (255, 244, 214))
-    for number, (levels, caption) in enumerate(zip(flat, ("expected", "got", "difference"), strict=True)):
-        corner = (MARGIN + number * step, 2 * MARGIN)
-        image.paste(Image.fromarray(levels).resize((width * scale, height * scale), Image.Resampling.NEAREST), corner)
-        ImageDraw.Draw(image).text((corner[0], MARGIN // 2), caption, fill=(0, 0, 0))
-    path.parent.mkdir(exist_ok=True)
-    image.save(path)
-    return True
 
 
 def _window(wrong: np.ndarray) -> tuple[tuple[Any, ...], str]:
@@ -180,17 +158,15 @@ def _shaded(levels: np.ndarray) -> str:
 
 
 def _array_text(array: np.ndarray, as_picture: bool = False) -> str:
-    if as_picture and array.dtype == np.uint8 and array.ndim >= 2 and array.shape[-1] <= 24:
-        planes = array.reshape(-1, *array.shape[-2:])
-        return "\n\n".join("\n".join(_shaded(row) for row in plane[:12]) for plane in planes[:3])
+    if as_picture and array.dtype == np.uint8 and 2 <= array.ndim <= 3 and max(array.shape[-2:]) <= 24:
+        brightness = array.reshape(-1, *array.shape[-2:]).mean(axis=0)
+        return "\n".join(_shaded(row) for row in brightness)
     return np.array2string(array, precision=4, threshold=60, edgeitems=2, suppress_small=True, max_line_width=100)
 
 
 def _value_text(value: Any) -> str:
     if isinstance(value, tuple | list) and any(isinstance(part, np.ndarray) for part in value):
         return "\n".join(_value_text(part) for part in value)
-    if isinstance(value, list) and len(value) > 12:
-        return "\n".join(f"{i}: {part!r}" for i, part in enumerate(value[:40]))
     return _array_text(value) if isinstance(value, np.ndarray) else repr(value)
 
 

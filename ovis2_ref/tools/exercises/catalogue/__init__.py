@@ -16,7 +16,7 @@ NAMES = (
         "choose_grid",
         "swiglu",
     ),
-    *("expected_embedding", "scaled_attention", "visual_tokens", "fixed_point", "resize_pass", "image_layout"),
+    *("visual_tokens", "expected_embedding", "scaled_attention", "fixed_point", "resize_pass", "image_layout"),
     *("split_heads", "cut_tiles", "patches", "merge_patches", "merge_embeddings", "sliding_window", "causal_mask"),
     *("rotary_tables", "rotate", "grouped_query_attention", "greedy", "repetition_penalty", "draw_token", "top_p"),
     *("update_cache", "resize_matrix", "round_to_bfloat16", "beam_search"),

@@ -3,21 +3,22 @@
 Greedy search can't take back a token. Beam search follows several texts, the beams, at once. The score of a text is the sum
 of its tokens' log-probabilities. In each step
 
-1. every token after every beam is a candidate; they are ranked by score, and the 2 beams best ones are looked at;
-2. of the first `beams` among these, those that end with the end token are finished;
-3. of all that are looked at, the first `beams` that don't end go on as the beams.
+1. every token after every beam is a candidate; the 2 * `beams` with the highest scores are looked at, in this order (of equal
+   scores, the candidate of the earlier beam comes first, then the lower token);
+2. of the first `beams` of them, those that end with the end token are finished;
+3. of all of them, the first `beams` that don't end go on as the beams.
 
 After the last step the beams are finished as well. The answer is the finished text with the highest score / length, where
 length counts the new tokens, the end token among them; of equals, the one that was finished first.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ovis2_ref.generation import beam
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
+from ovis2_ref.tools.exercises.table_model import TableModel
 
 
 def beam_search(
@@ -66,21 +67,11 @@ def in_arrays(
     return best[1]
 
 
-@dataclass
-class TableModel:
-    """A model that looks at the last token and at the text's length: log_probabilities[length % 2][last token]."""
-
-    log_probabilities: list[list[list[float]]]
-
-    def __call__(self, ids: list[int]) -> np.ndarray:
-        return np.array(self.log_probabilities[len(ids) % 2][ids[-1]])
-
-
 def drawn_model(rng: np.random.Generator, vocabulary: int, sharpness: float) -> TableModel:
-    """Log-probabilities to two digits, so that they can be read."""
+    """Log-probabilities to three digits, so that they can be read."""
     logits = sharpness * rng.normal(size=(2, vocabulary, vocabulary))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    return TableModel(np.log(probabilities).round(2).tolist())
+    return TableModel(np.log(probabilities).round(3).tolist())
 
 
 def models_with_traps() -> Iterator[Inputs]:

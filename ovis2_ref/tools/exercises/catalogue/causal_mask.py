@@ -124,8 +124,8 @@ EXERCISE = Exercise(
     ),
     solution=(masks.causal_mask,),
     notice=(
-        "the project's mask has two more axes of length 1, for key heads and for the queries of a group. Where a single"
-        " new token sees everything it returns None: nothing to add. The lowest number is that of the compute type."
+        "the project's mask has one more axis, of length 1, for the heads. Where a single new token sees everything it "
+        "returns None: nothing to add. The lowest number is that of the compute type."
     ),
     shown="mask",
     exact=True,

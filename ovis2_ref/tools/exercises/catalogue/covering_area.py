@@ -103,7 +103,7 @@ EXERCISE = Exercise(
     solution=(tiling.covering_area,),
     notice=(
         "the project writes the formula as the authors do, side * (shorter / longer * side), in the same order of "
-        "operations. The search compares these numbers with 0.9 times the picture's area, so the last bit may decide a "
-        "grid."
+        "operations. The last bit can decide a grid: of 90 x 35 pixels, 3 rows of 28 px tiles keep as much as 4 rows, "
+        "and the short answer rounds in favour of 4."
     ),
 )

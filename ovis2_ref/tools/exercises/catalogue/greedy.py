@@ -7,12 +7,12 @@ text, and asks again, until the end token comes or enough tokens are made. The e
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ovis2_ref.generation import sampling
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
+from ovis2_ref.tools.exercises.table_model import TableModel
 
 
 def greedy(model: Callable[[list[int]], np.ndarray], prompt: list[int], end: int, new_tokens: int) -> list[int]:
@@ -33,16 +33,6 @@ def from_behind(model: Callable[[list[int]], np.ndarray], prompt: list[int], end
     logits = model(prompt)
     token = min(i for i in range(len(logits)) if logits[i] == max(logits))
     return [token] if token == end else [token, *from_behind(model, [*prompt, token], end, new_tokens - 1)]
-
-
-@dataclass
-class TableModel:
-    """A model that looks at the last token and at the text's length: logits[length % 2][last token]."""
-
-    logits: list[list[list[float]]]
-
-    def __call__(self, ids: list[int]) -> np.ndarray:
-        return np.array(self.logits[len(ids) % 2][ids[-1]])
 
 
 def cases(rng: np.random.Generator) -> Iterator[Inputs]:

@@ -1,7 +1,8 @@
 """Grouped-query attention.
 
-Keys and values are what a KV cache holds. To make it small, several query heads share the keys and values of one head: with
-4 query heads and 2 key heads, queries 0 and 1 use key head 0, queries 2 and 3 key head 1 (Ainslie et al., 2023).
+While a model writes, the keys and values of all earlier tokens are kept, so that none is computed twice (the KV cache). To
+keep less, several query heads share the keys and values of one head: with 4 query heads and 2 key heads, queries 0 and 1
+use key head 0, queries 2 and 3 key head 1 (Ainslie et al., 2023).
 
     softmax(q k^T / sqrt(head_dim) + mask) v,    then the heads side by side
 """
@@ -142,9 +143,9 @@ EXERCISE = Exercise(
             ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)"),
         ),
     ),
-    solution=(attention.attention,),
+    solution=(ops.attend, ops.merge_heads, attention.attention),
     notice=(
-        "the project repeats nothing: the queries of a group lie below each other in one product with the keys they share. "
+        "the project repeats no keys: its product lets all queries of a group meet the one copy of the keys they share. "
         "Ovis2-1B has 14 query heads and 2 key heads, so its cache is a seventh of what it would be."
     ),
 )

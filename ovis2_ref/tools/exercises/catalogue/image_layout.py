@@ -1,7 +1,7 @@
 """The layout of a picture in the prompt.
 
-A picture's visual tokens stand in the prompt as <IMG_ATOM>s, and indicator tokens between them tell the grid. With @ for a
-tile's atoms, the thumbnail first, a grid of 2 rows and 3 columns is
+A picture's visual tokens are written into the prompt as <IMG_ATOM>s, with indicator tokens between them that show the grid.
+With @ for a tile's atoms, the thumbnail first, a grid of 2 rows and 3 columns is
 
     <IMG_START> @ <IMG_GRID>
         @ <IMG_COL> @ <IMG_COL> @ <IMG_ROW>

@@ -5,7 +5,7 @@ subtract each channel's mean and divide by its standard deviation.
 
     value = (factor level - mean_c) / std_c
 
-For white, (1 - 0.481) / 0.269 = 1.93 in the first channel of AIMv2, whose means and deviations are those of CLIP.
+White in Ovis2's first channel: (1 - 0.481) / 0.269 = 1.93. Its means and deviations are those of CLIP.
 """
 
 from collections.abc import Iterator

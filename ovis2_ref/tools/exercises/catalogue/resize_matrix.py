@@ -37,7 +37,7 @@ def project(size_in: int, size_out: int, kernel: Callable[[np.ndarray], np.ndarr
 
 
 def bell(x: np.ndarray) -> np.ndarray:
-    """A filter that never becomes 0 by itself."""
+    """exp(-x^2), which never becomes 0 by itself."""
     return np.exp(-x * x)
 
 

@@ -1,7 +1,7 @@
 """RMSNorm.
 
-Every block of the ViT and every layer of the decoder begins with it: the features of a token are divided by their root mean
-square, and each is multiplied by a learned weight (Zhang and Sennrich, 2019, eq. 4).
+Every block of the vision transformer (ViT) and every layer of the language model begins with it: the features of a token
+are divided by their root mean square, and each is multiplied by a learned weight (Zhang and Sennrich, 2019, eq. 4).
 
     y = w x / sqrt(mean(x^2) + eps)
 
@@ -101,7 +101,8 @@ EXERCISE = Exercise(
     ),
     solution=(ops.rms_norm,),
     notice=(
-        "the same formula. For float16 and bfloat16 the sum is carried in float32, since a sum of squares overflows "
-        "float16, and the result is rounded before the weight and after it, as transformers does."
+        "the same formula, with the weights of one part of the model as `w`. For float16 and bfloat16 the sum is "
+        "carried in float32, since a sum of squares overflows float16, and the result is rounded before the weight and "
+        "after it, as transformers does."
     ),
 )

@@ -5,8 +5,8 @@ the position; each pair turns at its own speed (Su et al., 2021, section 3.2.2).
 
     angle[p, i] = p theta^(-2 i / head_dim)    for position p and pair i = 0 ... head_dim / 2 - 1
 
-Pair 0 turns by 1 radian a token, the last nearly by 1 / theta. cos and sin of the angles are the same in all layers and
-heads, so they are computed once.
+Pair 0 turns by 1 radian a token, the last by little more than 1 / theta. cos and sin of the angles are the same in all
+layers and heads, so they are computed once.
 """
 
 from collections.abc import Iterator
@@ -135,6 +135,6 @@ EXERCISE = Exercise(
     solution=(rope.rotary_tables, rope.inverse_frequencies),
     notice=(
         "the frequencies are rounded to float32 whatever the model computes in, as they were in training: at position "
-        "100,000 that shows. theta is 1,000,000 in Qwen2.5, so the slowest pair turns once in some five million tokens."
+        "100,000 that shows. theta is 1,000,000 in Qwen2.5, so the slowest pair turns once in four to five million tokens."
     ),
 )

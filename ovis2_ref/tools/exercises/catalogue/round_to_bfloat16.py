@@ -3,8 +3,8 @@
 A bfloat16 is the upper half of a float32: its sign, all 8 bits of the exponent, and 7 of the 23 bits of the fraction.
 Converting rounds to the nearest such number, and where two are as near, to the one whose last bit is 0 ("half to even").
 
-    1 + 1/256 = 0x3F808000 lies half way between 0x3F80 (1) and 0x3F81 (1 + 1/128): it becomes 1
-    1 + 3/256 = 0x3F818000 lies half way between 0x3F81 and 0x3F82 (1 + 1/64): it becomes 1 + 1/64
+    1 + 1/256 (bits 0x3F808000) lies half way between 0x3F80 (1) and 0x3F81 (1 + 1/128): it becomes 1
+    1 + 3/256 (bits 0x3F818000) lies half way between 0x3F81 and 0x3F82 (1 + 1/64): it becomes 1 + 1/64
 
 Bits can be looked at with x.view(np.uint32), and a number made of them with bits.view(np.float32).
 """

@@ -113,7 +113,7 @@ EXERCISE = Exercise(
             ("weights @ v", "(scores == scores.max(axis=-1, keepdims=True)) @ v"),
         ),
     ),
-    solution=(encoder.attention,),
+    solution=(ops.attend, encoder.attention),
     notice=(
         "the ViT's attention has no mask: every patch sees every patch of its tile. transformers multiplies by "
         "head_dim**-0.5, and in 16 bits rounds after the product, after the scaling and after the softmax."

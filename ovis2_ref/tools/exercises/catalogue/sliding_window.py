@@ -4,10 +4,10 @@ When a model writes, a token sees itself and what came before, never what comes 
 the last `window` tokens of these, itself among them. Some of the keys may have been seen in earlier calls: the queries are
 then the last tokens, and the first of them stands at position keys - queries.
 
-    3 queries, 5 keys, a window of 2 (■ is seen):     · · ■ · ·  ->  query 0 stands at position 2
-    without a window    ■ ■ ■ · ·                     with one    · ■ ■ · ·
-                        ■ ■ ■ ■ ·                                 · · ■ ■ ·
-                        ■ ■ ■ ■ ■                                 · · · ■ ■
+    3 queries, 5 keys    without a window    a window of 2
+    (■ is seen)          ■ ■ ■ · ·           · ■ ■ · ·
+                         ■ ■ ■ ■ ·           · · ■ ■ ·
+                         ■ ■ ■ ■ ■           · · · ■ ■
 """
 
 from collections.abc import Iterator

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from ovis2_ref.language import attention
+from ovis2_ref import ops
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
 
 
@@ -105,7 +105,7 @@ EXERCISE = Exercise(
             ),
         ),
     ),
-    solution=(attention.attention,),
+    solution=(ops.split_heads, ops.merge_heads),
     notice=(
         "splitting moves no number: the result is a view with other strides. The way back is swapaxes(1, 2) and a "
         "reshape, and that one copies."

@@ -97,7 +97,7 @@ EXERCISE = Exercise(
         wrong("a gain of 2", "silu(z) = z / (1 + exp(-z)), nothing before it.", ("gate / (1", "2 * gate / (1")),
         wrong("identity", "x comes back as it was.", ("(activated * up) @ down_proj.T", "x")),
     ),
-    solution=(ops.feed_forward, activations.silu),
+    solution=(ops.feed_forward, ops.gated, activations.silu),
     notice=(
         "the weights' names are those of the checkpoint. In 16 bits the gate is rounded after the activation and after "
         "the product with up. exp(-z) overflows to infinity for a very negative z, and z / infinity is 0, which is right."

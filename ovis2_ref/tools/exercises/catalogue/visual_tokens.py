@@ -1,8 +1,8 @@
 """Visual tokens.
 
-Where text has one word of a vocabulary, Ovis has a distribution over a visual vocabulary: a linear head gives every merged
-patch a logit for each visual word, LayerNorm standardises the logits, and a softmax makes a distribution of them (Lu et
-al., 2024, section 3).
+Where text has one word of a vocabulary, Ovis has a distribution over a visual vocabulary: a linear head gives every row of
+features (of 2 x 2 neighbouring patches) a logit for each visual word, LayerNorm standardises the logits, and a softmax
+makes a distribution of them (Lu et al., 2024, section 3).
 
     softmax(LayerNorm(W x)),    LayerNorm(z) = w (z - mean) / sqrt(var + 1e-5) + b
 """
@@ -127,7 +127,7 @@ EXERCISE = Exercise(
     ),
     solution=(visual_tokenizer.visual_tokens,),
     notice=(
-        "softmax is one of three tokenize_functions; the released models all use it. The last five words of the "
-        "vocabulary are the indicators: no picture ever makes them, so the head has no rows for them."
+        "softmax is one of three tokenize_functions, and the default. The last five words of the visual vocabulary are the "
+        "indicators: no picture ever makes them, so the head has no rows for them."
     ),
 )

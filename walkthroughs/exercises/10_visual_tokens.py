@@ -1,8 +1,8 @@
-"""Exercise 12 of 33: Visual tokens.
+"""Exercise 10 of 33: Visual tokens.
 
-Where text has one word of a vocabulary, Ovis has a distribution over a visual vocabulary: a linear head gives every merged
-patch a logit for each visual word, LayerNorm standardises the logits, and a softmax makes a distribution of them (Lu et
-al., 2024, section 3).
+Where text has one word of a vocabulary, Ovis has a distribution over a visual vocabulary: a linear head gives every row of
+features (of 2 x 2 neighbouring patches) a logit for each visual word, LayerNorm standardises the logits, and a softmax
+makes a distribution of them (Lu et al., 2024, section 3).
 
     softmax(LayerNorm(W x)),    LayerNorm(z) = w (z - mean) / sqrt(var + 1e-5) + b
 

@@ -1,11 +1,12 @@
-"""Exercise 10 of 33: The expected embedding.
+"""Exercise 11 of 33: The expected embedding.
 
 A word of text is one row of an embedding table. A visual token is a distribution over visual words, so its embedding is the
-row that is expected under it: the mean of the table's rows, weighted by their probabilities (Lu et al., 2024, eq. 4).
+row that is expected under it: the mean of the table's rows, weighted by their probabilities (Lu et al., 2024, section 3).
 
     e = sum_w p_w table_w
 
-The table has more rows than there are words: the last rows belong to the indicators, whose probability is always 0.
+The table has more rows than there are words: the last rows belong to the indicators, tokens that mark a picture's
+beginning, its rows and so on in the prompt. Their probability is always 0.
 
     ovis2-ref exercise check expected_embedding
 """
