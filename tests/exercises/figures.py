@@ -51,7 +51,7 @@ def measure(exercise: Exercise) -> Figures:
     return Figures(
         exercise.name,
         exercise.lines,
-        len(exercise.draw_cases()),
+        len(exercise.examples),
         untouched,
         check(exercise, exercise.answer) is None,
         len(exercise.wrong),

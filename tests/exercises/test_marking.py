@@ -48,7 +48,7 @@ class TestExercise:
         assert len(exercise.hints) == 3
         assert 5 <= exercise.lines[0] <= 40
         assert len(exercise.introduction.splitlines()) > 3
-        assert 4 <= len(exercise.draw_cases()) <= 40
+        assert 4 <= len(exercise.examples) <= 40
 
     @pytest.mark.slow
     def test_mutants_are_rejected(self, exercise):

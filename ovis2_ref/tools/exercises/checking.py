@@ -45,15 +45,15 @@ class Failure:
 
 def check(exercise: Exercise, function: Callable[..., Any]) -> Failure | None:
     """Return None if `function` gives what is expected in every case, else the smallest case that fails."""
-    cases = exercise.draw_cases()
-    expected = [exercise.expected(**copy.deepcopy(inputs)) for inputs in cases]
-    outcomes = [run(function, inputs) for inputs in cases]
-    failed = [i for i, (o, e) in enumerate(zip(outcomes, expected, strict=True)) if not passes(o, e, exercise.exact)]
+    outcomes = [run(function, inputs) for inputs, _ in exercise.examples]
+    marked = zip(exercise.examples, outcomes, strict=True)
+    failed = [i for i, ((_, expected), outcome) in enumerate(marked) if not passes(outcome, expected, exercise.exact)]
     if not failed:
         return None
-    first = failed[0]
-    evidence = [(cases[i], outcomes[i]) for i in sorted(range(len(cases)), key=lambda i: i not in failed)]
-    return Failure(cases[first], expected[first], outcomes[first], len(failed), len(cases), _known(exercise, evidence))
+    inputs, expected = exercise.examples[failed[0]]
+    telling = sorted(range(len(outcomes)), key=lambda i: i not in failed)  # what fails tells mistakes apart
+    known = _known(exercise, [(exercise.examples[i][0], outcomes[i]) for i in telling])
+    return Failure(inputs, expected, outcomes[failed[0]], len(failed), len(outcomes), known)
 
 
 def run(function: Callable[..., Any], inputs: Inputs) -> Outcome:

@@ -5,6 +5,7 @@ answer is an edit of the answer's body, so two of them combine, and a student wh
 """
 
 import ast
+import copy
 import inspect
 import sys
 import textwrap
@@ -18,7 +19,7 @@ import numpy as np
 Inputs = dict[str, Any]
 """The arguments of one call, by name."""
 
-SHAPE_TYPES = ("Bool", "Float", "Int", "UInt8", "UInt16")
+SHAPE_TYPES = ("Bool", "Float", "Int", "UInt8")
 """jaxtyping's names that a signature may use; the student's file imports those that it needs."""
 
 
@@ -121,9 +122,11 @@ class Exercise:
         exec(compile(source, f"<{self.name}>", "exec"), namespace)
         return namespace[self.name]
 
-    def draw_cases(self) -> list[Inputs]:
-        """Return the cases, smallest first; the same ones every time."""
-        return sorted(self.cases(np.random.default_rng(0)), key=extent)
+    @cached_property
+    def examples(self) -> list[tuple[Inputs, Any]]:
+        """The cases, smallest first, each with what is expected of it; the same ones every time."""
+        cases = sorted(self.cases(np.random.default_rng(0)), key=extent)
+        return [(inputs, self.expected(**copy.deepcopy(inputs))) for inputs in cases]
 
     def is_untouched(self, text: str) -> bool:
         """Return True if the function in a student's file `text` has nothing but a docstring and `...` in it."""
