@@ -16,6 +16,7 @@ from ovis2_ref.errors import OvisError
 from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.model import Ovis2ForConditionalGeneration, Ovis2Model
 from ovis2_ref.runtime.taps import recording
+from ovis2_ref.runtime.threads import num_threads, set_num_threads
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
 
@@ -30,5 +31,7 @@ __all__ = [
     "Ovis2VisionConfig",
     "OvisError",
     "Qwen2Config",
+    "num_threads",
     "recording",
+    "set_num_threads",
 ]

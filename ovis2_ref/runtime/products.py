@@ -52,7 +52,7 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
         for first in range(columns.start, columns.stop, at_once):
             part = slice(first, min(first + at_once, columns.stop))
             if few:  # np.matmul keeps Python's global lock while it makes fewer than 500 numbers, np.dot never does
-                y[:, part] = np.dot(a, widened(b[:, part]))
+                y[rows, part] = np.dot(a[rows], widened(b[:, part]))
             else:
                 np.matmul(a[rows], widened(b[:, part]), out=y[rows, part])
         if start is not None:

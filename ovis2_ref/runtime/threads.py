@@ -43,7 +43,7 @@ def _default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def set_num_threads(number: int) -> None:
+def set_num_threads(number: Any) -> None:
     """Compute on `number` threads from now on. Results don't depend on it. Raises `InputError` for less than 1."""
     global _chosen
     if type(number) is not int or number < 1:
@@ -61,10 +61,7 @@ def run_tasks(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
 
     The calling thread works, too. After an exception or an interrupt no new task starts, and the running ones are awaited.
     """
-    workers = min(num_threads(), len(tasks)) - 1
-    if workers < 1 or _inside.get():
-        with one_blas_thread():
-            return [task() for task in tasks]
+    workers = 0 if _inside.get() else min(num_threads(), len(tasks)) - 1
     results: list[Any] = [None] * len(tasks)
     numbers = count()
     stopped = False

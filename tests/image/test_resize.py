@@ -65,6 +65,7 @@ def test_one_pass(size: tuple[int, int], length: int, name: str, seed: int, axis
     new_size = (length, size[1]) if axis == 1 else (size[0], length)
     expected = by_pillow(picture, new_size, name) if length != size[axis - 1] else picture
     np.testing.assert_array_equal(resample_axis(picture, band, axis), expected)
+    np.testing.assert_array_equal(resample_axis.__wrapped__(picture, band, axis), expected)  # the two plain lines
 
 
 @given(sizes, sizes, st.sampled_from(["bilinear", "bicubic"]), seeds)

@@ -1,0 +1,174 @@
+"""Blocks on threads: the same bits on any number of threads, exceptions that reach the caller, taps put together."""
+
+import threading
+import time
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
+
+from ovis2_ref.errors import InputError
+from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.ops import attend
+from ovis2_ref.runtime import blocks, products, threads
+from ovis2_ref.runtime.taps import listening, recording
+from ovis2_ref.runtime.weights import Weights
+from tests.oracle import reference_model, weights_of
+from tests.strategies import normal, seeds
+from tests.test_model import calls
+
+SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "QUERIES": 3}
+"""Blocks so small that drawn models have several of each kind."""
+
+
+@pytest.fixture(autouse=True)
+def number_of_threads():
+    """Leave the number of threads as it was."""
+    yield
+    threads._chosen = None
+
+
+@given(calls(), st.sampled_from(["float32", "bfloat16"]))
+def test_the_number_of_threads_changes_no_bit(call, dtype: str) -> None:
+    """Every tapped value of a forward pass, on one thread, on two and on five."""
+    config, seed, arguments = call
+    weights = weights_of(reference_model(config, seed, dtype))
+    model = Ovis2ForConditionalGeneration(config, weights)
+    runs = []
+    with patch.multiple(blocks, **SMALL), patch.multiple(products, SMALLEST_PIECE=200, ROWS=8, COLUMNS=4):
+        for number in (1, 2, 5):
+            threads.set_num_threads(number)
+            with recording() as values:
+                model(**arguments)
+            runs.append({name: (value.shape, value.tobytes()) for name, value in values.items()})
+    assert list(runs[0]) == list(runs[1]) == list(runs[2]), "the order of the taps"
+    assert [name for name in runs[0] if not runs[0][name] == runs[1][name] == runs[2][name]] == []
+
+
+@given(calls())
+def test_blocks_are_put_together_as_the_formula_makes_them(call) -> None:
+    """Names, order, shapes and types of all taps are those without blocks; so are the values, up to the order of sums."""
+    config, seed, arguments = call
+    model = Ovis2ForConditionalGeneration(config, weights_of(reference_model(config, seed, "float64")))
+    with recording() as whole:
+        model(**arguments)
+    with patch.multiple(blocks, **SMALL), recording() as pieces:
+        model(**arguments)
+    assert list(whole) == list(pieces)
+    for name, value in whole.items():
+        assert (value.shape, value.dtype) == (pieces[name].shape, pieces[name].dtype), name
+        seen = value > np.finfo(np.float64).min if name.endswith("scores") else np.ones(value.shape, bool)
+        scale = np.abs(value[seen]).max(initial=1e-3)
+        assert np.abs(value - pieces[name], where=seen, out=np.zeros(value.shape)).max(initial=0) <= 1e-10 * scale, name
+
+
+@given(
+    seeds,
+    st.integers(1, 3),
+    st.sampled_from([(1, 1), (4, 2), (3, 1)]),
+    st.integers(1, 20),
+    st.integers(0, 30),
+    st.data(),
+)
+def test_keys_that_no_query_of_a_block_sees_are_left_out(
+    seed: int, batch: int, heads: tuple[int, int], queries: int, more: int, data: st.DataObject
+) -> None:
+    """Any mask, with holes, with queries that see nothing: the formula on all keys, in float64 to 1e-12."""
+    keys = queries + more
+    q = normal(seed, batch, heads[0], queries, 4, dtype="float64")
+    k, v = (normal(seed + i, batch, heads[1], keys, 4, dtype="float64") for i in (1, 2))
+    density = data.draw(st.sampled_from([0.05, 0.5, 1.0]))
+    sees = np.random.default_rng(seed).random((data.draw(st.sampled_from([1, batch])), 1, queries, keys)) < density
+    sees &= np.arange(keys) <= np.arange(queries)[:, None] + more
+    mask = np.where(sees, 0.0, np.finfo(np.float64).min)
+    w = Weights({}, "a")
+    with recording() as whole:
+        expected = attend.__wrapped__(q, k, v, mask, w)
+    with patch.multiple(blocks, **SMALL), recording() as pieces:
+        ours = attend(q, k, v, mask, w)
+    assert np.abs(ours - expected).max() <= 1e-12 * np.abs(v).max()
+    assert np.abs(pieces["a.weights"] - whole["a.weights"]).max() <= 1e-12
+
+
+def test_tasks_run_in_order_of_results_and_on_several_threads() -> None:
+    threads.set_num_threads(3)
+    meeting = threading.Barrier(3, timeout=20)
+
+    def task(number: int) -> int:
+        meeting.wait()  # returns only if three tasks run at once
+        return number
+
+    assert threads.run_tasks([lambda i=i: task(i) for i in range(6)]) == list(range(6))
+
+
+def test_an_exception_reaches_the_caller_and_stops_the_rest() -> None:
+    threads.set_num_threads(2)
+    done = []
+
+    def task(number: int) -> None:
+        if number == 3:
+            raise ValueError("task 3")
+        time.sleep(0.01)
+        done.append(number)
+
+    with pytest.raises(ValueError, match="task 3"):
+        threads.run_tasks([lambda i=i: task(i) for i in range(100)])
+    assert len(done) < 20
+
+
+def test_an_interrupt_inside_a_task_reaches_the_caller() -> None:
+    """Ctrl-C hits the calling thread, in whatever task it works on."""
+    threads.set_num_threads(2)
+    caller = threading.current_thread()
+
+    def task() -> None:
+        time.sleep(0.001)
+        if threading.current_thread() is caller:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.run_tasks([task] * 1000)
+    assert threads.run_tasks([lambda: 1, lambda: 2]) == [1, 2]
+
+
+def test_tasks_of_tasks_run_on_one_thread() -> None:
+    threads.set_num_threads(4)
+
+    def outer() -> set[str]:
+        inner = threads.run_tasks([lambda: threading.current_thread().name] * 8)
+        return {threading.current_thread().name, *inner}
+
+    assert all(len(names) == 1 for names in threads.run_tasks([outer] * 8))
+
+
+def test_blas_has_one_thread_inside_and_as_many_as_before_after() -> None:
+    def blas() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = blas()
+    assert threads.run_tasks([blas, blas, blas]) == [[1] * len(before)] * 3
+    with threads.one_blas_thread(), threads.one_blas_thread():
+        assert blas() == [1] * len(before)
+    assert blas() == before
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "2", None])
+def test_a_number_of_threads_that_cannot_be_is_refused(number: object) -> None:
+    with pytest.raises(InputError, match="set_num_threads takes a whole number above 0"):
+        threads.set_num_threads(number)  # type: ignore[arg-type]
+
+
+def test_listeners_nest() -> None:
+    """An inner listener takes nothing from the outer ones."""
+    w, outer, inner = Weights({}, "part"), [], []
+    with listening(lambda name, value: outer.append(name)):
+        w.tap("a", np.zeros(1))
+        with listening(lambda name, value: inner.append(name), lambda name: name.endswith("b")):
+            w.tap("a", np.zeros(1))
+            w.tap("b", np.zeros(1))
+    w.tap("b", np.zeros(1))
+    assert outer == ["part.a", "part.a", "part.b"]
+    assert inner == ["part.b"]
