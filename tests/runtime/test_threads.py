@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
@@ -31,23 +31,25 @@ def number_of_threads():
     threads._chosen = None
 
 
+@settings(max_examples=8)  # thousands of tasks each
 @given(calls(), st.sampled_from(["float32", "bfloat16"]))
 def test_the_number_of_threads_changes_no_bit(call, dtype: str) -> None:
-    """Every tapped value of a forward pass, on one thread, on two and on five."""
+    """Every tapped value of a forward pass, on one thread and on three."""
     config, seed, arguments = call
     weights = weights_of(reference_model(config, seed, dtype))
     model = Ovis2ForConditionalGeneration(config, weights)
     runs = []
     with patch.multiple(blocks, **SMALL), patch.multiple(products, SMALLEST_PIECE=200, ROWS=8, COLUMNS=4):
-        for number in (1, 2, 5):
+        for number in (1, 3):
             threads.set_num_threads(number)
             with recording() as values:
                 model(**arguments)
             runs.append({name: (value.shape, value.tobytes()) for name, value in values.items()})
-    assert list(runs[0]) == list(runs[1]) == list(runs[2]), "the order of the taps"
-    assert [name for name in runs[0] if not runs[0][name] == runs[1][name] == runs[2][name]] == []
+    assert list(runs[0]) == list(runs[1]), "the order of the taps"
+    assert [name for name in runs[0] if runs[0][name] != runs[1][name]] == []
 
 
+@settings(max_examples=10)
 @given(calls())
 def test_blocks_are_put_together_as_the_formula_makes_them(call) -> None:
     """Names, order, shapes and types of all taps are those without blocks; so are the values, up to the order of sums."""
