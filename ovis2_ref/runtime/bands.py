@@ -15,8 +15,8 @@ from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.runtime.blocks import run_in_turn
 from ovis2_ref.runtime.threads import run_tasks
 
-BLOCK_BYTES = 2**21
-"""Bytes of a block of pixels as float64: what a thread works on."""
+BLOCK_BYTES = 2**24
+"""Bytes of a block of pixels as float64: what a thread works on. Smaller blocks spend their time waiting for each other."""
 BLOCK_WINDOW = 64
 """Input pixels under a block of W, about: wider ones waste more of the band's corners, narrower ones call more products."""
 
@@ -44,13 +44,14 @@ def in_blocks_of_the_band(to_bytes: Callable[[Array], Array]) -> Callable[[Pass]
 
             def run(channel: int, begin: int) -> None:
                 part = slice(begin, begin + step)
-                pixels = (picture[channel, :, part] if axis == 1 else picture[channel, part].T).astype(np.float64)
-                for lo, hi, start, stop, block in blocks:
-                    rows = to_bytes(block @ pixels[start:stop])
-                    if axis == 1:
-                        out[channel, lo:hi, part] = rows
-                    else:
-                        out[channel, part, lo:hi] = rows.T
+                if axis == 1:
+                    pixels = picture[channel, :, part].astype(np.float64)
+                    for lo, hi, start, stop, block in blocks:
+                        out[channel, lo:hi, part] = to_bytes(block @ pixels[start:stop])
+                else:
+                    pixels = picture[channel, part].astype(np.float64)
+                    for lo, hi, start, stop, block in blocks:
+                        out[channel, part, lo:hi] = to_bytes(pixels[:, start:stop] @ block.T)
 
             places = product(range(picture.shape[0]), range(0, picture.shape[3 - axis], step))
             (run_tasks if xp is np else run_in_turn)([partial(run, *place) for place in places])
@@ -64,7 +65,7 @@ def in_blocks_of_the_band(to_bytes: Callable[[Array], Array]) -> Callable[[Pass]
 def _dense_blocks(windows: Any, axis: int) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
     """Cut W into dense blocks: outputs lo to hi, inputs start to stop, and their weights."""
     size_out, taps = windows.weights.shape
-    outputs = min(16, max(8, BLOCK_WINDOW * size_out // windows.size_in))
+    outputs = min(32, max(8, BLOCK_WINDOW * size_out // windows.size_in))
     for lo in range(0, size_out, outputs):
         first, weights = windows.first[lo : lo + outputs], windows.weights[lo : lo + outputs]
         start, stop = int(first[0]), min(int(first[-1]) + taps, windows.size_in)
