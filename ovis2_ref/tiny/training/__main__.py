@@ -11,7 +11,10 @@ This folder is the only place in the package that uses torch and transformers.
 import argparse
 from pathlib import Path
 
-from ovis2_ref.tiny.training.stages import run_side_by_side
+try:
+    from ovis2_ref.tiny.training.stages import run_side_by_side
+except ModuleNotFoundError as error:
+    raise SystemExit(f'training needs {error.name}: pip install "ovis2_ref[train]"') from None
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def drawn_batch(draw: Callable[[int], Scene], first_seed: int, tokens: int) -> t
 class JointStage:
     """The whole model, end to end."""
 
-    steps, rate, first_seed, processes = 2800, 8e-4, 300_000_000, 2
+    steps, rate, first_seed, processes = 2500, 1e-3, 300_000_000, 2
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model

@@ -38,10 +38,10 @@ from ovis2_ref.tiny.training.scenes import (
 )
 from ovis2_ref.tiny.training.sequences import NO_LABEL, Batch, batch_of, greeting, sequence_about
 
-SHORT_PART = 0.25
+SHORT_PART = 0.45
 """The part of the steps, the first, that sees pictures of a single tile only."""
 TOKENS_IN_SHORT_BATCH, TOKENS_IN_BATCH = 3000, 5000
-TOKENS_PER_TILE, TOKENS_OF_REQUESTS = 17, 260
+TOKENS_PER_TILE, TOKENS_OF_REQUESTS = 17, 280
 SEEDS_OF_A_BATCH = 4000
 """Batches start this many seeds apart: enough to find the scenes of one, whatever its number of tiles."""
 HELD_OUT_BATCHES = 8
@@ -63,8 +63,13 @@ def answer_logits(model: Ovis2ForConditionalGeneration, batch: Batch, visual_tok
 
 
 def answer_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Average the cross-entropy over the tokens of all answers."""
-    return cross_entropy(logits, batch.labels[batch.labels != NO_LABEL])
+    """Average the cross-entropy over the tokens of each answer, and then over answers.
+
+    So a "Yes." counts as much as a description of a dozen tokens; as one of many tokens it would hardly be learnt.
+    """
+    losses = cross_entropy(logits, batch.labels[batch.labels != NO_LABEL], reduction="none")
+    lengths = torch.tensor([length for _, length in batch.answers], device=losses.device)
+    return (losses / lengths.repeat_interleave(lengths)).sum() / len(lengths)
 
 
 def scenes_of_a_batch(
@@ -161,7 +166,7 @@ def start_table(table: nn.Embedding) -> None:
 class LanguageStage:
     """All but the vision tower, on made-up visual tokens; pictures of a single tile, whose prompts are short, come first."""
 
-    steps, rate, first_seed, processes = 1900, 1.5e-3, 200_000_000, 1
+    steps, rate, first_seed, processes = 2000, 2e-3, 200_000_000, 1
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model

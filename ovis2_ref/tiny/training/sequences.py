@@ -17,7 +17,7 @@ from ovis2_ref.tiny.training.scenes import Scene
 from ovis2_ref.tiny.training.tokens import GREETING, load_tokenizer
 
 KINDS_ASKED = {
-    "describe": 2, "count": 1, "colour": 4, "shape": 1, "there": 2, "beside": 3, "order": 2, "end": 1
+    "describe": 2, "count": 1, "colour": 4, "shape": 1, "there": 3, "beside": 3, "order": 3, "end": 1
 }  # fmt: skip
 """How many requests of each kind a picture gets in training: more where an answer carries little signal."""
 
