@@ -20,7 +20,7 @@ from ovis2_ref.tiny.training.pictures import grid_of, tile_count
 from ovis2_ref.tiny.training.record import load_state
 from ovis2_ref.tiny.training.scenes import draw_scene
 
-FRACTION = 0.0022
+FRACTION = 0.0025
 """Four to six steps of each stage, with a save in the middle."""
 
 
@@ -117,7 +117,7 @@ def test_processes_take_the_step_of_their_mean_loss(monkeypatch):
     def trained_on(loss_of):
         torch.manual_seed(0)
         model = torch.nn.Linear(3, 1)
-        Trainer(model, 0.1, 10).update(loss_of(model))
+        Trainer(model, 0.1, 10, 10).update(loss_of(model))
         return model
 
     expected = trained_on(lambda model: model(inputs).square().mean())
@@ -135,7 +135,7 @@ def test_processes_take_the_step_of_their_mean_loss(monkeypatch):
 
 def test_the_rate_rises_and_falls():
     """The learning rate rises to nearly its highest within a twentieth of the steps, and falls from there."""
-    trainer = Trainer(torch.nn.Linear(1, 1), 1.0, 1000)
+    trainer = Trainer(torch.nn.Linear(1, 1), 1.0, 1000, 1000)
     rates = []
     for trainer.step in range(1000):
         rates.append(trainer.learning_rate())

@@ -19,7 +19,7 @@ from ovis2_ref.tiny.training.language_stage import (
     scenes_of_a_batch,
 )
 from ovis2_ref.tiny.training.pictures import MAX_TILES, pixels_of, words_of
-from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_scene, draw_training_scene
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_joint_scene, draw_scene
 from ovis2_ref.tiny.training.sequences import Batch, batch_of, greeting, sequence_about
 from ovis2_ref.tiny.training.vision_stage import word_logits, word_loss
 
@@ -40,7 +40,8 @@ def drawn_batch(draw: Callable[[int], Scene], first_seed: int, tokens: int) -> t
 class JointStage:
     """The whole model, end to end."""
 
-    steps, rate, first_seed, processes = 2500, 1e-3, 300_000_000, 2
+    steps = decay_steps = 2400
+    rate, first_seed, processes = 1e-3, 300_000_000, 2
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model
@@ -58,7 +59,7 @@ class JointStage:
     def loss(self, number: int) -> torch.Tensor:
         """Compute the loss, of answers and words, of the batch of this number."""
         seed = self.first_seed + number * SEEDS_OF_A_BATCH
-        batch, pixels, words = self.batch(draw_training_scene, seed, TOKENS_IN_BATCH)
+        batch, pixels, words = self.batch(draw_joint_scene, seed, TOKENS_IN_BATCH)
         logits = word_logits(self.trained.model.vision_tower, pixels)
         answers = answer_loss(answer_logits(self.trained, batch, logits.softmax(-1)), batch)
         return answers + WORDS_WEIGHT * word_loss(logits, words)

@@ -38,7 +38,7 @@ from ovis2_ref.tiny.training.scenes import (
 )
 from ovis2_ref.tiny.training.sequences import NO_LABEL, Batch, batch_of, greeting, sequence_about
 
-SHORT_PART = 0.45
+SHORT_PART = 0.6
 """The part of the steps, the first, that sees pictures of a single tile only."""
 TOKENS_IN_SHORT_BATCH, TOKENS_IN_BATCH = 3000, 5000
 TOKENS_PER_TILE, TOKENS_OF_REQUESTS = 17, 280
@@ -166,7 +166,8 @@ def start_table(table: nn.Embedding) -> None:
 class LanguageStage:
     """All but the vision tower, on made-up visual tokens; pictures of a single tile, whose prompts are short, come first."""
 
-    steps, rate, first_seed, processes = 2000, 2e-3, 200_000_000, 1
+    steps, decay_steps = 1500, 2000
+    rate, first_seed, processes = 2e-3, 200_000_000, 1
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model

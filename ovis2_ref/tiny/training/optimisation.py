@@ -7,7 +7,7 @@ import torch
 from torch import distributed, nn
 
 LAST_RATE, WARM_UP = 0.02, 0.05
-"""The learning rate at the end, as part of the highest, and the part of all steps that it takes to rise from zero."""
+"""The learning rate at the end of its decay, as part of the highest, and the part of it that it takes to rise from zero."""
 AVERAGE_DECAY = 0.998
 
 
@@ -18,8 +18,8 @@ class Trainer:
     of any one step. Where several processes train together, each gives the loss of its own part of the batch.
     """
 
-    def __init__(self, model: nn.Module, rate: float, steps: int):
-        self.model, self.rate, self.steps, self.step = model, rate, steps, 0
+    def __init__(self, model: nn.Module, rate: float, steps: int, decay_steps: int):
+        self.model, self.rate, self.steps, self.decay_steps, self.step = model, rate, steps, decay_steps, 0
         self.trained = [weight for weight in model.parameters() if weight.requires_grad]
         decayed = [weight for weight in self.trained if weight.ndim > 1]
         others = [weight for weight in self.trained if weight.ndim <= 1]
@@ -29,8 +29,8 @@ class Trainer:
 
     def learning_rate(self) -> float:
         """Compute the learning rate of the next step: it follows from the number of steps taken."""
-        decay = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
-        return self.rate * min(1.0, (self.step + 1) / (WARM_UP * self.steps)) * decay
+        decay = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * self.step / self.decay_steps))
+        return self.rate * min(1.0, (self.step + 1) / (WARM_UP * self.decay_steps)) * decay
 
     def update(self, loss: torch.Tensor) -> float:
         """Take one step down the loss, and return the loss."""

@@ -23,9 +23,6 @@ COLOURS = {
 KINDS = ("circle", "square", "triangle", "cross")
 COLOURED_SHAPES = tuple(f"{colour} {kind}" for colour in COLOURS for kind in KINDS)
 
-ALIKE_IN_COLOUR, ALIKE_IN_KIND = 0.35, 0.2
-"""Parts of training's scenes of which two shapes are made alike: few are by chance, and these are the hard ones."""
-
 BACKGROUND, UNSURE = 0, -100
 SUPERSAMPLING = 4
 
@@ -91,11 +88,14 @@ def _paint(canvas: np.ndarray, shape: Shape) -> None:
     box += alpha * (np.array(shape.rgb) - box)
 
 
-def draw_scene(seed: int, alike: str | None = None) -> Scene:
-    """Make up the scene of this seed. With `alike` ("colour" or "kind") two of its shapes, if it has two, share that."""
+def draw_scene(seed: int, alike: str | None = None, least: int = 1) -> Scene:
+    """Make up the scene of this seed: one to three shapes, at least `least`.
+
+    With `alike` ("colour" or "kind") two of the shapes, if there are two, share that.
+    """
     rng = np.random.default_rng(seed)
     height, width = _draw_size(rng)
-    count = int(rng.integers(1, 4))
+    count = max(least, int(rng.integers(1, 4)))
     chosen = _draw_names(rng, count, alike)
     shapes = [
         Shape(kind, colour, x, y, radius, _shade(rng, COLOURS[colour], 12))
@@ -107,10 +107,22 @@ def draw_scene(seed: int, alike: str | None = None) -> Scene:
 
 
 def draw_training_scene(seed: int) -> Scene:
-    """Make up a scene to learn from: more often than by chance two of its shapes are of one colour or of one kind."""
+    """Make up a scene for the first stages: more often than by chance two shapes are of one colour or of one kind."""
+    return draw_scene(seed, _draw_alike(seed, 0.35, 0.2))
+
+
+def draw_joint_scene(seed: int) -> Scene:
+    """Make up a scene for the joint stage: fewer shapes of one colour, and half as many shapes on their own.
+
+    Where two of three shapes are red, "red" is right too often to learn from; and a single shape is easy.
+    """
+    return draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 + seed % 2)
+
+
+def _draw_alike(seed: int, in_colour: float, in_kind: float) -> str | None:
+    """Draw what two shapes of a scene should share, with these probabilities."""
     sort = np.random.default_rng([seed, 2]).random()
-    alike = "colour" if sort < ALIKE_IN_COLOUR else "kind" if sort < ALIKE_IN_COLOUR + ALIKE_IN_KIND else None
-    return draw_scene(seed, alike)
+    return "colour" if sort < in_colour else "kind" if sort < in_colour + in_kind else None
 
 
 def size_of(seed: int) -> tuple[int, int]:

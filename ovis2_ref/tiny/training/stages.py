@@ -22,11 +22,13 @@ from ovis2_ref.tiny.training.vision_stage import VisionStage
 class Stage(Protocol):
     """What is trained, and on what: `loss` of a batch in training, `measure` on held-out scenes.
 
-    `steps` and `rate` are the number of steps of a whole run and the highest learning rate. `processes` share every
-    step, each with a batch of its own; batches are numbered, and a batch follows from its number.
+    `steps` is the number of steps of a whole run, `rate` the highest learning rate, which falls over `decay_steps`:
+    more steps than are taken where the next stage goes on with the same weights.
+    `processes` share every step, each with a batch of its own; batches are numbered, and a batch follows from its number.
     """
 
     steps: int
+    decay_steps: int
     rate: float
     processes: int
     trained: nn.Module
@@ -57,7 +59,8 @@ def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: f
         model.model.vision_tower.load_state_dict(load_state(work / "vision.pt", device)["average"])
     steps = max(1, round(kind.steps * fraction))
     stage = kind(model, steps)
-    trainer, record = Trainer(stage.trained, stage.rate, steps), Record(work, name)
+    trainer = Trainer(stage.trained, stage.rate, steps, max(1, round(kind.decay_steps * fraction)))
+    record = Record(work, name)
     record.resume(trainer, device)
     if kind.processes > 1:
         distributed.init_process_group("gloo", f"file://{meeting_place}", rank=rank, world_size=kind.processes)

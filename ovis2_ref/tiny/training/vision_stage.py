@@ -63,7 +63,8 @@ def start_tower(tower: Ovis2VisionModel) -> None:
 class VisionStage:
     """The vision tower on fresh tiles."""
 
-    steps, rate, first_seed, processes = 2300, 1.5e-3, 100_000_000, 1
+    steps, decay_steps = 2100, 2300
+    rate, first_seed, processes = 1.5e-3, 100_000_000, 1
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model.model.vision_tower
