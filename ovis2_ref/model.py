@@ -191,17 +191,19 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
     ) -> CausalLMOutput | tuple[Any, ...]:
         """Logits of the next token after every token, and the loss if `labels` (batch, tokens) are given.
 
-        `logits_to_keep`: only for the last so many tokens (0: all), or for the tokens with these indices.
+        `logits_to_keep`: only for the last so many tokens (0: all), or for the tokens with these indices, negative ones from
+        the end. Raises `InputError` as the model without its head does, and for an index of no token.
         """
         output: Any = super().forward(
             input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
             output_attentions, output_hidden_states,
         )  # fmt: skip
+        hidden = output.last_hidden_state
         if isinstance(logits_to_keep, int):
-            kept: Any = slice(-logits_to_keep, None)
+            hidden = hidden[:, -logits_to_keep:]
         else:
-            kept = to_device(logits_to_keep, self.xp)
-        logits = self.lm_head(output.last_hidden_state[:, kept])
+            hidden = hidden[:, _checked_indices(to_device(logits_to_keep, self.xp), hidden.shape[1])]
+        logits = self.lm_head(hidden)
         loss = None if labels is None else causal_lm_loss(logits, to_device(labels, self.xp))
         result = CausalLMOutput(
             loss, logits, output.past_key_values, output.hidden_states, output.attentions, output.image_hidden_states
@@ -212,3 +214,17 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
     def generate(self, input_ids: Array | None = None, **options: Any) -> Array:
         """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options."""
         return generate(self, input_ids, **options)
+
+
+def _checked_indices(indices: Array, tokens: int) -> Int[Array, " kept"]:
+    """Return `indices`. Raises `InputError` unless they are indices of `tokens` tokens, where CuPy would count round."""
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise InputError(
+            f"logits_to_keep should be a number or whole numbers in one dimension, not {indices.dtype} of shape {indices.shape}"
+        )
+    if indices.size and (int(indices.min()) < -tokens or int(indices.max()) >= tokens):
+        raise InputError(
+            f"logits_to_keep has indices from {int(indices.min())} to {int(indices.max())}; "
+            f"{tokens} tokens were given, so they run from {-tokens} to {tokens - 1}"
+        )
+    return indices

@@ -14,6 +14,16 @@ from ovis2_ref.generation import truncation as ours
 from tests.generation.drawn import apply, scores_and_ids
 
 EPS = np.finfo(np.float32).eps
+CHANCE = 46 * EPS
+"""What a probability of 0.01 or more of the largest, among 30 tokens, is off by, relative to itself; and a sum of probabilities.
+
+The exponent is off by 4.6 u (log 100), their mean by 3.4 (log 30), two exponentials by 4 u each, a sum of 30 by 30 u.
+"""
+ENTROPY = 272 * EPS
+"""What log p and the entropy are off by, relative to 1 + the largest |log p|.
+
+log p by (2 |log p| + 58) u (`test_processors.py::test_log_softmax`), the entropy by the mean of that and log 30 times `CHANCE`.
+"""
 fractions = st.floats(0.01, 0.99)
 keeps = st.integers(1, 3)
 
@@ -59,21 +69,21 @@ def test_top_k(drawn, k, keep) -> None:
 
 @given(scores_and_ids(), fractions | st.sampled_from([0.0, 1.0]), keeps)
 def test_top_p(drawn, p, keep) -> None:
-    """16 eps: the sum of the probabilities up to a token is 1 at most, each a few units off in its own last place."""
+    """Equal where no sum of probabilities is nearer to 1 - p than the sum's error."""
     scores, ids = drawn
     sums = np.sort(chances(scores), axis=-1).cumsum(axis=-1)
-    clear = (np.abs(sums - (1 - p)) > 16 * EPS).all(axis=-1) | (keep >= scores.shape[-1])
+    clear = (np.abs(sums - (1 - p)) > CHANCE).all(axis=-1) | (keep >= scores.shape[-1])
     reference = theirs.TopPLogitsWarper(p, min_tokens_to_keep=keep)
     same_kept(ours.top_p(scores, p, keep), apply(reference, ids, scores), clear)
 
 
 @given(scores_and_ids(), fractions | st.sampled_from([0.0, 1.0]))
 def test_min_p(drawn, p) -> None:
-    """16 eps of the threshold p max(p)."""
+    """Equal where no probability is nearer to the threshold p max(p) than its error."""
     scores, ids = drawn
     threshold = p * chances(scores).max(axis=-1, keepdims=True)
     a, b = ours.min_p(scores, p), apply(theirs.MinPLogitsWarper(p), ids, scores)
-    same_but_at(a, b, chances(scores) - threshold, 16 * EPS * threshold)
+    same_but_at(a, b, chances(scores) - threshold, CHANCE * threshold)
 
 
 @given(scores_and_ids(), fractions, keeps)
@@ -84,17 +94,14 @@ def test_min_p_keeps_the_best(drawn, p, keep) -> None:
     scores -= scores.max(axis=-1, keepdims=True)
     scores = np.maximum(scores, np.float32(-60))
     relative = chances(scores) / chances(scores).max(axis=-1, keepdims=True)
-    clear = (np.abs(relative - p) > 16 * EPS * p).all(axis=-1)
+    clear = (np.abs(relative - p) > CHANCE * p).all(axis=-1)
     reference = theirs.MinPLogitsWarper(p, min_tokens_to_keep=keep)
     same_kept(ours.min_p(scores, p, keep), apply(reference, ids, scores), clear)
 
 
 @given(scores_and_ids(), fractions, keeps)
 def test_typical_p(drawn, mass, keep) -> None:
-    """Equal where no two distances from the entropy, nor a sum and the mass, are nearer to each other than the bound.
-
-    64 eps (1 + the largest finite distance): log p and the entropy are differences of numbers of that size.
-    """
+    """Equal where no two distances from the entropy, nor a sum and the mass, are nearer to each other than their error."""
     scores, ids = drawn
     a = ours.typical_p(scores, mass, keep)
     b = apply(theirs.TypicalLogitsWarper(mass, min_tokens_to_keep=keep), ids, scores)
@@ -102,10 +109,10 @@ def test_typical_p(drawn, mass, keep) -> None:
     for i in range(len(scores)):
         p = chances(scores[i : i + 1])[0]
         distance = np.abs(-np.log(np.where(p > 0, p, 1)) - entropy(p[None])[0])[p > 0]
-        bound = 64 * EPS * (1 + distance.max() + np.abs(scores[i][p > 0]).max())
+        bound = ENTROPY * (1 + distance.max() + np.abs(scores[i][p > 0]).max())
         order = np.argsort(distance)
         sums = p[p > 0][order].cumsum()
-        clear = (np.diff(distance[order]) > bound).all() and (np.abs(sums - mass) > 64 * EPS).all()
+        clear = (np.diff(distance[order]) > bound).all() and (np.abs(sums - mass) > CHANCE).all()
         if clear and (scores[i] > -np.inf).sum() == (p > 0).sum():
             np.testing.assert_array_equal(a[i], b[i])
         assert np.isfinite(a[i]).any()
@@ -116,19 +123,19 @@ def test_epsilon_cutoff(drawn, epsilon, keep) -> None:
     scores, ids = drawn
     reference = theirs.EpsilonLogitsWarper(epsilon, min_tokens_to_keep=keep)
     a, b = ours.epsilon_cutoff(scores, epsilon, keep), apply(reference, ids, scores)
-    same_but_at(a, b, chances(scores) - epsilon, 16 * EPS * epsilon)
+    same_but_at(a, b, chances(scores) - epsilon, CHANCE * epsilon)
 
 
 @given(scores_and_ids(), fractions, keeps)
 def test_eta_cutoff(drawn, epsilon, keep) -> None:
-    """exp(-entropy) is off by the entropy's error: 64 eps of (1 + the spread of the scores)."""
+    """Equal where no probability is nearer to the threshold than its error: exp(-entropy) is off by the entropy's."""
     scores, ids = drawn
     reference = theirs.EtaLogitsWarper(epsilon, min_tokens_to_keep=keep)
     p = chances(scores)
     eta = np.minimum(epsilon, np.sqrt(epsilon) * np.exp(-entropy(p)))
     spread = 1 + np.abs(np.where(np.isfinite(scores), scores, 0)).max()
     a, b = ours.eta_cutoff(scores, epsilon, keep), apply(reference, ids, scores)
-    same_but_at(a, b, p - eta, 64 * EPS * spread * eta)
+    same_but_at(a, b, p - eta, ENTROPY * spread * eta)
 
 
 @given(scores_and_ids(), st.data())

@@ -19,7 +19,7 @@ from ovis2_ref.runtime.arrays import DTYPES, array_module, to_device, to_host
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
 from ovis2_ref.tiny.training.scenes import draw_scene
-from tests.gpu.test_operations import eps
+from tests.bounds import eps
 from tests.oracle import reference_model, weights_of
 from tests.test_model import as_torch, calls
 

@@ -1,13 +1,11 @@
 """Every operation on the device, in all four types, against the same operation in float64 on the CPU, from the same inputs.
 
-Bounds, with eps of the type: a sum of k products is off by at most (k + 2) eps_sum |A| |B|, where sums of 16-bit products are
-carried in float32, and is rounded once more to the type; norms, softmax and activations are off by a few eps of the largest
-value, and by eps_sum for each number that they add up.
+Norms and softmax are held to the bounds of `tests/bounds.py`. A sum of k products is off by (k + 2) eps_sum |A| |B|; sums of
+16-bit products are carried in float32, and rounded once more to the type. Activations are off by eight roundings.
 """
 
 from types import ModuleType
 
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,15 +17,11 @@ from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.ops import gated, layer_norm, linear, matmul, rms_norm, softmax
 from ovis2_ref.runtime.arrays import DTYPES, array_module, sum_dtype, to_device, to_host
 from ovis2_ref.runtime.weights import Weights
+from tests.bounds import allowed, eps, layer_norm_error, rms_norm_error, softmax_error
 from tests.strategies import seeds
 
 sizes = st.integers(1, 70)
 dtypes = st.sampled_from(list(DTYPES.values()))
-
-
-def eps(dtype: np.dtype) -> float:
-    """The distance from 1 to the next number."""
-    return float(ml_dtypes.finfo(dtype).eps)
 
 
 def drawn(seed: int, dtype: np.dtype, *shape: int) -> np.ndarray:
@@ -92,10 +86,12 @@ def test_norms_and_softmax(xp: ModuleType, seed: int, dtype: np.dtype, n: int, w
     )
     truth = operation(x.astype(np.float64), *true_options)
     there = operation(to_device(x, xp), *there_options)
-    # A layer norm takes a mean away first: what is left of equal numbers is their rounding, enlarged by 1 / sqrt(eps).
-    spread = 1 / np.sqrt(1e-5) if operation is layer_norm and width < 3 else 1
-    bound = (8 * eps(dtype) + (width + 8) * spread * eps(sum_dtype(dtype))) * max(abs(truth).max(), 1)
-    expect(there, truth, dtype, bound)
+    errors = {
+        rms_norm: lambda: rms_norm_error(truth.astype(dtype), weights[0]),
+        layer_norm: lambda: layer_norm_error(x, *weights),
+        softmax: lambda: softmax_error(x),
+    }
+    expect(there, truth, dtype, allowed(dtype, errors[operation](), truth, roundings=2))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

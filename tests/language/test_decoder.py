@@ -1,7 +1,7 @@
 """The whole of Qwen2, over drawn configurations and inputs, against transformers' `Qwen2Model` ("eager" attention).
 
-- float64, transformers lifted to float64: every layer's hidden states and attention weights to 1e-10 of the largest value.
-- float32: a derived bound, see `float32_bound`.
+- float64, transformers lifted to float64: every layer's hidden states and attention weights to `tests.bounds.FLOAT64`.
+- float32: by the error of transformers on the same draw, see `assert_no_worse`.
 - float16, bfloat16: see `test_half.py`.
 """
 
@@ -25,6 +25,7 @@ from ovis2_ref.model import layer_values
 from ovis2_ref.runtime import blocks
 from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.runtime.weights import Weights
+from tests.bounds import FLOAT64, expect_no_worse
 from tests.language.drawn import masks
 from tests.oracle import lifted, reference_language_model, weights_of
 from tests.strategies import normal, seeds, text_configs
@@ -53,14 +54,14 @@ def named(model: Any) -> dict[str, np.ndarray]:
     return {f"{TEXT}.{name}": value for name, value in weights_of(model).items()}
 
 
-def assert_equal(output: ModelOutput, expected: Any, bound: float) -> None:
-    """Every layer's hidden states and attention weights within `bound` times the largest value."""
+def assert_equal(output: ModelOutput, expected: Any) -> None:
+    """In float64, every layer's hidden states and attention weights are within `FLOAT64` of the largest value."""
     assert len(output.hidden_states) == len(expected.hidden_states) == len(output.attentions) + 1
     pairs = zip(output.hidden_states + output.attentions, expected.hidden_states + expected.attentions, strict=True)
     for ours, theirs in pairs:
         assert ours.shape == theirs.shape
         theirs = theirs.numpy()
-        assert np.abs(ours - theirs).max() <= bound * np.abs(theirs).max()
+        assert np.abs(ours - theirs).max() <= FLOAT64 * np.abs(theirs).max()
     np.testing.assert_array_equal(output.last_hidden_state, output.hidden_states[-1])
 
 
@@ -81,7 +82,7 @@ def inputs(draw: st.DrawFn, batch: int, heads: int, tokens: int) -> dict[str, An
 def test_float64_is_transformers(
     config: Qwen2Config, seed: int, batch: int, tokens: int, at_once: int, data: st.DataObject
 ) -> None:
-    """Lifted transformers, 1e-10: every mask, position and configuration, whatever block of tokens is made at a time."""
+    """Lifted transformers: every mask, position and configuration, whatever block of tokens is made at a time."""
     model = reference_language_model(config, seed, "float64")
     x = normal(seed, batch, tokens, config.hidden_size, dtype="float64")
     options = data.draw(inputs(batch, config.num_attention_heads, tokens))
@@ -94,7 +95,7 @@ def test_float64_is_transformers(
     with lifted():
         expected = theirs(model, x, **options)
     with patch.multiple(blocks, IN_CACHE=at_once, QUERIES=max(1, at_once // 32)):
-        assert_equal(ours(named(model), config, x, **given_options), expected, 1e-10)
+        assert_equal(ours(named(model), config, x, **given_options), expected)
 
 
 @given(text_configs(), seeds, st.integers(1, 2), st.lists(st.integers(1, 6), min_size=2, max_size=5), st.data())
@@ -111,7 +112,7 @@ def test_a_text_in_pieces_is_transformers_in_pieces(
         options = {} if mask is None else {"attention_mask": mask}
         with lifted():
             expected = theirs(model, x, past_key_values=reference_cache, use_cache=True, **options)
-        assert_equal(ours(named(model), config, x, cache=cache, **options), expected, 1e-10)
+        assert_equal(ours(named(model), config, x, cache=cache, **options), expected)
     assert cache.length == sum(pieces)
 
 
@@ -134,32 +135,33 @@ def test_cache_equals_no_cache(config: Qwen2Config, seed: int, tokens: int, cut:
     # A query that sees no key spreads its weight over all keys that there are: fewer in the first piece.
     blind = np.logical_or.accumulate(~sees, axis=1) & (padding == 0)
     clean = ~blind.any(axis=1)
-    assert difference[clean].max(initial=0) <= 1e-10 * np.abs(whole).max()
+    assert difference[clean].max(initial=0) <= FLOAT64 * np.abs(whole).max()
 
 
-def float32_bound(config: Qwen2Config, x: np.ndarray, positions: int) -> float:
-    """How far two float32 computations of the same layers may be apart, relative to the largest value.
-
-    A sum of n products is off by n eps / 2 at most, relative to its largest terms, and an angle by position * eps; a layer makes
-    some ten sums, one after the other, and norms and softmax may stretch what is off before them; the first by up to
-    1 / sqrt(mean square), which a drawn model keeps within a few units. Layers add up.
-    """
-    longest = max(
-        config.hidden_size, config.intermediate_size, config.num_attention_heads * config.head_dim, x.shape[1]
+def assert_no_worse(output: ModelOutput, expected: Any, exact: ModelOutput) -> None:
+    """In float32, every layer's hidden states and attention weights are as near to float64's as `expect_no_worse` says."""
+    values = (
+        output.hidden_states + output.attentions,
+        expected.hidden_states + expected.attentions,
+        exact.hidden_states + exact.attentions,
     )
-    return 10 * float(np.finfo(np.float32).eps) * (longest + positions) * config.num_hidden_layers
+    for ours, theirs, true in zip(*values, strict=True):
+        expect_no_worse(ours, theirs.numpy(), true)
+
+
+def in_float64(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: value.astype(np.float64) for name, value in weights.items()}
 
 
 @given(text_configs(), seeds, st.integers(1, 3), st.integers(1, 12), st.data())
 def test_float32_is_transformers(config: Qwen2Config, seed: int, batch: int, tokens: int, data: st.DataObject) -> None:
-    """Within `float32_bound`, for every layer's hidden states and attention weights."""
+    """Every layer's hidden states and attention weights, against our own in float64, which are transformers' (see above)."""
     model = reference_language_model(config, seed)
     x = normal(seed, batch, tokens, config.hidden_size)
     padding = data.draw(st.none() | masks(batch, tokens))
     options = {} if padding is None else {"attention_mask": padding}
-    assert_equal(
-        ours(named(model), config, x, **options), theirs(model, x, **options), float32_bound(config, x, tokens)
-    )
+    exact = ours(in_float64(named(model)), config, x.astype(np.float64), **options)
+    assert_no_worse(ours(named(model), config, x, **options), theirs(model, x, **options), exact)
 
 
 @given(seeds, st.integers(9, 60))
@@ -176,11 +178,13 @@ def test_dynamic_rope_beyond_its_length(seed: int, tokens: int) -> None:
     )  # fmt: skip
     model = reference_language_model(config, seed)
     x = normal(seed, 1, tokens + 3, 16)
-    cache, reference_cache = KVCache(config, 1, tokens, as_dtype("float32"), np), DynamicCache(config=model.config)
+    cache, exact_cache = (KVCache(config, 1, tokens, as_dtype(dtype), np) for dtype in ("float32", "float64"))
+    reference_cache, weights = DynamicCache(config=model.config), named(model)
     pieces = np.split(x, [tokens, tokens + 1, tokens + 2], axis=1)
     for piece in pieces:
         expected = theirs(model, piece, past_key_values=reference_cache, use_cache=True)
-        assert_equal(ours(named(model), config, piece, cache=cache), expected, float32_bound(config, x, tokens + 3))
+        exact = ours(in_float64(weights), config, piece.astype(np.float64), cache=exact_cache)
+        assert_no_worse(ours(weights, config, piece, cache=cache), expected, exact)
 
 
 def test_embeddings_are_rows_of_the_table() -> None:

@@ -1,7 +1,7 @@
 """The vision tower, module by module, against transformers' Ovis2VisionModel: drawn configurations, weights and tiles together.
 
 Hooks on transformers' modules say what each of them computed; the tap of the same name has to hold the same. In float64, with
-transformers' float32 islands lifted, they agree to 1e-10 of the largest value.
+transformers' float32 islands lifted, they agree to `tests.bounds.FLOAT64` of the largest value.
 """
 
 from dataclasses import replace
@@ -22,6 +22,7 @@ from ovis2_ref.vision.visual_tokenizer import (
     merge_patches,
     visual_tokens,
 )
+from tests.bounds import FLOAT64
 from tests.oracle import lifted, to_numpy
 from tests.strategies import normal, seeds, vision_configs
 from tests.vision.oracle import TOWER, model_and_weights, needs_hidden_states, tiles_for, tower_outputs
@@ -30,11 +31,11 @@ TABLE = "model.visual_embeddings_table.weight"
 
 
 def expect_equal(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
-    """Fail if any value is off by more than 1e-10 of the largest."""
+    """Fail if any value is off by more than `FLOAT64` of the largest."""
     assert ours.shape == theirs.shape, what
     scale = max(float(np.abs(theirs).max(initial=0)), 1e-30)
     error = float(np.abs(ours - theirs).max(initial=0)) / scale
-    assert error <= 1e-10, f"{what}: off by {error:.1e} of the largest value"
+    assert error <= FLOAT64, f"{what}: off by {error:.1e} of the largest value"
 
 
 @needs_hidden_states
