@@ -6,18 +6,19 @@ import numpy as np
 
 from ovis2_ref.checkpoint.loading import find_faults, not_finite, raise_faults, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
-from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, all_finite
 from ovis2_ref.checkpoint.saving import write_configs, write_weights
-from ovis2_ref.checkpoint.weight_files import open_weights
+from ovis2_ref.checkpoint.weight_files import StoredWeights, open_weights
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.runtime.files import checked_folder, read_json
+from ovis2_ref.runtime.writing import replacing_files
 
 
 def convert_original(source: str | Path, target: str | Path) -> None:
     """Write the model in `source`, a folder of the authors' layout, into the new folder `target` as transformers has it.
 
     The weights keep their bits and their types and are copied one at a time. The special tokens for pictures are added to the
-    tokenizer and get rows of the text table that no token uses yet. The processor is the one that transformers makes.
+    tokenizer and get rows of the text table that no token uses yet. The processor is the one that transformers makes. The folder
+    appears when all of it is written, so a conversion that failed can be tried again.
     Raises `CheckpointError` if `source` isn't of that layout or is damaged, if its table has no free rows, or if `target` holds
     anything.
     """
@@ -38,10 +39,11 @@ def convert_original(source: str | Path, target: str | Path) -> None:
     shapes, tensors = expected_shapes(config), open_weights(root)
     faults = find_faults(tensors, shapes)
     for name in shapes:
-        if name not in faults and not all_finite(tensors[name].view()):
-            faults[name] = not_finite(tensors[name].view())
+        if name not in faults and not all(np.isfinite(block).all() for block in tensors[name].blocks()):
+            faults[name] = not_finite(tensors[name].dtype, tensors[name].shape)
     raise_faults(root, faults)
-    views = {name: tensors[name].view() for name in shapes}
-    Ovis2Processor.from_pretrained(root).save_pretrained(out)
-    write_configs(out, config, np.dtype(WEIGHT_DTYPES[tensors[EMBEDDINGS].kind]), read_generation_config(root))
-    write_weights(out, {name: (view.dtype, view.shape) for name, view in views.items()}, views)
+    slots = {name: (tensors[name].dtype, shape) for name, shape in shapes.items()}
+    with replacing_files(out) as files:
+        Ovis2Processor.from_pretrained(root).save_pretrained(files)
+        write_configs(files, config, tensors[EMBEDDINGS].dtype, read_generation_config(root))
+        write_weights(files, slots, StoredWeights(tensors))

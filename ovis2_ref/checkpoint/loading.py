@@ -10,7 +10,7 @@ import numpy as np
 
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
 from ovis2_ref.checkpoint.original import original_config
-from ovis2_ref.checkpoint.safetensors_file import BLOCK, WEIGHT_DTYPES, StoredTensor, all_finite
+from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, StoredTensor, all_finite
 from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
@@ -65,8 +65,8 @@ def load_weights(
 ) -> dict[str, Array]:
     """The weights in `folder` by transformers' names, as `dtype` arrays of `device_module`, in the order of their use.
 
-    A tied output head is left out. Weights stored as `dtype` stay in the file's memory map and can't be written to; others are
-    converted, one at a time. `progress` shows a bar on a terminal.
+    A tied output head is left out. Each weight is read into memory and converted, one at a time: the file may change afterwards.
+    `progress` shows a bar on a terminal.
     Raises `CheckpointError` that names every weight that is missing, too many, of another shape or not finite.
     """
     tensors = open_weights(folder)
@@ -76,7 +76,7 @@ def load_weights(
     for name in _shown([name for name in shapes if name in tensors and name not in faults], tensors, progress):
         array = tensors[name].read(as_dtype(dtype))
         if not all_finite(array):
-            faults[name] = not_finite(array)
+            faults[name] = not_finite(array.dtype, array.shape)
         elif not faults:
             weights[name] = device_module.asarray(array)
     raise_faults(folder, faults)
@@ -97,9 +97,9 @@ def find_faults(tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[
     return faults
 
 
-def not_finite(array: Array) -> str:
-    """The fault of `array`, which holds NaN or an infinity."""
-    return f"not finite as {array.dtype} (shape {array.shape})"
+def not_finite(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+    """The fault of a weight that holds NaN or an infinity."""
+    return f"not finite as {dtype} (shape {shape})"
 
 
 def raise_faults(folder: str | Path, faults: Mapping[str, str]) -> None:
@@ -124,11 +124,7 @@ def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, StoredTensor]) -> b
         return claimed
     if (head.shape, head.kind) != (table.shape, table.kind) or head.kind not in WEIGHT_DTYPES:
         return False
-    ours, theirs = head.view().reshape(-1), table.view().reshape(-1)
-    equal = all(np.array_equal(ours[i : i + BLOCK], theirs[i : i + BLOCK]) for i in range(0, ours.size, BLOCK))
-    head.release()
-    table.release()
-    return equal
+    return all(np.array_equal(ours, theirs) for ours, theirs in zip(head.blocks(), table.blocks(), strict=True))
 
 
 def _shown(names: list[str], tensors: Mapping[str, StoredTensor], progress: bool) -> Any:

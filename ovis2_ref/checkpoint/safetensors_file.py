@@ -1,14 +1,15 @@
-"""The safetensors format: eight bytes of length, a JSON header, and the numbers; read in place through a memory map.
+"""The safetensors format: eight bytes of length, a JSON header, and the numbers, read one tensor at a time.
 
 Format: https://huggingface.co/docs/safetensors. The `safetensors` library's NumPy side can't read bfloat16 (0.8.0), and its
 header limit of 100 MB takes gigabytes to parse; so this is our own reader. Nothing in a header is believed before it is checked.
 """
 
 import math
-import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.runtime.arrays import DTYPES, Array
 from ovis2_ref.runtime.checks import shown
-from ovis2_ref.runtime.files import parse_json
+from ovis2_ref.runtime.files import open_regular, parse_json
 
 HEADER_LIMIT = 4 * 2**20
 """Bytes: the longest published Ovis2 header takes 0.2 MB."""
@@ -36,9 +37,32 @@ WEIGHT_DTYPES = {
 """The number types that weights come in."""
 
 
+class StoredFile:
+    """A file that is kept open and read piece by piece, from any thread."""
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        """Read from `file`, opened from `path`."""
+        self._file, self._path, self._lock = file, path, Lock()
+
+    def read_into(self, array: np.ndarray, offset: int) -> None:
+        """Fill the contiguous `array` with the bytes from `offset` on. Raises `CheckpointError` if there are too few of them."""
+        left = array.reshape(-1).view(np.uint8).data
+        with self._lock:
+            self._file.seek(offset)
+            while left:
+                count = self._file.readinto(left)  # type: ignore[attr-defined]
+                if not count:
+                    raise CheckpointError(f"{self._path} was cut short after it was opened; is it still being written?")
+                left = left[count:]
+
+
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that lies in a file: nothing of it is in memory until it is looked at."""
+    """A tensor that lies in a file: nothing of it is in memory until it is read.
+
+    The file is read, not mapped into memory: a mapped file that somebody cuts short kills the process (SIGBUS), and one that
+    somebody writes to changes the weights.
+    """
 
     key: str
     """Its name in the file."""
@@ -47,47 +71,48 @@ class StoredTensor:
     shape: tuple[int, ...]
     offset: int
     """Where its first byte is, counted from the start of the file."""
-    source: mmap.mmap
+    source: StoredFile
 
     @property
     def bytes(self) -> int:
         """How many bytes it takes in the file."""
         return math.prod(self.shape) * BITS[self.kind] // 8
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of its numbers."""
+        return WEIGHT_DTYPES[self.kind]
+
     def third(self, index: int) -> "StoredTensor":
         """The first, second or last third of the rows."""
         rows = self.shape[0] // 3
         return replace(self, shape=(rows, *self.shape[1:]), offset=self.offset + index * self.bytes // 3)
 
-    def view(self) -> Array:
-        """The numbers as they lie in the file, not copied and not writable."""
-        dtype = WEIGHT_DTYPES[self.kind]
-        return np.frombuffer(self.source, dtype, math.prod(self.shape), self.offset).reshape(self.shape)
-
     def read(self, dtype: np.dtype) -> Float[Array, "..."]:
-        """The numbers as `dtype`: the view itself where nothing is to be converted, else a converted copy, made block by block
-        so that no second whole tensor is in memory. A number too large for `dtype` becomes infinite.
-        """
-        stored = self.view()
-        if stored.dtype == dtype and stored.flags.aligned:
-            return stored
-        converted = np.empty(self.shape, dtype)
-        flat_in, flat_out = stored.reshape(-1), converted.reshape(-1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, flat_in.size, BLOCK):
-                flat_out[start : start + BLOCK] = flat_in[start : start + BLOCK]
-                self.release(start, BLOCK)
-        return converted
+        """The numbers as `dtype`, converted block by block, so that no second whole tensor is in memory.
 
-    def release(self, start: int = 0, count: int | None = None) -> None:
-        """Take the file's pages under `count` numbers from `start` (default: all) out of memory; a look brings them back."""
-        if not hasattr(self.source, "madvise"):
-            return  # Windows, which has no such call, drops unused pages by itself
-        size = BITS[self.kind] // 8
-        end = self.offset + (self.bytes if count is None else min((start + count) * size, self.bytes))
-        first = (self.offset + start * size) // mmap.PAGESIZE * mmap.PAGESIZE
-        if end > first:
-            self.source.madvise(mmap.MADV_DONTNEED, first, end - first)
+        A number too large for `dtype` becomes infinite. Raises `CheckpointError` if the file has been cut short.
+        """
+        array = np.empty(self.shape, dtype)
+        flat = array.reshape(-1)
+        if dtype == self.dtype:
+            self.source.read_into(flat, self.offset)
+            return array
+        start = 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block in self.blocks():
+                flat[start : start + len(block)] = block
+                start += len(block)
+        return array
+
+    def blocks(self) -> Iterator[Float[Array, " block"]]:
+        """The numbers as they are stored, a block at a time; each block takes the memory of the one before."""
+        size = math.prod(self.shape)
+        buffer = np.empty(min(BLOCK, size), self.dtype)
+        for start in range(0, size, BLOCK):
+            block = buffer[: size - start]
+            self.source.read_into(block, self.offset + start * self.dtype.itemsize)
+            yield block
 
 
 def all_finite(array: Float[Array, "..."]) -> bool:
@@ -108,20 +133,17 @@ def open_with_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, s
     Raises `CheckpointError` if the file is cut short, or its header is too long, no JSON object, or says anything that can't be:
     a number type that isn't one, a shape that doesn't fill its place, tensors that overlap, leave a gap or end outside the file.
     """
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            if size < 10:
-                raise CheckpointError(f"{path} holds {size} bytes; no safetensors file is that short")
-            source = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read ({error.strerror})") from error
-    length = int.from_bytes(source[:8], "little")
+    file = open_regular(path)
+    size = file.seek(0, 2)
+    if size < 10:
+        raise CheckpointError(f"{path} holds {size} bytes; no safetensors file is that short")
+    source = StoredFile(file, path)
+    length = int.from_bytes(_bytes(source, 0, 8), "little")
     if length > HEADER_LIMIT:
         raise CheckpointError(f"{path}: its header claims {length} bytes; at most {HEADER_LIMIT} are read")
     if 8 + length > size:
         raise CheckpointError(f"{path} is cut short: its header claims {length} bytes, and {size - 8} follow")
-    header = parse_json(source[8 : 8 + length], f"{path}: the header")
+    header = parse_json(_bytes(source, 8, length), f"{path}: the header")
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(f"{path}: __metadata__ should hold texts by name, not {str(metadata)[:80]}")
@@ -134,7 +156,13 @@ def _place(tensor: StoredTensor) -> tuple[int, int]:
     return tensor.offset, tensor.bytes
 
 
-def _tensor(place: str, key: str, entry: Any, data: int, source: mmap.mmap) -> StoredTensor:
+def _bytes(source: StoredFile, offset: int, count: int) -> bytes:
+    array = np.empty(count, np.uint8)
+    source.read_into(array, offset)
+    return array.tobytes()
+
+
+def _tensor(place: str, key: str, entry: Any, data: int, source: StoredFile) -> StoredTensor:
     """The tensor that a header's `entry` speaks of, the numbers of the file beginning at byte `data`."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise CheckpointError(f"{place} should be described by dtype, shape and data_offsets")

@@ -1,7 +1,6 @@
 """Writing what transformers loads: config.json, generation_config.json, and the weights in one safetensors file or in shards."""
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
 from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES
@@ -16,6 +16,7 @@ from ovis2_ref.checkpoint.weight_files import INDEX, SINGLE
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.runtime.arrays import Array, to_host
+from ovis2_ref.runtime.writing import json_text, replacing, replacing_files, write_text
 
 SHARD_BYTES = 5 * 10**9
 """The largest file, where one weight alone isn't larger."""
@@ -34,9 +35,10 @@ def save_checkpoint(
 ) -> None:
     """Write a model into `folder` as transformers' `save_pretrained` does, in the type of its text table.
 
-    Weights are looked up one at a time, so they may be drawn or streamed. A tied head isn't written. What the folder holds of
-    another model's weights is removed. Raises `CheckpointError` if it can't be written, or if the configuration has the authors'
-    negative placeholder ids, which transformers' layout has no place for.
+    Weights are looked up one at a time, so they may be drawn or streamed, from this folder too. A tied head isn't written. All
+    files are written before the first of them replaces one in the folder; then what the folder holds of another model's weights
+    is removed. Raises `CheckpointError` if it can't be written, which leaves the folder as it was, or if the configuration has
+    the authors' negative placeholder ids, which transformers' layout has no place for.
     """
     if config.image_token_id < 0:
         raise CheckpointError(
@@ -44,39 +46,38 @@ def save_checkpoint(
             "convention='transformers' to save it"
         )
     dtype = weights[EMBEDDINGS].dtype
-    write_configs(folder, config, dtype, generation_config or {})
-    write_weights(
-        folder, {name: (dtype, shape) for name, shape in expected_shapes(config).items()}, weights, max_shard_bytes
-    )
+    slots = {name: (dtype, shape) for name, shape in expected_shapes(config).items()}
+    with replacing_files(folder) as files:
+        write_configs(files, config, dtype, generation_config or {})
+        write_weights(files, slots, weights, max_shard_bytes)
+        names = {path.name for path in files.iterdir()}
+    for path in Path(folder).iterdir():
+        if WEIGHT_FILE.fullmatch(path.name) and path.name not in names:
+            path.unlink()
 
 
-def write_configs(
-    folder: str | Path, config: Ovis2Config, dtype: np.dtype, generation_config: Mapping[str, Any]
-) -> None:
+def write_configs(folder: Path, config: Ovis2Config, dtype: np.dtype, generation_config: Mapping[str, Any]) -> None:
     """Write config.json and generation_config.json. Both places of transformers' configuration say whether the head is tied."""
     config = replace(config, text_config=replace(config.text_config, tie_word_embeddings=config.tie_word_embeddings))
     values = {"architectures": ["Ovis2ForConditionalGeneration"], "dtype": dtype.name, **config.to_dict()}
-    _write(Path(folder) / "config.json", [_json(values)])
-    _write(Path(folder) / "generation_config.json", [_json(generation_config)])
+    write_text(folder / "config.json", json_text(values))
+    write_text(folder / "generation_config.json", json_text(generation_config))
 
 
-def write_weights(
-    folder: str | Path, slots: Slots, weights: Mapping[str, Array], max_shard_bytes: int = SHARD_BYTES
-) -> None:
+def write_weights(folder: Path, slots: Slots, weights: Mapping[str, Array], max_shard_bytes: int = SHARD_BYTES) -> None:
     """Write `weights`, each with the type and shape of its slot, into one file or into shards with an index."""
     shards = _shards(slots, max_shard_bytes)
     names = [f"model-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
     names = [SINGLE] if len(shards) == 1 else names
     for name, shard in zip(names, shards, strict=True):
-        _write(Path(folder) / name, _file_parts(shard, weights))
+        with replacing(folder / name) as file:
+            for part in _file_parts(shard, weights):
+                file.write(part)
+        _check_readable(folder / name)
     if len(shards) > 1:
         places = {weight: name for name, shard in zip(names, shards, strict=True) for weight in shard}
         total = sum(_bytes(slot) for slot in slots.values())
-        _write(Path(folder) / INDEX, [_json({"metadata": {"total_size": total}, "weight_map": places})])
-        names.append(INDEX)
-    for path in Path(folder).iterdir():
-        if WEIGHT_FILE.fullmatch(path.name) and path.name not in names:
-            path.unlink()
+        write_text(folder / INDEX, json_text({"metadata": {"total_size": total}, "weight_map": places}))
 
 
 def _shards(slots: Slots, most: int) -> list[Slots]:
@@ -111,23 +112,13 @@ def _file_parts(slots: Slots, weights: Mapping[str, Array]) -> Iterable[Any]:
         yield np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data
 
 
-def _write(path: Path, parts: Iterable[Any]) -> None:
-    """Write a file whole or not at all: weights may at the same time be read from the one that it replaces."""
-    unfinished = path.with_name(path.name + ".part")
+def _check_readable(path: Path) -> None:
+    """Let the format's own library open what was written. Raises `CheckpointError` if it can't."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
-            for part in parts:
-                file.write(part)
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be written ({error.strerror})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _json(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
+        with safe_open(path, framework="numpy") as file:
+            file.keys()
+    except SafetensorError as error:
+        raise CheckpointError(f"{path.name} was not written whole ({error}); is the disk sound?") from error
 
 
 def _bytes(slot: tuple[np.dtype, tuple[int, ...]]) -> int:

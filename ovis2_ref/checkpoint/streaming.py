@@ -1,8 +1,10 @@
 """Weights that stay in their file: each is read and converted when the model looks it up, and forgotten after its layer."""
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +29,14 @@ class StreamedWeights(Mapping[str, Array]):
         is looked up.
         """
         self._folder, self._dtype, self._xp = folder, as_dtype(dtype), device_module
-        self._shapes = expected_shapes(config)
+        self._config, self._shapes = config, expected_shapes(config)
         self._tensors = open_weights(folder)
         raise_faults(folder, find_faults(self._tensors, self._shapes))
-        self._mapped: list[str] = []
         self._kept: dict[str, Array] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles open the folder again."""
+        return _reopened, (self._folder, self._config, self._dtype.name, self._xp.__name__)
 
     def __getitem__(self, name: str) -> Array:
         """The weight called `name`, fresh from the file."""
@@ -39,26 +44,13 @@ class StreamedWeights(Mapping[str, Array]):
             return self._kept[name]
         if name not in self._shapes:
             raise KeyError(name)
-        self._leave_other_layers(name)
         array = self._tensors[name].read(self._dtype)
         if not all_finite(array):
-            raise_faults(self._folder, {name: not_finite(array)})
-        self._mapped.append(name)
+            raise_faults(self._folder, {name: not_finite(array.dtype, array.shape)})
         array = self._xp.asarray(array)
         if name == EMBEDDINGS:
             self._kept[name] = array
         return array
-
-    def _leave_other_layers(self, name: str) -> None:
-        """Take the pages of the layers before out of memory: a weight that needs no conversion is a view of the file."""
-        if self._mapped and _layer(self._mapped[-1]) != _layer(name):
-            for left in self._mapped:
-                if left not in self._kept:
-                    self._tensors[left].release()
-            self._mapped.clear()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._shapes
 
     def __iter__(self) -> Iterator[str]:
         """The names, in the order in which a model uses them."""
@@ -69,8 +61,5 @@ class StreamedWeights(Mapping[str, Array]):
         return len(self._shapes)
 
 
-def _layer(name: str) -> str:
-    """The part of a name that says which layer it belongs to: up to the first number, else all but its last two words."""
-    words = name.split(".")
-    numbers = [i for i, word in enumerate(words) if word.isdecimal()]
-    return ".".join(words[: numbers[0] + 1] if numbers else words[:-1])
+def _reopened(folder: str | Path, config: Ovis2Config, dtype: str, module: str) -> StreamedWeights:
+    return StreamedWeights(folder, config, dtype, import_module(module))

@@ -1,10 +1,12 @@
 """Which files of a folder hold the weights: one, or the shards of an index; never a pickle, nothing outside."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ovis2_ref.checkpoint.original import in_transformers_layout, transformers_name
 from ovis2_ref.checkpoint.safetensors_file import HEADER_LIMIT, StoredTensor, open_safetensors
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.files import checked_folder, has_file, path_inside, read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -27,6 +29,26 @@ def open_weights(folder: str | Path) -> dict[str, StoredTensor]:
         raise CheckpointError(_no_weights(root))
     is_original = any(transformers_name(key) != key for key in tensors)
     return in_transformers_layout(tensors) if is_original else tensors
+
+
+class StoredWeights(Mapping[str, Array]):
+    """Stored tensors as arrays of the types in which they are stored, each read when it is looked up."""
+
+    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
+        """Look into `tensors`."""
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> Array:
+        """The weight called `name`."""
+        return self._tensors[name].read(self._tensors[name].dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._tensors)
 
 
 def has_weights(folder: str | Path) -> bool:

@@ -1,7 +1,6 @@
 """The golden file: arrays by tap in execution order, and what they were made from. README.md describes the format."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from ovis2_ref.checkpoint.safetensors_file import open_with_metadata
 from ovis2_ref.errors import InputError
 from ovis2_ref.runtime.files import parse_json
+from ovis2_ref.runtime.writing import replacing
 
 VERSION = 1
 ROWS = "@rows"
@@ -54,7 +54,7 @@ class _Stored(Mapping[str, np.ndarray]):
     """The arrays of a file, each read when it is looked up."""
 
     def __init__(self, path: Path) -> None:
-        self._tensors, self.metadata = open_with_metadata(path)
+        self._tensors, self.metadata = open_with_metadata(path.resolve())
         unknown = [tensor.key for tensor in self._tensors.values() if tensor.kind not in KINDS]
         if unknown:
             raise InputError(
@@ -63,11 +63,9 @@ class _Stored(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         tensor = self._tensors[name]
-        return (
-            np.frombuffer(tensor.source, np.uint8, tensor.bytes, tensor.offset)
-            .view(KINDS[tensor.kind])
-            .reshape(tensor.shape)
-        )
+        array = np.empty(tensor.shape, KINDS[tensor.kind])
+        tensor.source.read_into(array, tensor.offset)
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -132,16 +130,11 @@ class GoldenWriter:
         body.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        unfinished = self._path.with_name(self._path.name + ".part")
         try:
             if kind is None:
-                with unfinished.open("wb") as file:
+                with replacing(self._path, InputError) as file:
                     self._finish(file)
-                os.replace(unfinished, self._path)
-        except OSError as error:
-            raise InputError(f"{self._path} can't be written ({error.strerror})") from error
         finally:
-            unfinished.unlink(missing_ok=True)
             for body in self._bodies.values():
                 body.close()
 

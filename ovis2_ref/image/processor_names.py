@@ -1,6 +1,5 @@
 """What scripts ask of an image processor beside its call: loading, saving, its settings as a dictionary."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +11,7 @@ from ovis2_ref.convention import TRANSFORMERS, Convention
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.image.loading import load_image
 from ovis2_ref.runtime.files import JSON_LIMIT, has_file, parse_json, read_json
+from ovis2_ref.runtime.writing import json_text, replacing_files, write_text
 
 
 class ImageProcessorNames(Counterpart):
@@ -52,16 +52,16 @@ class ImageProcessorNames(Counterpart):
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write preprocessor_config.json, which transformers loads."""
         check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self.to_json_file(Path(folder) / "preprocessor_config.json")
+        with replacing_files(folder, InputError) as files:
+            self.to_json_file(files / "preprocessor_config.json")
 
     def to_json_string(self) -> str:
         """The settings as JSON."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"  # type: ignore[attr-defined]
+        return json_text(self.to_dict())  # type: ignore[attr-defined]
 
     def to_json_file(self, json_file_path: str | Path) -> None:
         """Write the settings as JSON."""
-        Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
+        write_text(Path(json_file_path), self.to_json_string(), InputError)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"

@@ -1,10 +1,11 @@
-"""The door of a checkpoint folder: what is opened lies inside it, is a regular file of a sane size, and is read, never run."""
+"""Opening the files of a checkpoint folder: each lies inside it, is a regular file of a bounded size, and is read, never run."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ovis2_ref.errors import CheckpointError
 
@@ -56,6 +57,22 @@ def path_inside(folder: str | Path, name: str) -> Path:
     return path
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open the regular file at `path`, whose links have been followed. Raises `CheckpointError` if it can't be opened.
+
+    What is checked is the file that was opened: if a link or a pipe has taken the place of the file since, it is refused.
+    """
+    flags = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    try:
+        descriptor = os.open(path, flags)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return open(descriptor, "rb", buffering=0)
+        os.close(descriptor)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read ({_reason(error)})") from error
+    raise CheckpointError(f"{path} is not a regular file")
+
+
 def has_file(folder: str | Path, name: str) -> bool:
     """True if `folder` holds an entry called `name`, a broken link included."""
     path = Path(folder) / name
@@ -65,14 +82,15 @@ def has_file(folder: str | Path, name: str) -> bool:
 def read_bounded(folder: str | Path, name: str, limit: int) -> bytes:
     """The bytes of the file called `name` in `folder`. Raises `CheckpointError` if there are more than `limit`."""
     path = path_inside(folder, name)
-    try:
-        size = path.stat().st_size
-        if size > limit:
-            raise CheckpointError(f"{path} holds {size} bytes; at most {limit} are read")
-        with path.open("rb") as file:
+    with open_regular(path) as file:
+        try:
+            size = file.seek(0, 2)
+            if size > limit:
+                raise CheckpointError(f"{path} holds {size} bytes; at most {limit} are read")
+            file.seek(0)
             return file.read(size)
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be read ({_reason(error)})") from error
+        except OSError as error:
+            raise CheckpointError(f"{path} can't be read ({_reason(error)})") from error
 
 
 def read_json(folder: str | Path, name: str, limit: int = JSON_LIMIT) -> dict[str, Any]:

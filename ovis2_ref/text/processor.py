@@ -10,6 +10,7 @@ from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import OPTIONS, Ovis2ImageProcessor, Ovis2ImageProcessorFast
+from ovis2_ref.runtime.writing import replacing_files
 from ovis2_ref.text.batch import BatchFeature
 from ovis2_ref.text.call_options import sort_options
 from ovis2_ref.text.chat import CHAT_TEMPLATE, IMAGE_TOKEN, check_chat_template, message_pictures, render_chat
@@ -105,12 +106,9 @@ class Ovis2Processor(ProcessorNames):
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write the files that transformers 4.56 and 5.x load."""
         check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
-        path = Path(folder)
-        try:
-            self.tokenizer.save_pretrained(path)
-            write_processor_files(path, self.image_processor.to_dict(), self.image_seq_length)
-        except OSError as error:
-            raise InputError(f"the processor can't be written to {path}: {error}") from error
+        with replacing_files(folder, InputError) as files:
+            self.tokenizer.save_pretrained(files)
+            write_processor_files(files, self.image_processor.to_dict(), self.image_seq_length)
 
     def __call__(
         self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **options: Any

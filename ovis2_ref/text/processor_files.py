@@ -5,7 +5,6 @@ transformers 5.x:  processor_config.json (the image processor inside), chat_temp
 the authors:       preprocessor_config.json (a CLIPImageProcessor's), the tokenizer's, and config.json for the sizes
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ovis2_ref.config import MOST_PATCHES, Ovis2Config, Ovis2VisionConfig
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.runtime.checks import whole
 from ovis2_ref.runtime.files import has_file, read_bounded, read_json
+from ovis2_ref.runtime.writing import json_text, write_text
 from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template
 from ovis2_ref.text.layout import IMAGE_TOKEN
 
@@ -72,8 +72,8 @@ def write_processor_files(folder: Path, image_processor: dict[str, Any], image_s
     settings = {"image_seq_length": image_seq_length, "image_token": IMAGE_TOKEN, "processor_class": "Ovis2Processor"}
     image_processor = {**image_processor, "processor_class": "Ovis2Processor"}
     for name, values in (("processor_config.json", settings), ("preprocessor_config.json", image_processor)):
-        (folder / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+        write_text(folder / name, json_text(values))
+    write_text(folder / "chat_template.jinja", CHAT_TEMPLATE)
 
 
 def _authors(root: Path, model: dict[str, Any]) -> ProcessorFiles:

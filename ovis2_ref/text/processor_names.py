@@ -8,6 +8,8 @@ import numpy as np
 
 from ovis2_ref.compat.missing import PROCESSOR, Counterpart
 from ovis2_ref.compat.tensors import to_array
+from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.writing import write_text
 from ovis2_ref.text.chat import IMAGE_TOKEN
 from ovis2_ref.text.layout import image_placeholder
 
@@ -72,7 +74,7 @@ class ProcessorNames(Counterpart):
 
     def to_json_file(self, json_file_path: str | Path) -> None:
         """Write the settings as JSON."""
-        Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
+        write_text(Path(json_file_path), self.to_json_string(), InputError)
 
     def __repr__(self) -> str:
         parts = "".join(f"- {name}: {getattr(self, name)!r}\n" for name in self.get_attributes())

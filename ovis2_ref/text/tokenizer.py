@@ -10,6 +10,7 @@ from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.runtime.checks import shown
+from ovis2_ref.runtime.writing import replacing_files, write_text
 from ovis2_ref.text.batch import BatchFeature, BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
 from ovis2_ref.text.library import TOKEN_FLAGS, add_tokens, library_errors, load_tokenizer
@@ -69,15 +70,16 @@ class Tokenizer(TokenizerNames):
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers 4.56 and 5.x load."""
         check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "tokenizer.json").write_text(self._backend.to_str(pretty=True), encoding="utf-8")
+        with library_errors(InputError, "the tokenizer can't be written"):
+            text = self._backend.to_str(pretty=True)
         added = self._backend.get_added_tokens_decoder()
         entries = {
             token_id: {"content": token.content, **{flag: getattr(token, flag) for flag in TOKEN_FLAGS}}
             for token_id, token in added.items()
         }
-        write_settings(path, self.settings, entries)
+        with replacing_files(folder, InputError) as files:
+            write_text(files / "tokenizer.json", text, InputError)
+            write_settings(files, self.settings, entries)
 
     def __len__(self) -> int:
         """The number of tokens, added ones included."""

@@ -13,6 +13,7 @@ from typing import Any
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.runtime.checks import is_whole
 from ovis2_ref.runtime.files import has_file, parse_json, read_bounded, read_json
+from ovis2_ref.runtime.writing import write_text
 from ovis2_ref.text.batch import NO_LIMIT
 
 TOKENIZER_LIMIT = 2**25
@@ -153,7 +154,7 @@ def write_settings(folder: Path, settings: TokenizerSettings, added_tokens: dict
         "unk_token": settings.unk_token,
     }
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    write_text(folder / "tokenizer_config.json", text)
 
 
 def _agrees(value: Any, expected: Any) -> bool:

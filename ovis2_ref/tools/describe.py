@@ -1,5 +1,7 @@
 """What `ovis2-ref describe` does: pictures and a question in, the answer out as it is made, and one line of what it cost."""
 
+import io
+import os
 import re
 import sys
 import time
@@ -16,10 +18,21 @@ from ovis2_ref.image.loading import load_image, load_video
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.taps import listening
+from ovis2_ref.runtime.writing import replacing
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tools.draw import PAPER, draw_grid, draw_tiles
 
 BLOCK = r"model\.vision_tower\.transformer\.encoder\.layers\.\d+\.output"
+WRITTEN = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""Endings of the names of pictures that are written, and their formats."""
 VISUAL, LOGITS = "model.visual_embeddings_table.output", "lm_head.output"
 
 
@@ -153,7 +166,9 @@ def draw_picture_tiles(picture: str | Path, checkpoint: str | Path, convention: 
     """Write a picture of `picture`'s grid and, beside it, of its tiles as the model of `checkpoint` sees them into `output`."""
     from PIL import Image
 
-    image = load_image(picture)
+    kind, image = _picture_format(output), load_image(picture)
+    if Path(output).exists() and os.path.samefile(picture, output):
+        raise InputError(f"{output} is the picture itself, which would be lost; give another name with -o")
     processor = Ovis2Processor.from_pretrained(checkpoint, convention=convention)
     tiles = processor.image_processor(image, return_tensors="np")
     grid = tuple(tiles["grids"][0].tolist())
@@ -161,8 +176,21 @@ def draw_picture_tiles(picture: str | Path, checkpoint: str | Path, convention: 
     sheet = Image.new("RGB", (sum(part.width for part in parts), max(part.height for part in parts)), PAPER)
     sheet.paste(parts[0], (0, 0))
     sheet.paste(parts[1], (parts[0].width, 0))
+    encoded = io.BytesIO()
     try:
-        sheet.save(output)
+        sheet.save(encoded, kind)
     except (OSError, ValueError) as error:
-        raise InputError(f"{output} can't be written as a picture: {error}") from error
+        raise InputError(
+            f"a sheet of {sheet.width}x{sheet.height} pixels can't be written as {kind}: {error}"
+        ) from error
+    with replacing(output, InputError) as file:
+        file.write(encoded.getbuffer())
     print(f"{output}: {len(tiles['pixel_values'])} tiles, grid {grid[0]}x{grid[1]} (rows x columns)")
+
+
+def _picture_format(output: str | Path) -> str:
+    """The format that a file's name asks for. Raises `InputError` for one that isn't written here."""
+    ending = Path(output).suffix.lower()
+    if ending not in WRITTEN:
+        raise InputError(f"{output} should end with one of {', '.join(WRITTEN)}")
+    return WRITTEN[ending]

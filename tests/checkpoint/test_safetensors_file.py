@@ -38,7 +38,7 @@ def test_what_the_library_writes(entries, seed):
         found = open_safetensors(path)
         assert set(found) == set(tensors)
         for name, tensor in tensors.items():
-            assert found[name].view().tobytes() == to_numpy(tensor).tobytes()
+            assert found[name].read(found[name].dtype).tobytes() == to_numpy(tensor).tobytes()
             for dtype in FLOATS:
                 array = found[name].read(np.dtype(WEIGHT_DTYPES[KINDS[dtype]]))
                 assert array.shape == tensor.shape
@@ -123,7 +123,7 @@ def test_every_cut_is_found(tmp_path):
 
 
 def test_numbers_that_lie_askew(tmp_path):
-    """A float32 at an odd byte is read, as an aligned copy; a converted copy can be written to, a view of the file can't."""
+    """A float32 at an odd byte is read as at an even one: as an aligned array of the reader's own."""
     path = tmp_path / "model.safetensors"
     numbers = np.arange(5, dtype=np.float32)
     for odd in (1, 0):
@@ -131,9 +131,8 @@ def test_numbers_that_lie_askew(tmp_path):
         text = json.dumps(header).encode()
         write(path, text + b" " * (-len(text) % 8), b"\x00" * odd + numbers.tobytes())
         tensor = open_safetensors(path)["b"]
-        assert tensor.view().flags.aligned == (odd == 0)
         array = tensor.read(np.dtype(np.float32))
         assert (array == numbers).all()
         assert array.flags.aligned
-        assert array.flags.writeable == (odd == 1)
+        assert array.flags.writeable
         assert tensor.read(np.dtype(np.float64)).flags.writeable

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.writing import write_text
 from ovis2_ref.tools.exercises.exercise import Exercise
 
 PROGRESS = "progress.json"
@@ -45,7 +46,7 @@ class Folder:
     def restore(self, exercise: Exercise) -> None:
         """Write the untouched file of `exercise`."""
         text = exercise.text(self.exercises.index(exercise) + 1, len(self.exercises))
-        self.file(exercise).write_text(text, encoding="utf-8")
+        write_text(self.file(exercise), text, InputError)
 
     def named(self, name: str) -> Exercise:
         """Return the exercise called `name`, or with that number. Raises `InputError` if there is none."""
@@ -62,7 +63,7 @@ class Folder:
     def save(self) -> None:
         """Write the progress file."""
         progress = {"done": sorted(set(self.done)), "hints": self.hints}
-        (self.path / PROGRESS).write_text(json.dumps(progress, indent=2) + "\n", encoding="utf-8")
+        write_text(self.path / PROGRESS, json.dumps(progress, indent=2) + "\n", InputError)
 
     def _read_progress(self) -> None:
         path = self.path / PROGRESS
