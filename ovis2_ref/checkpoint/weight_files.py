@@ -83,7 +83,10 @@ def _open_shards(root: Path) -> dict[str, StoredTensor]:
 
 
 def _no_weights(root: Path) -> str:
-    pickles = sorted(path.name for path in root.iterdir() if path.name.endswith(PICKLES))
+    try:
+        pickles = sorted(path.name for path in root.iterdir() if path.name.endswith(PICKLES))
+    except OSError as error:
+        return f"{root} can't be listed ({error.strerror})"
     if not pickles:
         return f"{root} holds neither {SINGLE} nor {INDEX}; is it a checkpoint folder, and downloaded whole?"
     return (

@@ -85,7 +85,7 @@ def device_module(device: str) -> ModuleType:
         return device_module("cuda") if _missing(0) is None else np
     if device == "cpu":
         return np
-    if kind != "cuda" or (device != "cuda" and not (index.isascii() and index.isdecimal())):
+    if kind != "cuda" or (device != "cuda" and not (index.isascii() and index.isdecimal() and len(index) < 5)):
         raise InputError(f'device={device!r} is not known; use "cpu", "cuda", "cuda:N" or "auto"')
     missing = _missing(int(index or 0))
     if missing is not None:

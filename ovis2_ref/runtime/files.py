@@ -76,7 +76,10 @@ def open_regular(path: Path) -> IO[bytes]:
 def has_file(folder: str | Path, name: str) -> bool:
     """True if `folder` holds an entry called `name`, a broken link included."""
     path = Path(folder) / name
-    return path.exists() or path.is_symlink()
+    try:
+        return path.exists() or path.is_symlink()
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be looked at ({_reason(error)})") from error
 
 
 def read_bounded(folder: str | Path, name: str, limit: int) -> bytes:

@@ -7,11 +7,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from warnings import catch_warnings, simplefilter
 
 from ovis2_ref.errors import OvisError
 from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.tiny import SAMPLE, TINY
 from ovis2_ref.tools.golden import add_golden
+from ovis2_ref.tools.terminal import Printable, print_error, silence
 
 PROMPT = "Describe the image."
 
@@ -19,35 +22,45 @@ PROMPT = "Describe the image."
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's) and return its exit status.
 
-    0, 1 for an exercise that isn't solved or a candidate that is wrong, or 2 for wrong input.
+    0, 1 for an exercise that isn't solved or a candidate that is wrong, 2 for wrong input, 130 after Ctrl-C.
     """
-    arguments = _parser().parse_args(argv)
-    try:
-        return arguments.run(arguments) or 0
-    except OvisError as error:
-        print(f"ovis2-ref: {error}", file=sys.stderr)
+    if sys.stderr is None:  # closed; print(file=None) would go to stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        print_error("stdout is closed, so there is nowhere to put the answer")
         return 2
+    out = sys.stdout
+    try:
+        with redirect_stdout(Printable(out)), catch_warnings():  # type: ignore[type-var]
+            simplefilter("ignore")
+            arguments = _parser().parse_args(argv)
+            status = arguments.run(arguments) or 0
+            out.flush()
+            return status
+    except OvisError as error:
+        print_error(str(error))
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(out)
+        return 0
     except KeyboardInterrupt:
         return 130
-    return 0
+    except MemoryError as error:
+        print_error(f"there is not enough memory ({error})")
+    except OSError as error:
+        print_error(f"the output can't be written ({error.strerror or error})")
+        silence(out)
+    return 2
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text:.40} is not a whole number from 1 to 999999999")
+    return int(text)
 
 
 def _picture_size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     return _count(height), _count(width)
-
-
-_count.__name__ = "whole number above 0"
-_picture_size.__name__ = "picture size"
 
 
 def _parser() -> argparse.ArgumentParser:

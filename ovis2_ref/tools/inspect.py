@@ -10,6 +10,7 @@ from ovis2_ref.config import Ovis2Config
 from ovis2_ref.config.presets import RELEASED
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
 from ovis2_ref.image.cutting import canvas_grid
+from ovis2_ref.image.limits import check_pixels
 from ovis2_ref.image.processor import Ovis2ImageProcessor
 from ovis2_ref.runtime.files import checked_folder, read_json
 from ovis2_ref.text.chat import render_chat
@@ -40,6 +41,7 @@ def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None
     lines += _in_words(config, images.convention)
     lines += ["", *_table_of_parts(config), "", *_special_tokens(config, settings), "", *_chat()]
     if picture_size is not None:
+        check_pixels(picture_size[1], picture_size[0], "the picture")
         lines += ["", *_picture(config, images, *picture_size)]
     return "\n".join(lines)
 

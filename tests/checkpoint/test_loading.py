@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from ovis2_ref.checkpoint import loading
+from ovis2_ref.checkpoint import safetensors_file
 from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
 from ovis2_ref.checkpoint.streaming import StreamedWeights
@@ -74,7 +74,7 @@ def test_which_head_counts(tmp_path, monkeypatch, small_config, in_whole, in_tex
     """Every way to say, or not to say, that the head is tied, against the head that transformers 5 ends up with. A head that
     differs does so in its last number alone.
     """
-    monkeypatch.setattr(loading, "BLOCK", 100)
+    monkeypatch.setattr(safetensors_file, "BLOCK", 100)
     if int(transformers.__version__.split(".")[0]) < 5:
         pytest.skip("4.56 asks text_config alone, and overwrites a stored head that differs")
     reference_model(small_config, 0).save_pretrained(tmp_path)
