@@ -143,12 +143,18 @@ def test_printable() -> None:
     assert printable(ESCAPE) == "\\x1b]0;owned\\x07\\x1b[2J\\r\n\\u202e\\x9b"
 
 
+WORKING = """
+from ovis2_ref.tools.cli import main
+print("started", flush=True)
+raise SystemExit(main(["describe", "--max-new-tokens", "99999"]))
+"""
+
+
 def test_interrupted() -> None:
     """Ctrl-C while it works: no traceback, status 130."""
     process = subprocess.Popen(
-        [sys.executable, "-c", "from ovis2_ref.tools.cli import main; print(1, flush=True); raise SystemExit(main(['describe', '--max-new-tokens', '99999']))"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
+        [sys.executable, "-c", WORKING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
     assert process.stdout
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
