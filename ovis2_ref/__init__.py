@@ -20,6 +20,8 @@ from ovis2_ref.runtime.threads import num_threads, set_num_threads
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
 
+__version__ = "0.2.0"
+
 __all__ = [
     "TINY",
     "Ovis2Config",

@@ -1,7 +1,7 @@
-"""Two programs run the same Ovis2 weights, and they differ: transformers' and the authors'. This is the list of differences.
+"""Two programs run the same Ovis2 weights and compute different things: transformers' and the authors'. This is what differs.
 
-Nothing mixes them: a `Convention` is chosen once, when a model or a processor is made, and the few places where the two
-part ask it.
+They are never mixed: a `Convention` is chosen once, when a model or a processor is made, and the few places where the two
+programs differ ask it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ovis2_ref.errors import InputError
 
 @dataclass(frozen=True)
 class Convention:
-    """What one of the two programs does, difference by difference."""
+    """What one of the two programs does: one field for each difference."""
 
     name: str
     vision_final_norm: bool
@@ -29,6 +29,9 @@ class Convention:
     """A picture's transparent parts show white (transformers 5); else transparency is dropped, and what is beneath it shows."""
     placeholders_in_vocabulary: bool
     """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
+    scores_count_prompt: bool
+    """Score processors (repetition penalty, n-grams, lengths) count the prompt's tokens; else new tokens only, since the authors'
+    code hands its language model embeddings."""
     default_system_always: bool
     """The default system message comes first also where the conversation brings its own; else its own replaces it."""
     max_tiles: int
@@ -44,6 +47,7 @@ TRANSFORMERS = Convention(
     crop_before_resize=False,
     transparency_on_white=True,
     placeholders_in_vocabulary=True,
+    scores_count_prompt=True,
     default_system_always=True,
     max_tiles=12,
 )
@@ -58,6 +62,7 @@ ORIGINAL = Convention(
     crop_before_resize=True,
     transparency_on_white=False,
     placeholders_in_vocabulary=False,
+    scores_count_prompt=False,
     default_system_always=False,
     max_tiles=9,
 )

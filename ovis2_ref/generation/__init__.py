@@ -58,7 +58,7 @@ def generate(
     use_cache = settings.use_cache or prompt.embeddings is not None
     static = use_cache and settings.cache_implementation == "static"
     text = Continuation(model, prompt, copies, new_tokens, use_cache, static)
-    counts_prompt = model.convention.placeholders_in_vocabulary
+    counts_prompt = model.convention.scores_count_prompt
     first = 0 if counts_prompt else text.ids.shape[1]
     xp = array_module(text.scores)
     # transformers counts the padding off from new tokens, too, where the prompt came as embeddings

@@ -98,8 +98,8 @@ def curves(
         draw.text((x - 6, y), f"{tick:g}", INK, _font(SIZE - 2), anchor="rm")
     draw.text(((left + width) / 2, height - 8), x_name, INK, _font(), anchor="mb")
     draw.text((8, 4), y_name, INK, _font(), anchor="lt")
-    for (x, y), colour in zip(series.values(), SERIES, strict=False):
-        points = [place(a, b) for a, b in zip(x, y, strict=True)]
+    for (across, up), colour in zip(series.values(), SERIES, strict=False):
+        points = [place(a, b) for a, b in zip(across, up, strict=True)]
         draw.line(points, colour, width=3, joint="curve")
         for a, b in points if len(points) < 40 else []:
             draw.ellipse((a - 3, b - 3, a + 3, b + 3), colour)
