@@ -15,7 +15,8 @@ from ovis2_ref.runtime.weights import Weights
 
 def embed_tokens(input_ids: Int[Array, "batch tokens"], w: Weights) -> Float[Array, "batch tokens hidden"]:
     """Return the embedding table's rows for `input_ids`."""
-    return (w / "embed_tokens")["weight"][input_ids]
+    table = w / "embed_tokens"
+    return table.tap("output", table["weight"][input_ids])
 
 
 def decoder(

@@ -1,4 +1,4 @@
-"""`ovis2-ref golden`: record a run, compare another program's values with it."""
+"""`ovis2-ref golden`: record a run, compare another program's values with it, check single components."""
 
 import argparse
 import sys
@@ -47,6 +47,17 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     compare.add_argument("--html", metavar="FILE", help="write a page, too")
     compare.set_defaults(run=_compare)
 
+    cases = actions.add_parser("cases", help="write drawn inputs and outputs of single components")
+    cases.add_argument("-o", "--output", metavar="FOLDER", default="cases", help="the folder to write (default: cases)")
+    cases.set_defaults(run=_cases)
+
+    check = actions.add_parser("check", help="run somebody's functions on such cases")
+    check.add_argument("cases", metavar="FOLDER", help="a folder that `cases` wrote")
+    check.add_argument(
+        "module", metavar="MODULE.py", help="a Python file with functions of the components' names; it is run"
+    )
+    check.set_defaults(run=_check)
+
 
 def _record(arguments: argparse.Namespace) -> None:
     from ovis2_ref.golden import record
@@ -86,3 +97,22 @@ def _compare(arguments: argparse.Namespace) -> int:
     comparison = compare(golden, candidate, load_reference(golden, arguments.checkpoint), names)
     print(as_json(comparison) if arguments.json else table(comparison, everything=arguments.all))
     return 0 if comparison.passes else 1
+
+
+def _cases(arguments: argparse.Namespace) -> None:
+    from ovis2_ref.golden.cases import COMPONENTS, COUNT, write_cases
+
+    write_cases(arguments.output)
+    print(f"{arguments.output}: {COUNT} cases each of {', '.join(COMPONENTS)}", file=sys.stderr)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from ovis2_ref.golden.cases import check_cases
+
+    results = list(check_cases(arguments.cases, arguments.module))
+    for result in results:
+        words = f"{result.name}, {result.dtype}: {result.of - result.wrong} of {result.of} right"
+        print(words + (f"; {result.first}" if result.wrong else ""))
+    if not results:
+        raise InputError(f"{arguments.module} has no function with the name of a component")
+    return 1 if any(result.wrong for result in results) else 0

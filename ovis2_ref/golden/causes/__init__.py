@@ -26,3 +26,5 @@ class Cause:
     """
     prompt_only: bool = False
     """True for a mistake that is made when the prompt is read, and in no later pass."""
+    of_result: bool = False
+    """True if `compute` takes the stage's right value in front of its inputs."""

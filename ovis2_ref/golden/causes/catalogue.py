@@ -2,5 +2,18 @@
 
 from ovis2_ref.golden.causes import Cause
 from ovis2_ref.golden.causes.conventions import CONVENTIONS
+from ovis2_ref.golden.causes.image import IMAGE_CAUSES
+from ovis2_ref.golden.causes.language import LANGUAGE_CAUSES
+from ovis2_ref.golden.causes.layers import LAYER_CAUSES
+from ovis2_ref.golden.causes.text import TEXT_CAUSES
+from ovis2_ref.golden.causes.vision import VISION_CAUSES
 
-CATALOGUE: tuple[Cause, ...] = (*CONVENTIONS,)
+CATALOGUE: tuple[Cause, ...] = (
+    *CONVENTIONS,
+    *IMAGE_CAUSES,
+    *VISION_CAUSES,
+    *LAYER_CAUSES,
+    *LANGUAGE_CAUSES,
+    *TEXT_CAUSES,
+)
+"""Entries of one name are one mistake, made in several stages."""

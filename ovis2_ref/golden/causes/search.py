@@ -1,6 +1,6 @@
 """Find the mistakes that reproduce a wrong value, and prove it: with this one change the reference computes that value."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import NamedTuple
@@ -11,8 +11,9 @@ from ovis2_ref.golden.bands import Bands, Fit, row_error
 from ovis2_ref.golden.causes import Cause
 from ovis2_ref.golden.causes.catalogue import CATALOGUE
 from ovis2_ref.golden.replay import UNFIT, MissingInputError, Stages, segment
-from ovis2_ref.golden.stages import Formula, Stage, numbered, spelled_out, split_number
-from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.golden.stages import Formula, Reference, Stage, numbered, spelled_out, split_number
+from ovis2_ref.runtime.arrays import Array, is_half, widened
+from ovis2_ref.runtime.weights import Weights
 
 
 class Explanation(NamedTuple):
@@ -25,6 +26,8 @@ class Explanation(NamedTuple):
     """Of the candidate's value against the reference with this mistake."""
     band: float
     """The largest error that rounding explains."""
+    others: tuple[str, ...] = ()
+    """Further mistakes that reproduce the value within the band, less closely: this run can't tell them apart."""
 
 
 def explain(bands: Bands, tap: str, value: Array, fit: Fit, error: float = np.inf) -> tuple[Explanation, ...]:
@@ -33,16 +36,28 @@ def explain(bands: Bands, tap: str, value: Array, fit: Fit, error: float = np.in
     `error` is that of the value against the stage's own formula, if it could be computed.
 
     A mistake is made in every stage that it concerns between the value and its recorded inputs: a port repeats it in each layer.
-    Two are tried only where several stages were not recorded in between.
+    Of several that do, the closest is named, and the others with it. Two are tried only where several stages were not recorded
+    in between.
     """
     taps = segment(bands.stages, tap, bands.known)
-    places = {cause: changed for cause in CATALOGUE if (changed := with_mistake(cause, bands.stages, taps))}
-    pairs = [pair for pair in combinations(places, 2) if not set(places[pair[0]]) & set(places[pair[1]])]
-    for mistakes in [*((cause,) for cause in places), *pairs]:
-        changed = {name: stage for cause in mistakes for name, stage in places[cause].items()}
-        proof = _proof(bands, tap, value, fit, changed, error)
-        if proof is not None:
-            return tuple(Explanation(cause, tuple(places[cause]), *proof) for cause in mistakes)
+    places: dict[str, dict[str, tuple[Cause, Stage]]] = {}
+    for cause in CATALOGUE:
+        for name, stage in with_mistake(cause, bands.stages, taps).items():
+            places.setdefault(cause.name, {})[name] = cause, stage
+    changed = {mistake: {name: stage for name, (_, stage) in made.items()} for mistake, made in places.items()}
+    firsts = {mistake: next(iter(made.values()))[0] for mistake, made in places.items()}
+
+    def proof(*mistakes: str) -> tuple[float, float] | None:
+        stages = {name: stage for mistake in mistakes for name, stage in changed[mistake].items()}
+        return _proof(bands, tap, value, fit, stages, error)
+
+    proved = {mistake: found for mistake in changed if (found := proof(mistake)) is not None}
+    if proved:
+        best, *others = sorted(proved, key=lambda mistake: proved[mistake][0])
+        return (Explanation(firsts[best], tuple(changed[best]), *proved[best], tuple(others)),)
+    for pair in combinations(changed, 2):
+        if not changed[pair[0]].keys() & changed[pair[1]].keys() and (both := proof(*pair)) is not None:
+            return tuple(Explanation(firsts[mistake], tuple(changed[mistake]), *both) for mistake in pair)
     return ()
 
 
@@ -58,8 +73,28 @@ def with_mistake(cause: Cause, stages: Stages, taps: Iterable[str]) -> dict[str,
             if cause.inputs is not None:
                 formula = Formula(name.removeprefix(f"{stage.part}."), cause.inputs, cause.compute)
                 (stage,) = spelled_out([formula], stage.part, step, _of_each_picture(stages))
-            changed[tap] = stage._replace(compute=cause.compute)
+            changed[tap] = stage._replace(
+                compute=_rounded_once(_on_result(cause, stage) if cause.of_result else cause.compute)
+            )
     return changed
+
+
+def _on_result(cause: Cause, stage: Stage) -> Callable[..., Array]:
+    def compute(m: Reference, w: Weights, *inputs: Array) -> Array:
+        return cause.compute(m, w, widened(stage.compute(m, w, *inputs)), *inputs)
+
+    return compute
+
+
+def _rounded_once(compute: Callable[..., Array]) -> Callable[..., Array]:
+    """A mistake's formula, computed in float32 where its inputs have 16 bits, and rounded at the end."""
+
+    def call(m: Reference, w: Weights, *inputs: Array) -> Array:
+        half = next((x.dtype for x in inputs if is_half(x.dtype)), None)
+        y = compute(m, w, *(widened(x) for x in inputs))
+        return y if half is None or y.dtype.kind in "iub" else y.astype(half)
+
+    return call
 
 
 def _of_each_picture(stages: Stages) -> dict[str, str | tuple[str, ...]]:
