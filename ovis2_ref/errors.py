@@ -23,3 +23,7 @@ class DeviceError(OvisError, RuntimeError):
 
 class MissingFeatureError(OvisError, AttributeError):
     """A name that transformers' class has and ours doesn't: the message says what to do instead."""
+
+
+class MissingNameError(OvisError, ImportError):
+    """A name of transformers that the package doesn't have: the message says what to do instead."""

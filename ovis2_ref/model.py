@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ovis2_ref.checkpoint.model_names import Table
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD
 from ovis2_ref.checkpoint.pretrained import PretrainedModel
+from ovis2_ref.compat.arguments import script_arguments
+from ovis2_ref.compat.idle import FEATURES, FORWARD
 from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
+from ovis2_ref.compat.tensors import with_tensors
 from ovis2_ref.errors import InputError
-from ovis2_ref.generation import generate
+from ovis2_ref.generation.generative_model import GenerativeModel
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
 from ovis2_ref.language.forward_pass import forward_pass
@@ -52,10 +56,14 @@ def layer_values(
 class Ovis2Model(PretrainedModel):
     """Ovis2 without its output head: from tokens and tiles to hidden states (transformers' `Ovis2Model`)."""
 
+    parameter_prefix = "model."
+
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """An empty KV cache with room for `capacity` tokens of each of `batch` sequences."""
-        return KVCache(self.config.text_config, batch, capacity, self.dtype, self.xp)
+        return KVCache(self.config.text_config, batch, capacity, self.compute_dtype, self.xp)
 
+    @with_tensors
+    @script_arguments(FEATURES, {})
     @one_blas_thread()
     def get_image_features(self, pixel_values: Array, noise: Array | int = 0) -> ImageFeatures:
         """The visual embeddings of the tiles `pixel_values` (tiles, channels, side, side), with what led to them.
@@ -69,13 +77,22 @@ class Ovis2Model(PretrainedModel):
             raise InputError(
                 f"pixel_values has the shape {pixels.shape}; this model takes (tiles, {', '.join(map(str, expected))})"
             )
-        return image_features(pixels.astype(self.dtype, copy=False), self.parts, self.config, self.convention, noise)
+        return image_features(
+            pixels.astype(self.compute_dtype, copy=False), self.parts, self.config, self.convention, noise
+        )
 
-    def get_input_embeddings(self, input_ids: Array) -> Array:
-        """The rows of the text table for `input_ids` (batch, tokens); placeholders outside the vocabulary get row 0."""
+    @with_tensors
+    def get_input_embeddings(self, input_ids: Array | None = None) -> Any:
+        """The rows of the text table for `input_ids` (batch, tokens); placeholders outside the vocabulary get row 0.
+
+        Without ids, the table itself: a function of ids, with a `weight`.
+        """
+        if input_ids is None:
+            return Table(self.weights[EMBEDDINGS], self.get_input_embeddings)
         ids = to_device(input_ids, self.xp)
         return embed_tokens(self.xp.maximum(ids, 0), self.parts / "model" / "language_model")
 
+    @with_tensors
     def get_placeholder_mask(
         self, input_ids: Array | None, inputs_embeds: Array | None, image_features: Array
     ) -> Bool[Array, "batch tokens 1"]:
@@ -107,7 +124,7 @@ class Ovis2Model(PretrainedModel):
             self._check_ids(input_ids, pixel_values)
             embeddings = self.get_input_embeddings(input_ids)
         else:
-            embeddings = to_device(inputs_embeds, self.xp).astype(self.dtype, copy=False)
+            embeddings = to_device(inputs_embeds, self.xp).astype(self.compute_dtype, copy=False)
         if pixel_values is None:
             return embeddings, None
         images = self.get_image_features(pixel_values)
@@ -128,6 +145,8 @@ class Ovis2Model(PretrainedModel):
                 + ("; placeholders below 0 need pixel_values" if lowest == 0 and pixel_values is None else "")
             )
 
+    @with_tensors
+    @script_arguments(FORWARD, {"cache": "past_key_values"})
     @one_blas_thread()
     def forward(
         self,
@@ -164,15 +183,20 @@ class Ovis2Model(PretrainedModel):
         return self.forward(*arguments, **options)
 
 
-class Ovis2ForConditionalGeneration(Ovis2Model):
+class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
     """Ovis2 with its output head: from tokens and tiles to logits, a loss, or an answer (transformers' class of that name)."""
 
+    parameter_prefix = ""
+
+    @with_tensors
     def lm_head(self, hidden: Float[Array, "batch tokens hidden"]) -> Float[Array, "batch tokens vocabulary"]:
         """Return the scores of every token of the vocabulary, W hidden; W of a tied head is the text table."""
         tied = self.config.tie_word_embeddings
         table = self.weights[EMBEDDINGS if tied else HEAD]
         return linear(hidden, Weights({HEAD: table}) / "lm_head")
 
+    @with_tensors
+    @script_arguments(FORWARD, {"cache": "past_key_values"})
     @one_blas_thread()
     def forward(  # type: ignore[override]
         self,
@@ -210,10 +234,10 @@ class Ovis2ForConditionalGeneration(Ovis2Model):
         )
         return result if return_dict else result.to_tuple()
 
-    @one_blas_thread()
-    def generate(self, input_ids: Array | None = None, **options: Any) -> Array:
-        """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options."""
-        return generate(self, input_ids, **options)
+    @property
+    def model(self) -> Ovis2Model:
+        """The model without its output head, of the same weights."""
+        return Ovis2Model(self.config, self.weights, self.convention)
 
 
 def _checked_indices(indices: Array, tokens: int) -> Int[Array, " kept"]:

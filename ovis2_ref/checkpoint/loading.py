@@ -56,6 +56,11 @@ def read_generation_config(folder: str | Path) -> dict[str, Any]:
     return read_json(folder, "generation_config.json") if has_file(folder, "generation_config.json") else {}
 
 
+def stored_dtype(folder: str | Path) -> str:
+    """The type that the text embeddings are stored in, by name: what `dtype="auto"` means."""
+    return np.dtype(WEIGHT_DTYPES[open_weights(folder)[EMBEDDINGS].kind]).name
+
+
 def load_weights(
     folder: str | Path,
     config: Ovis2Config,

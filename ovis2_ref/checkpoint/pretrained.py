@@ -5,61 +5,82 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-import numpy as np
-
-from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
+from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config, stored_dtype
+from ovis2_ref.checkpoint.model_names import ModelNames, check_weights
 from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.checkpoint.random_weights import random_weights
 from ovis2_ref.checkpoint.saving import save_checkpoint
 from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.compat.arguments import active, brief, check_names, given, mapping
+from ovis2_ref.compat.devices import compute_dtype, device_name
+from ovis2_ref.compat.hub import checkpoint_folder
+from ovis2_ref.compat.idle import MODEL_LOADING, SAVING
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
-from ovis2_ref.runtime.arrays import Array, array_module, as_dtype, device_module
+from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.arrays import Array, array_module, device_module
 from ovis2_ref.runtime.weights import Weights
 
+LOADED = ("torch_dtype", "device_map", "revision", "cache_dir", "config", "generation_config")
+"""transformers' arguments of `from_pretrained` that are honoured, beside our own."""
 
-class PretrainedModel:
+
+class PretrainedModel(ModelNames):
     """Holds what a model's functions need. `weights` may be any mapping of arrays: in memory, on a GPU, or read on demand."""
 
     def __init__(
         self,
         config: Ovis2Config,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, Array] | None = None,
         convention: str | Convention = "transformers",
         generation_config: Mapping[str, Any] | None = None,
     ) -> None:
         """A model of `config`, with `weights` by checkpoint name, that computes what `convention` computes."""
+        check_weights(weights, type(self).__name__)
         self.config = config
-        self.weights = weights
-        self.parts = Weights(weights)
+        self.weights: Mapping[str, Array] = weights  # type: ignore[assignment]
+        self.parts = Weights(self.weights)
         """The same weights, part by part: `parts / "model" / "vision_tower"`."""
         self.convention = as_convention(convention)
-        self.generation_config = dict(generation_config or {})
+        self.generation_config: Any = dict(generation_config or {})
 
     @classmethod
     def from_pretrained(
         cls,
         folder: str | Path,
         *,
-        dtype: Any = "float32",
-        device: str = "cpu",
+        dtype: Any = None,
+        device: Any = None,
         convention: str | Convention = "transformers",
         stream: bool = False,
         progress: bool = False,
+        **options: Any,
     ) -> Self:
-        """The model in a checkpoint folder, of transformers' layout or the authors'.
+        """Load the model in a checkpoint folder, of transformers' layout or the authors', or of a hub id in the local hub cache.
 
-        `dtype` is the type it computes in, whatever the file holds; `device` "cpu", "cuda", "cuda:N" or "auto". `stream` leaves
-        the weights in the file and reads each when it is needed. `progress` shows a bar while they load.
-        Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't be.
+        `dtype` is the type it computes in, float32 whatever the file holds, or "auto" for the file's; `device` "cpu", "cuda",
+        "cuda:N" or "auto". `stream` leaves the weights in the file and reads each when it is needed. `progress` shows a bar
+        while they load. `options`: transformers' other arguments (`torch_dtype`, `device_map`, `revision`, `cache_dir`, `config`,
+        `generation_config`), see `compat.idle.MODEL_LOADING` for those that change nothing here.
+        Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't work.
         """
-        xp = device_module(device)
-        config = read_config(folder, convention)
+        options = given(active("from_pretrained", options, MODEL_LOADING))
+        check_names("from_pretrained", options, LOADED)
+        root = checkpoint_folder(folder, options.get("cache_dir"), options.get("revision"))
+        xp = device_module(device_name(device or options.get("device_map") or "cpu"))
+        config = options.get("config") or read_config(root, convention)
+        if not isinstance(config, Ovis2Config):
+            raise InputError(f"config={brief(config)} should be an Ovis2Config")
+        asked = dtype or options.get("torch_dtype") or "float32"
+        kind = compute_dtype(asked, stored_dtype(root) if isinstance(asked, str) and asked == "auto" else None)
         if stream:
-            weights: Mapping[str, Array] = StreamedWeights(folder, config, as_dtype(dtype), xp)
+            weights: Mapping[str, Array] = StreamedWeights(root, config, kind, xp)
         else:
-            weights = load_weights(folder, config, as_dtype(dtype), xp, progress=progress)
-        return cls(config, weights, convention, read_generation_config(folder))
+            weights = load_weights(root, config, kind, xp, progress=progress)
+        settings = mapping("generation_config", options.get("generation_config")) or read_generation_config(root)
+        model = cls(config, weights, convention, settings)
+        model.name_or_path = str(folder)
+        return model
 
     @classmethod
     def random(cls, config: Ovis2Config, seed: int, *, dtype: Any = "float32", device: str = "cpu") -> Self:
@@ -67,16 +88,12 @@ class PretrainedModel:
         xp = device_module(device)
         return cls(config, {name: xp.asarray(weight) for name, weight in random_weights(config, seed, dtype).items()})
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write config.json, generation_config.json and the weights as transformers loads them, in the model's dtype."""
+        check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
         save_checkpoint(folder, self.config, self.weights, self.generation_config)
 
     @property
     def xp(self) -> ModuleType:
         """The array module that the model computes with."""
         return array_module(self.weights[EMBEDDINGS])
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type that the model computes in."""
-        return self.weights[EMBEDDINGS].dtype

@@ -1,164 +1,15 @@
-"""Arguments of transformers' calls that change nothing here, or can't be honoured: one table for each call, and the checks."""
+"""Checks of arguments: those of a table that change nothing, names that nothing knows, values of another kind."""
 
 import difflib
-from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import Any
 
+import numpy as np
+
+from ovis2_ref.compat.idle import Idle, Table
 from ovis2_ref.errors import InputError
-
-
-class Idle(NamedTuple):
-    """The values of an argument that change nothing here, and what to do instead of giving another. None is always idle."""
-
-    values: tuple[Any, ...]
-    instead: str
-
-
-class Ignored:
-    """An argument of which no value changes anything here."""
-
-
-IGNORED = Ignored()
-Table = Mapping[str, Idle | Ignored]
-
-HUB = "files are read from a local folder alone: download the checkpoint first, and give its folder"
-FULL_WEIGHTS = "weights are read as they are stored and computed in `dtype`; leave it out"
-NO_CODE = "code from a checkpoint is never executed; leave it out"
-
-MODEL_LOADING: Table = {
-    **dict.fromkeys(
-        (
-            *("low_cpu_mem_usage", "local_files_only", "trust_remote_code", "attn_implementation", "token", "proxies"),
-            *("max_memory", "offload_folder", "offload_state_dict", "offload_buffers", "weights_only", "use_kernels"),
-            *("_fast_init", "use_auth_token", "experts_implementation", "mirror", "resume_download"),
-        ),
-        IGNORED,
-    ),
-    "use_safetensors": Idle((True,), "pickled weights are never read; convert the checkpoint to safetensors"),
-    "force_download": Idle((False,), HUB),
-    "subfolder": Idle(("",), "give the folder itself"),
-    "variant": Idle((), "give a folder whose weights are in model.safetensors or its shards"),
-    "ignore_mismatched_sizes": Idle((False,), "every weight has to fit config.json"),
-    "quantization_config": Idle((), FULL_WEIGHTS),
-    "load_in_8bit": Idle((False,), FULL_WEIGHTS),
-    "load_in_4bit": Idle((False,), FULL_WEIGHTS),
-    "gguf_file": Idle((), "convert the checkpoint to safetensors"),
-    "state_dict": Idle((), "make the model with Ovis2ForConditionalGeneration(config, weights)"),
-    "output_loading_info": Idle((False,), "missing or superfluous weights are an error that names them"),
-    "adapter_name": Idle(("default",), "merge the adapter into the weights first"),
-    "adapter_kwargs": Idle(({},), "merge the adapter into the weights first"),
-    "key_mapping": Idle((), "rename the weights in the file"),
-    "tp_plan": Idle((), "one process computes on one device"),
-    "tp_size": Idle((1,), "one process computes on one device"),
-    "device_mesh": Idle((), "one process computes on one device"),
-    "distributed_config": Idle((), "one process computes on one device"),
-    "custom_generate": Idle((), NO_CODE),
-    "code_revision": Idle(("main",), NO_CODE),
-    "kernel_config": Idle((), "leave it out"),
-    "fusion_config": Idle((), "leave it out"),
-    "allow_all_kernels": Idle((False,), NO_CODE),
-    "strict": IGNORED,
-}
-"""`from_pretrained` of a model."""
-
-PROCESSOR_LOADING: Table = {
-    **dict.fromkeys(
-        ("local_files_only", "trust_remote_code", "token", "proxies", "use_auth_token", "legacy", "resume_download"),
-        IGNORED,
-    ),
-    "force_download": Idle((False,), HUB),
-    "subfolder": Idle(("",), "give the folder itself"),
-    "return_unused_kwargs": Idle((False,), "unknown arguments are an error that names them"),
-    "backend": Idle(("pil", "torchvision", "tokenizers"), 'use "pil" or "torchvision"'),
-    "device_map": IGNORED,
-    "dtype": IGNORED,
-    "torch_dtype": IGNORED,
-}
-"""`from_pretrained` of a processor, an image processor or a tokenizer."""
-
-SAVING: Table = {
-    **dict.fromkeys(
-        ("safe_serialization", "is_main_process", "token", "save_original_format", "save_jinja_files"), IGNORED
-    ),
-    "push_to_hub": Idle((False,), "there is no hub access; upload the folder with `hf upload`"),
-    "state_dict": Idle((), "the model's own weights are saved"),
-    "max_shard_size": IGNORED,
-    "variant": Idle((), "leave it out"),
-    "save_function": Idle((), "leave it out"),
-    "save_peft_format": IGNORED,
-    "legacy_format": Idle((False,), "leave it out"),
-    "filename_prefix": Idle((), "leave it out"),
-}
-"""`save_pretrained`."""
-
-TEXT_OPTIONS: Table = {
-    **dict.fromkeys(("add_special_tokens", "verbose", "legacy", "clean_up_tokenization_spaces"), IGNORED),
-    "stride": Idle((0,), "cut long texts yourself"),
-    "is_split_into_words": Idle((False,), "give whole texts"),
-    "return_overflowing_tokens": Idle((False,), "cut long texts yourself"),
-    "text_pair": Idle((), "join the two texts"),
-    "text_target": Idle((), "tokenise it in a call of its own"),
-    "text_pair_target": Idle((), "tokenise it in a call of its own"),
-    "tokenizer_kwargs": Idle(({},), "give its entries as arguments"),
-    "split_special_tokens": Idle((False,), "special tokens in a text are always taken as such"),
-    "sanitize_control_tokens": Idle(
-        (False,), "control tokens in a text are always taken as such: take them out yourself"
-    ),
-    "return_text_replacement_offsets": Idle((False,), "leave it out"),
-}
-"""A tokenizer's call. No special tokens are added around a text (Qwen2 has none), so `add_special_tokens` changes nothing."""
-
-IMAGE_OPTIONS: Table = {
-    **dict.fromkeys(("device", "disable_grouping", "default_to_square", "image_seq_length"), IGNORED),
-    "do_pad": Idle((False,), "tiles are of one size already"),
-    "pad_size": Idle((), "tiles are of one size already"),
-}
-"""An image processor's call."""
-
-PROCESSOR_OPTIONS: Table = {
-    "videos": Idle(([],), "give the frames of a clip as images, with an <image> for each"),
-    "audio": Idle(([],), "Ovis2 takes pictures and text"),
-    "videos_kwargs": Idle(({},), "give the frames of a clip as images"),
-    "audio_kwargs": Idle(({},), "Ovis2 takes pictures and text"),
-    "return_metadata": IGNORED,
-    "load_audio_from_video": IGNORED,
-}
-"""A processor's call, beside what its tokenizer and its image processor take."""
-
-TEMPLATE_OPTIONS: Table = dict.fromkeys(
-    ("tools", "documents", "xml_tools", "enable_thinking", "template_kwargs"), IGNORED
-)
-"""`apply_chat_template`: what templates of other models look at, and Ovis2's doesn't."""
-
-FORWARD: Table = {
-    **dict.fromkeys(("cache_position", "return_loss", "num_items_in_batch", "is_first_iteration"), IGNORED),
-    "token_type_ids": IGNORED,
-    "mm_token_type_ids": IGNORED,
-    "mm_encoder_outputs": Idle(({},), "give pixel_values"),
-    "inputs": Idle((), "give input_ids"),
-}
-"""A model's forward pass."""
-
-GENERATE: Table = {
-    **dict.fromkeys(
-        ("synced_gpus", "trust_remote_code", "logits_to_keep", "return_legacy_cache", "token_type_ids"), IGNORED
-    ),
-    **dict.fromkeys(
-        ("mm_token_type_ids", "cache_position", "disable_compile", "compile_config", "cache_config"), IGNORED
-    ),
-    **dict.fromkeys(("transformers_version", "bos_token_id", "decoder_start_token_id", "is_assistant"), IGNORED),
-    **dict.fromkeys(("max_cache_len", "prefill_chunk_size", "return_dict", "labels"), IGNORED),
-    "assistant_model": Idle(
-        (), "assisted decoding is not here: leave it out, the answer of greedy decoding is the same"
-    ),
-    "assistant_tokenizer": Idle((), "assisted decoding is not here: leave it out"),
-    "negative_prompt_ids": Idle((), "leave it out: guidance is not here"),
-    "negative_prompt_attention_mask": Idle((), "leave it out: guidance is not here"),
-    "custom_generate": Idle((), "write the loop over model(**inputs) yourself"),
-    "mm_encoder_outputs": Idle(({},), "give pixel_values"),
-    "low_memory": Idle((False,), "leave it out"),
-}
-"""`generate`, beside the settings of decoding."""
 
 
 def active(call: str, options: Mapping[str, Any], table: Table) -> dict[str, Any]:
@@ -184,6 +35,35 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+ARRAYS = ("input_ids", "inputs_embeds", "pixel_values", "attention_mask", "position_ids", "labels", "logits_to_keep")
+"""Arguments that are arrays, or what NumPy makes one of."""
+
+METHODS = {"past_key_values": "update", "streamer": "put", "generation_config": "items", "tokenizer": "decode"}
+"""Arguments that are objects, and a method by which each is known."""
+
+
+def checked_value(name: str, value: Any) -> Any:
+    """The value of an argument, a list in place of an array as an array. Raises `InputError` for one of another kind."""
+    if name in ARRAYS and not hasattr(value, "ndim") and not isinstance(value, int):
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            array = np.asarray(None)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{name} should be an array of numbers, not {brief(value)}")
+        return array
+    if name in METHODS and not hasattr(value, METHODS[name]):
+        raise InputError(f"{name}={brief(value)} has no {METHODS[name]}, and can't be used")
+    return value
+
+
+def mapping(name: str, value: Any) -> dict[str, Any]:
+    """The argument `name`, a dictionary or None, as a dictionary of its own. Raises `InputError` for another kind."""
+    if value is not None and not isinstance(value, Mapping):
+        raise InputError(f"{name} should be a dictionary, not {brief(value)}")
+    return dict(value or {})
+
+
 def brief(value: Any) -> str:
     """What to show of a value in an error: arrays, pictures and long texts are not quoted whole."""
     shape = getattr(value, "shape", None)
@@ -195,3 +75,29 @@ def brief(value: Any) -> str:
 
 def _same(value: Any, idle: Any) -> bool:
     return type(value) is type(idle) and value == idle
+
+
+def script_arguments(table: Table, renamed: Mapping[str, str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a method take what scripts give: None for a default, the idle arguments of `table`, other names for its own.
+
+    `renamed`: other name -> own name. The method raises `InputError` for an argument that it doesn't have.
+    """
+
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        names = list(inspect.signature(method).parameters)[1:]
+
+        @wraps(method)
+        def call(self: Any, *arguments: Any, **options: Any) -> Any:
+            if len(arguments) > len(names):
+                raise InputError(f"{method.__name__} takes {len(names)} arguments, not {len(arguments)}")
+            options = {renamed.get(name, name): value for name, value in options.items()}
+            twice = [name for name in names[: len(arguments)] if name in options]
+            if twice:
+                raise InputError(f"{method.__name__} was given {twice[0]} twice")
+            options = {**dict(zip(names, arguments, strict=False)), **active(method.__name__, options, table)}
+            check_names(method.__name__, options, names)
+            return method(self, **{name: checked_value(name, value) for name, value in given(options).items()})
+
+        return call
+
+    return decorate

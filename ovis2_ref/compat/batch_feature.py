@@ -5,9 +5,9 @@ from typing import Any, Self
 import ml_dtypes
 import numpy as np
 
+from ovis2_ref.compat.devices import compute_dtype
 from ovis2_ref.compat.tensors import is_array, is_tensor, to_array, to_tensor, torch_module
 from ovis2_ref.errors import InputError
-from ovis2_ref.runtime.arrays import as_dtype
 
 RETURN_TENSORS = ("np", "pt", None)
 
@@ -28,6 +28,8 @@ class BatchFeature(dict[str, Any]):
             return self[name]
         except KeyError:
             raise AttributeError(f"there is no {name!r} in these inputs; there are {', '.join(self)}") from None
+
+    skip_tensor_conversion = None
 
     @property
     def data(self) -> dict[str, Any]:
@@ -88,10 +90,10 @@ def _moved(value: Any, device: Any, dtype: Any, options: dict[str, Any]) -> Any:
         cast = dtype if value.is_floating_point() else None
         return value.to(device=device, dtype=_torch_dtype(cast), **options)
     if is_array(value) and dtype is not None and (value.dtype.kind == "f" or value.dtype == ml_dtypes.bfloat16):
-        return value.astype(as_dtype(dtype))
+        return value.astype(compute_dtype(dtype))
     return value
 
 
 def _torch_dtype(dtype: Any) -> Any:
     torch: Any = torch_module()
-    return dtype if dtype is None or isinstance(dtype, torch.dtype) else getattr(torch, as_dtype(dtype).name)
+    return dtype if dtype is None or isinstance(dtype, torch.dtype) else getattr(torch, compute_dtype(dtype).name)

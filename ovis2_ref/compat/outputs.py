@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ovis2_ref.compat.missing import OUTPUT, Counterpart
 from ovis2_ref.runtime.arrays import Array
 
 RENAMED = {"cache": "past_key_values"}
 """transformers 5.24's names of fields, and the names here, which are those of 4.56 to 5.23."""
 
 
-class Output(Mapping[str, Any]):
+class Output(Mapping[str, Any], Counterpart):
     """Fields by name (`output.logits`, `output["logits"]`) or by number among those that are not None (`output[0]`).
 
     Iterating gives the names of the fields that are not None, as in transformers' `ModelOutput`.
@@ -38,10 +39,17 @@ class Output(Mapping[str, Any]):
             raise KeyError(key)
         return getattr(self, key)
 
+    counterpart, missing = "transformers' outputs", OUTPUT
+
+    @property
+    def cache_params(self) -> Any:
+        """`past_key_values` under another old name."""
+        return self.cache
+
     @property
     def cache(self) -> Any:
         """`past_key_values` under transformers 5.24's name."""
-        return getattr(self, "past_key_values", None)
+        return self.get("past_key_values")
 
 
 @dataclass(eq=False)

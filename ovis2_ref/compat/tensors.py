@@ -3,7 +3,7 @@ caller has imported it already.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
 from types import ModuleType
@@ -13,6 +13,9 @@ import ml_dtypes
 import numpy as np
 
 from ovis2_ref.runtime.arrays import array_module, to_host
+
+CALLBACKS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"}
+"""Arguments that are functions of the caller's, or call them."""
 
 
 def torch_module() -> ModuleType | None:
@@ -43,7 +46,7 @@ def to_tensor(x: Any, device: Any = None) -> Any:
     torch = torch_module()
     if torch is None or not is_array(x):
         return x
-    x = to_host(x)
+    x = np.asarray(to_host(x))
     if not x.flags.writeable or not x.flags.c_contiguous:
         x = x.copy()
     if x.dtype == ml_dtypes.bfloat16:
@@ -54,8 +57,13 @@ def to_tensor(x: Any, device: Any = None) -> Any:
 
 
 def is_array(x: Any) -> bool:
-    """True for a NumPy or a CuPy array."""
-    return isinstance(x, np.ndarray) or array_module(x) is not np
+    """True for a NumPy or a CuPy array, or one of NumPy's numbers."""
+    return isinstance(x, np.ndarray | np.generic) or array_module(x) is not np
+
+
+def script_array(x: Any) -> Any:
+    """An array as the caller's programs know it: a tensor that shares its memory if the caller has imported torch."""
+    return x if torch_module() is None else to_tensor(x)
 
 
 def with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,45 +73,40 @@ def with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        given = next(_tensors((arguments, options)), None) if torch_module() is not None else None
-        if given is None:
+        device = _device((arguments, options))
+        if device is None:
             return function(*arguments, **options)
-        arguments, options = _inwards((arguments, options), given.device)
-        return _outwards(function(*arguments, **options), given.device)
+        callbacks = {name: _callback(options.pop(name), device) for name in CALLBACKS & set(options)}
+        arguments, options = _inwards((arguments, options))
+        return _outwards(function(*arguments, **options, **callbacks), device)
 
     return call
 
 
-def _tensors(value: Any) -> Iterator[Any]:
-    """The tensors in a value and in the tuples, lists and dictionaries that it consists of."""
-    if is_tensor(value):
-        yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
+def has_tensors(value: Any) -> bool:
+    """True if `value`, or a tuple, list or dictionary in it, holds a torch tensor."""
+    return _device(value) is not None
 
 
-def _inwards(value: Any, device: Any) -> Any:
-    """`value` with arrays for tensors, and functions that speak arrays for those that speak tensors."""
-    if is_tensor(value):
-        return to_array(value)
+def _device(value: Any) -> Any:
+    """The device of the first tensor in a value and in the tuples, lists and dictionaries that it consists of; None without."""
+    torch = torch_module()
+    if torch is None:
+        return None
+    if isinstance(value, torch.Tensor):
+        return value.device
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return next((device for part in parts if (device := _device(part)) is not None), None)
+
+
+def _inwards(value: Any) -> Any:
+    """`value` with arrays for tensors."""
     if type(value) is dict:
-        return {key: _inwards(part, device) for key, part in value.items()}
+        return {key: _inwards(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        parts = [_inwards(part, device) for part in value]
+        parts = [_inwards(part) for part in value]
         return tuple(parts) if isinstance(value, tuple) else parts
-    if hasattr(value, "put") and hasattr(value, "end"):
-        return _TensorStreamer(value, device)
-    if (
-        callable(value)
-        and not isinstance(value, type)
-        and not hasattr(value, "encode")
-        and not hasattr(value, "generate")
-    ):
-        return lambda *given: _inwards(value(*_outwards(given, device)), device)
-    return value
+    return to_array(value)
 
 
 def _outwards(value: Any, device: Any) -> Any:
@@ -117,14 +120,26 @@ def _outwards(value: Any, device: Any) -> Any:
     return value
 
 
-class _TensorStreamer:
+def _callback(value: Any, device: Any) -> Any:
+    """Functions of the caller's that speak tensors as functions that speak arrays; a streamer is given tensors."""
+    if isinstance(value, list | tuple):
+        return [_callback(function, device) for function in value]
+    if hasattr(value, "put"):
+        return TensorStreamer(value, device)
+    return (lambda *given: _inwards(value(*_outwards(given, device)))) if callable(value) else value
+
+
+class TensorStreamer:
     """A streamer of the caller's, given tensors."""
 
     def __init__(self, streamer: Any, device: Any) -> None:
+        """`streamer` gets what is put here, as tensors on `device`."""
         self._streamer, self._device = streamer, device
 
     def put(self, ids: np.ndarray) -> None:
+        """Hand tokens on."""
         self._streamer.put(to_tensor(ids, self._device))
 
     def end(self) -> None:
+        """Hand the end on."""
         self._streamer.end()

@@ -5,15 +5,14 @@ Fields, defaults and their meaning are those of transformers' `Ovis2VisionConfig
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 from ovis2_ref.activations import ACTIVATIONS
+from ovis2_ref.config.names import ConfigNames
 from ovis2_ref.config.presets import preset
 from ovis2_ref.config.rope import rope_fault
 from ovis2_ref.errors import ConfigError
 from ovis2_ref.runtime.checks import shown
-from ovis2_ref.runtime.files import read_json
 from ovis2_ref.runtime.records import Record
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
@@ -25,7 +24,7 @@ MOST_PATCHES = 4096
 
 
 @dataclass
-class Ovis2VisionConfig(Record):
+class Ovis2VisionConfig(Record, ConfigNames):
     """The vision transformer (AIMv2) and the visual tokenizer on top of it."""
 
     hidden_size: int = 1024
@@ -101,7 +100,7 @@ class Ovis2VisionConfig(Record):
 
 
 @dataclass
-class Qwen2Config(Record):
+class Qwen2Config(Record, ConfigNames):
     """The language model."""
 
     vocab_size: int = 151936
@@ -196,7 +195,7 @@ class Qwen2Config(Record):
 
 
 @dataclass
-class Ovis2Config(Record):
+class Ovis2Config(Record, ConfigNames):
     """The whole model: vision, language, and the tokens that stand between them."""
 
     vision_config: Ovis2VisionConfig = field(default_factory=Ovis2VisionConfig)
@@ -226,11 +225,6 @@ class Ovis2Config(Record):
             f"{len(self.visual_indicator_token_ids)} visual_indicator_token_ids for "
             f"num_visual_indicator_tokens={self.vision_config.num_visual_indicator_tokens}",
         )
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """The configuration in `folder`/config.json. Raises `CheckpointError` if there is none, `ConfigError` if it can't be."""
-        return cls.from_dict(read_json(folder, "config.json"))
 
     @classmethod
     def preset(cls, name: str) -> Self:

@@ -1,29 +1,37 @@
 """Generation: from a prompt to an answer, greedily, by sampling or by beam search, as transformers' `generate` makes it.
 
-settings.py      what a call and a checkpoint ask for
+greedy.py        greedy decoding, by itself
+sampling.py      sampling, and greedy decoding with options
+beam.py          beam search
+settings.py, config.py          what a call and a checkpoint ask for
 prompt.py        the batch of prompts, with mask and positions
 continuation.py  the model, its cache and the tokens so far
 static.py        a step that a GPU records and replays
 processors.py, truncation.py    what is done to scores before a token is chosen, and in scores.py in which order
-sampling.py      greedy decoding and sampling
-beam.py          beam search
+randomness.py    drawing tokens
+stopping.py      when an answer is complete
+record.py, transitions.py       what a call returns beside the ids
 """
 
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int
-
+from ovis2_ref.compat.arguments import active, checked_value
+from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.beam import beam_search
+from ovis2_ref.generation.config import GenerationConfig
 from ovis2_ref.generation.continuation import Continuation
+from ovis2_ref.generation.greedy import greedy
 from ovis2_ref.generation.prompt import read_prompt
+from ovis2_ref.generation.randomness import NumPyGenerator
+from ovis2_ref.generation.record import Record
 from ovis2_ref.generation.sampling import Streamer, sample
 from ovis2_ref.generation.scores import Frame, score_processors
 from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.stopping import Stopping, functions
 from ovis2_ref.runtime.arrays import array_module, to_host
 
-__all__ = ["GenerationSettings", "Streamer", "generate"]
+__all__ = ["GenerationConfig", "GenerationSettings", "Streamer", "generate"]
 
 
 def generate(
@@ -33,31 +41,43 @@ def generate(
     attention_mask: Any | None = None,
     pixel_values: Any | None = None,
     inputs_embeds: Any | None = None,
-    streamer: Streamer | None = None,
-    generator: np.random.Generator | int | None = None,
+    past_key_values: Any | None = None,
+    generation_config: Any | None = None,
+    logits_processor: Any | None = None,
+    stopping_criteria: Any | None = None,
+    prefix_allowed_tokens_fn: Any | None = None,
+    tokenizer: Any | None = None,
+    streamer: Any | None = None,
+    generator: Any | None = None,
     **options: Any,
-) -> Int[np.ndarray, "rows tokens"]:
+) -> Any:
     """The ids of prompts and answers (batch * num_return_sequences, tokens), as transformers' `generate` returns them.
 
     input_ids (batch, tokens), padded on the left, with attention_mask 0 at the padding; pixel_values (tiles, channels, side,
     side), the tiles of all pictures in reading order. With inputs_embeds (batch, tokens, hidden) and no input_ids, only new ids
-    come back. streamer: gets the prompt and then each step's tokens; not with beams. generator: a NumPy generator, or a seed, for
-    sampling. options: the fields of `GenerationSettings`.
+    come back. past_key_values: the cache of a beginning of input_ids; it goes on here. generation_config: settings, which options
+    beat. logits_processor: functions (ids, scores) -> scores; stopping_criteria: functions (ids, scores) -> true at the end;
+    prefix_allowed_tokens_fn: (prompt number, ids) -> the tokens that may come. tokenizer: for stop_strings. streamer: gets the
+    prompt and then each step's tokens; not with beams. generator: a NumPy generator, or a seed, for sampling. options: the fields
+    of `GenerationSettings`; with return_dict_in_generate a `GenerateOutput` comes back.
 
     With convention="original" the processors count new tokens only, since the authors' code hands its language model embeddings.
-    Raises `InputError` for arguments that don't exist, don't fit or can't be.
+    Raises `InputError` for arguments that don't exist or can't be used.
     """
-    settings = GenerationSettings.merge(model.generation_config or _special_tokens(model), options)
-    prompt = read_prompt(model, settings, input_ids, attention_mask, pixel_values, inputs_embeds)
+    for name, value in {"streamer": streamer, "generation_config": generation_config, "tokenizer": tokenizer}.items():
+        if value is not None:
+            checked_value(name, value)
+    functions(prefix_allowed_tokens_fn, "prefix_allowed_tokens_fn")
+    defaults = model.generation_config or _special_tokens(model)
+    settings = GenerationSettings.merge(defaults, active("generate", options, GENERATE), generation_config)
+    prompt = read_prompt(model, settings, input_ids, attention_mask, pixel_values, inputs_embeds, past_key_values)
     new_tokens = settings.new_tokens(prompt.length)
     if streamer is not None:
         if settings.num_beams > 1:
-            raise InputError("a streamer can't follow a beam search, which revises what it said; use num_beams=1")
+            raise InputError("a streamer can't follow a beam search, which revises what it has made; use num_beams=1")
         streamer.put(to_host(prompt.ids))
-    copies = max(settings.num_beams, settings.num_return_sequences)
-    use_cache = settings.use_cache or prompt.embeddings is not None
-    static = use_cache and settings.cache_implementation == "static"
-    text = Continuation(model, prompt, copies, new_tokens, use_cache, static)
+    record = Record(settings)
+    text = _continuation(model, prompt, settings, new_tokens, record, past_key_values)
     counts_prompt = model.convention.scores_count_prompt
     first = 0 if counts_prompt else text.ids.shape[1]
     xp = array_module(text.scores)
@@ -65,19 +85,40 @@ def generate(
     padding = prompt.padding if counts_prompt else None
     frame = Frame(
         prompt_ids=text.ids[:, first:].copy(),
-        padding=None if padding is None else xp.repeat(padding, copies),
+        padding=None if padding is None else xp.repeat(padding, len(text.ids) // len(padding)),
         vocabulary=text.scores.shape[1],
         min_new_tokens=settings.least_new_tokens(prompt.length),
         max_new_tokens=new_tokens,
+        allowed_tokens=prefix_allowed_tokens_fn,
     )
-    processors = score_processors(settings, frame, xp)
-    random = np.random.default_rng(generator)
+    processors = score_processors(settings, frame, xp, functions(logits_processor, "logits_processor"))
+    stopping = Stopping(settings, stopping_criteria, tokenizer)
+    random = generator if hasattr(generator, "choose") else NumPyGenerator(generator) if settings.do_sample else None
+    random = random if settings.do_sample else None
     if settings.num_beams > 1:
-        return beam_search(text, settings, processors, first, new_tokens, random)
-    ids = sample(text, settings, processors, first, new_tokens, random, streamer)
+        ids, beams = beam_search(text, settings, processors, first, new_tokens, random, stopping, record)
+        return record.result(ids, text, **beams)
+    if not (processors or random or stopping or streamer or record.wanted):
+        return greedy(text, new_tokens, settings.eos_tokens(), settings.pad_token())
+    ids = sample(text, settings, processors, first, new_tokens, random, streamer, stopping, record)
     if streamer is not None:
         streamer.end()
-    return ids
+    return record.result(ids, text)
+
+
+def _continuation(
+    model: Any, prompt: Any, settings: GenerationSettings, new_tokens: int, record: Record, cache: Any
+) -> Continuation:
+    """The texts that `settings` ask for, with what the model makes of the prompt."""
+    copies = max(settings.num_beams, settings.num_return_sequences)
+    use_cache = settings.use_cache or prompt.embeddings is not None or cache is not None
+    static = use_cache and settings.cache_implementation == "static"
+    states = [name for name in ("attentions", "hidden_states") if name in record.steps]
+    if states and static:
+        raise InputError(f'cache_implementation="static" does not return {states[0]}; leave it out')
+    if cache is not None and copies > 1:
+        raise InputError("past_key_values can be continued by one row for each prompt: leave num_beams and copies out")
+    return Continuation(model, prompt, copies, new_tokens, use_cache, static, states, cache)
 
 
 def _special_tokens(model: Any) -> dict[str, Any]:

@@ -4,19 +4,21 @@ The score of a text is the sum of its tokens' log-probabilities; an ended text's
 bookkeeping is that of transformers' `_beam_search` (4.50 to 5.23), where -1e9 stands for "not to be chosen".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.continuation import Continuation
+from ovis2_ref.generation.greedy import impossible
 from ovis2_ref.generation.processors import log_softmax
-from ovis2_ref.generation.sampling import draw, impossible
+from ovis2_ref.generation.randomness import Generator
+from ovis2_ref.generation.record import Record
 from ovis2_ref.generation.scores import Processor, process_scores
 from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.stopping import Stopping
 from ovis2_ref.generation.truncation import best
-from ovis2_ref.ops import softmax
 from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 
 NEVER = -1e9
@@ -43,6 +45,8 @@ class Ended:
     lengths: Int[Array, "prompts beams"]
     """New tokens."""
     taken: Bool[Array, "prompts beams"]
+    origins: Int[Array, "prompts beams new_tokens"]
+    """The row that each new token was made from, -1 after the end."""
 
 
 def beam_search(
@@ -51,12 +55,14 @@ def beam_search(
     processors: list[Processor],
     first: int,
     new_tokens: int,
-    generator: np.random.Generator,
-) -> Int[np.ndarray, "rows tokens"]:
-    """The `num_return_sequences` best texts for each prompt; short ones are filled with the pad token.
+    generator: Generator | None,
+    stopping: Stopping,
+    record: Record,
+) -> tuple[Int[np.ndarray, "rows tokens"], dict[str, Array]]:
+    """The `num_return_sequences` best texts for each prompt, short ones filled with the pad token; with their scores and origins.
 
-    `text` holds `num_beams` rows for each prompt; the processors see the tokens from `first` on. Raises `InputError` when
-    no continuation can be chosen.
+    `text` holds `num_beams` rows for each prompt; the processors see the tokens from `first` on. With a generator the
+    continuations are drawn. Raises `InputError` when none can be chosen.
     """
     xp = array_module(text.scores)
     beams, eos = settings.num_beams, xp.asarray(settings.eos_tokens(), dtype=np.int64)
@@ -69,16 +75,24 @@ def beam_search(
         scores=xp.full_like(running, NEVER),
         lengths=xp.zeros((prompts, beams), dtype=np.int64),
         taken=xp.zeros((prompts, beams), dtype=bool),
+        origins=xp.full((prompts, beams, new_tokens), -1, dtype=np.int64),
     )
+    origins = ended.origins.reshape(len(text.ids), new_tokens)
     improvable = xp.ones((prompts, 1), dtype=bool)
     while True:
         scores = process_scores(processors, text.ids[:, first:], log_softmax(text.scores))
-        found = continuations(
-            running, scores, kept, eos, text.made + 1 == new_tokens, generator if settings.do_sample else None
-        )
+        record.add(text, scores)
+        found = continuations(running, scores, kept, eos, text.made + 1 == new_tokens, generator)
         possible = xp.isfinite(found.scores[:, 0]).all()
-        ended = update_ended(ended, found, improvable, text, settings)
-        running = go_on(found, text, beams)
+        candidates = extended(text.ids, found, found.tokens)
+        if stopping:
+            stopped = stopping(candidates.reshape(prompts * kept, -1), record["scores"]).reshape(prompts, kept)
+            found = replace(found, end=found.end | to_device(stopped, xp))
+        sources = extended(origins[:, : text.made], found, found.beams + beams * xp.arange(prompts)[:, None])
+        ended = update_ended(ended, found, candidates, sources, improvable, text.made + 1, settings)
+        running, rows = go_on(found, text, beams)
+        origins = origins[rows]
+        origins[:, text.made - 1] = rows
         improvable = improvable & can_improve(running, ended, text.made, new_tokens, settings)
         open_ = improvable.any() & ~found.end.all()
         if settings.early_stopping is True:
@@ -90,8 +104,21 @@ def beam_search(
             break
         text.advance()
     returned = settings.num_return_sequences
-    longest = start + int(ended.lengths[:, :returned].max())
-    return to_host(ended.ids[:, :returned, :longest].reshape(prompts * returned, longest))
+    longest = int(ended.lengths[:, :returned].max())
+    ids, indices, scores = (
+        x[:, :returned].reshape(prompts * returned, -1) for x in (ended.ids, ended.origins, ended.scores)
+    )
+    found_beams = {"sequences_scores": scores[:, 0], "beam_indices": indices[:, :longest]}
+    return to_host(ids[:, : start + longest]), found_beams if record["scores"] is not None else {}
+
+
+def extended(
+    rows: Int[Array, "rows tokens"], found: Candidates, last: Int[Array, "prompts candidates"]
+) -> Int[Array, "prompts candidates tokens_and_last"]:
+    """For each candidate what `rows` hold for its beam, and `last`."""
+    xp = array_module(last)
+    so_far = rows.reshape(len(last), len(rows) // len(last), rows.shape[1])
+    return xp.concatenate([xp.take_along_axis(so_far, found.beams[:, :, None], axis=1), last[:, :, None]], axis=2)
 
 
 def continuations(
@@ -100,7 +127,7 @@ def continuations(
     kept: int,
     eos: Int[Array, " eos"],
     last: bool,
-    generator: np.random.Generator | None,
+    generator: Generator | None,
 ) -> Candidates:
     """The `kept` best of all tokens after all beams, or with a generator, drawn by softmax(score) without replacement.
 
@@ -110,7 +137,7 @@ def continuations(
     prompts, beams = running.shape
     vocabulary = scores.shape[1]
     total = (scores.reshape(prompts, beams, vocabulary) + running[:, :, None]).reshape(prompts, -1)
-    chosen = best(total, kept) if generator is None else draw_several(total, kept, generator)
+    chosen = best(total, kept) if generator is None else generator.choose_several(total, kept)
     tokens = chosen % vocabulary
     return Candidates(
         scores=xp.take_along_axis(total, chosen, axis=1),
@@ -120,47 +147,27 @@ def continuations(
     )
 
 
-def draw_several(
-    scores: Float[Array, "prompts choices"], k: int, generator: np.random.Generator
-) -> Int[Array, "prompts k"]:
-    """k different choices, one after the other, each drawn by softmax(score) from those left.
-
-    Where fewer than k have any probability, the rest are the best of the others.
-    """
-    xp = array_module(scores)
-    rows = xp.arange(len(scores))
-    probabilities = softmax(scores)
-    left = xp.maximum(scores, np.finfo(scores.dtype).min)  # those that are ruled out come before those that are taken
-    chosen = []
-    for _ in range(k):
-        drawn = draw(probabilities, to_device(generator.random(len(scores)), xp))
-        drawn = xp.where(drawn < 0, left.argmax(axis=1), drawn)
-        probabilities[rows, drawn] = 0
-        left[rows, drawn] = -np.inf
-        chosen.append(drawn)
-    return xp.stack(chosen, axis=1)
-
-
 def update_ended(
     ended: Ended,
     found: Candidates,
+    candidates: Int[Array, "prompts candidates tokens"],
+    sources: Int[Array, "prompts candidates length"],
     improvable: Bool[Array, "prompts 1"],
-    text: Continuation,
+    length: int,
     settings: GenerationSettings,
 ) -> Ended:
-    """The best of the ended texts and of those candidates that end now and are among the best `num_beams`."""
+    """The best of the ended texts and of those `candidates` (of `length` new tokens, from the rows `sources`) that end now and
+    are among the best `num_beams`.
+    """
     xp = array_module(found.scores)
-    prompts, beams, width = ended.ids.shape
-    length = text.made + 1
+    beams = ended.ids.shape[1]
     ends = found.end & (xp.arange(found.end.shape[1]) < beams)
     scores = found.scores / length**settings.length_penalty
     full = ended.taken.all(axis=1, keepdims=True) & (settings.early_stopping is True)
     for barred in (full, ~improvable, ~ends):
         scores = scores + barred * scores.dtype.type(NEVER)
-    ids = xp.full((prompts, found.end.shape[1], width), _filler(settings), dtype=np.int64)
-    so_far = text.ids.reshape(prompts, beams, -1)
-    ids[:, :, : so_far.shape[2]] = xp.take_along_axis(so_far, found.beams[:, :, None], axis=1)
-    ids[:, :, so_far.shape[2]] = found.tokens
+    ids = _padded(candidates, ended.ids.shape[2], _filler(settings))
+    origins = _padded(sources, ended.origins.shape[2], -1)
     merged = xp.concatenate([ended.scores, scores], axis=1)
     chosen = best(merged, beams)
     taken = xp.concatenate([ended.taken, ends], axis=1)
@@ -170,18 +177,31 @@ def update_ended(
         scores=xp.take_along_axis(merged, chosen, axis=1),
         lengths=xp.take_along_axis(lengths, chosen, axis=1),
         taken=xp.take_along_axis(taken, chosen, axis=1),
+        origins=xp.take_along_axis(xp.concatenate([ended.origins, origins], axis=1), chosen[:, :, None], axis=1),
     )
 
 
-def go_on(found: Candidates, text: Continuation, beams: int) -> Float[Array, "prompts beams"]:
-    """Put the best candidates that don't end behind `text`, and return their scores."""
+def _padded(
+    x: Int[Array, "prompts candidates tokens"], width: int, value: int
+) -> Int[Array, "prompts candidates width"]:
+    xp = array_module(x)
+    wide = xp.full((*x.shape[:2], width), value, dtype=np.int64)
+    wide[:, :, : x.shape[2]] = x
+    return wide
+
+
+def go_on(
+    found: Candidates, text: Continuation, beams: int
+) -> tuple[Float[Array, "prompts beams"], Int[Array, " rows"]]:
+    """Put the best candidates that don't end behind `text`, and return their scores, and the rows that they continue."""
     xp = array_module(found.scores)
     scores = found.scores + found.end * found.scores.dtype.type(NEVER)
     chosen = best(scores, beams)
     rows = xp.take_along_axis(found.beams, chosen, axis=1) + beams * xp.arange(len(chosen))[:, None]
-    text.reorder(rows.reshape(-1))
+    rows = rows.reshape(-1)
+    text.reorder(rows)
     text.append(xp.take_along_axis(found.tokens, chosen, axis=1).reshape(-1))
-    return xp.take_along_axis(scores, chosen, axis=1)
+    return xp.take_along_axis(scores, chosen, axis=1), rows
 
 
 def can_improve(

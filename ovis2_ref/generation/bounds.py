@@ -1,24 +1,4 @@
-"""The bounds of what `generate` can be told, and those of transformers' options that are not here. Both may come from a file."""
-
-UNSUPPORTED = {
-    "assistant_early_exit": None,
-    "constraints": None,
-    "diversity_penalty": 0.0,
-    "dola_layers": None,
-    "force_words_ids": None,
-    "forced_bos_token_id": None,
-    "guidance_scale": 1,
-    "max_time": None,
-    "num_beam_groups": 1,
-    "penalty_alpha": None,
-    "prompt_lookup_num_tokens": None,
-    "stop_strings": None,
-    "token_healing": False,
-    "top_h": None,
-    "watermarking_config": None,
-}
-"""Options of transformers' generation_config.json that change the answer and are not here, with the value that does nothing."""
-
+"""The bounds of what `generate` can be told, which may come from a file."""
 
 MOST_TOKENS = 2**17
 """Tokens of one text, those of Qwen2.5's longest context: a file that asks for more would only fill the memory."""

@@ -1,5 +1,6 @@
 """Texts in the making: the model, its cache, and the tokens so far, one row for each text."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,21 @@ class Continuation:
     """Rows of text that a model continues, a token at a time, on the model's device."""
 
     def __init__(
-        self, model: Any, prompt: Prompt, copies: int, new_tokens: int, use_cache: bool, static: bool = False
+        self,
+        model: Any,
+        prompt: Prompt,
+        copies: int,
+        new_tokens: int,
+        use_cache: bool,
+        static: bool = False,
+        states: Collection[str] = (),
+        cache: Any = None,
     ) -> None:
         """Let the model read `prompt`, and go on with `copies` rows for each of its own, by at most `new_tokens`.
 
         The model reads each prompt once, and the cache is copied. Without a cache every step reads the whole text again; `static`
-        steps are all alike, for a GPU to record, and their rows can't be reordered.
+        steps are all alike, for a GPU to record, and their rows can't be reordered. `states`: which of "attentions" and
+        "hidden_states" to keep of the last forward pass. `cache`: of a beginning of the prompt that the model has read already.
         (transformers 5.x encodes the tiles once, but reads the copies of a prompt; 4.56 gives the copies each other's tiles.)
         """
         xp = model.xp
@@ -28,19 +38,25 @@ class Continuation:
             prompt = prompt.repeated(copies, model.config.image_token_id)
         self._model = model
         self._tiles = None if use_cache else prompt.pixel_values
-        self._cache: Any = model.new_cache(len(prompt.mask), prompt.length + new_tokens) if use_cache else None
+        self._cache: Any = cache
+        if cache is None and use_cache:
+            self._cache = model.new_cache(len(prompt.mask), prompt.length + new_tokens)
+        seen = 0 if cache is None else cache.get_seq_length()
+        self._wanted = {f"output_{name}": True for name in states}
+        self.states: dict[str, tuple[Array, ...]] = {}
         padded = prompt.padding is not None
         self.scores = self._forward(
-            None if prompt.embeddings is not None else prompt.ids,
+            None if prompt.embeddings is not None else prompt.ids[:, seen:],
             prompt.mask if padded else None,
-            prompt.positions,
+            prompt.positions[:, seen:],
             pixel_values=prompt.pixel_values,
-            inputs_embeds=prompt.embeddings,
+            inputs_embeds=None if prompt.embeddings is None else prompt.embeddings[:, seen:],
         )
         if self._cache is not None and copies > 1:
             rows = xp.repeat(xp.arange(len(prompt.mask)), copies)
             self._cache.reorder(rows)
             self.scores = self.scores[rows]
+            self.states = {name: tuple(layer[rows] for layer in layers) for name, layers in self.states.items()}
             prompt = replace(prompt, pixel_values=None).repeated(copies, model.config.image_token_id)
         rows = len(prompt.mask)
         self._ids = xp.concatenate([prompt.ids, xp.zeros((rows, new_tokens), dtype=np.int64)], axis=1)
@@ -56,6 +72,14 @@ class Continuation:
 
     scores: Float[Array, "rows vocabulary"]
     """The logits of the next token, in float32, or float64 from a model in float64 (transformers always takes float32)."""
+
+    states: dict[str, tuple[Array, ...]]
+    """What was asked for of the forward pass that made `scores`: a layer each, rows first."""
+
+    @property
+    def cache(self) -> Any:
+        """The model's cache of prompt and answer, None without one."""
+        return self._cache
 
     @property
     def ids(self) -> Int[Array, "rows tokens"]:
@@ -93,5 +117,7 @@ class Continuation:
             use_cache=self._cache is not None,
             logits_to_keep=1,
             **prompt,
+            **self._wanted,
         )
+        self.states = {name.removeprefix("output_"): output[name.removeprefix("output_")] for name in self._wanted}
         return widened(output.logits[:, -1])

@@ -4,11 +4,12 @@ Each is a pure function from scores (batch, vocabulary), and from ids (batch, to
 and computes what transformers' class of the same purpose computes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ovis2_ref.errors import InputError
 from ovis2_ref.runtime.arrays import Array, array_module
 
 Ids = Int[Array, "batch tokens"]
@@ -75,6 +76,20 @@ def suppress(scores: Scores, tokens: Int[Array, " tokens"]) -> Scores:
     suppressed = scores.copy()
     suppressed[:, tokens] = -np.inf
     return suppressed
+
+
+def allow_only(ids: Ids, scores: Scores, allowed: Callable[[int, Array], Sequence[int]], beams: int) -> Scores:
+    """-inf for all but the tokens `allowed(prompt, ids of the row)`, with `beams` rows for each prompt.
+
+    De Cao et al., 2021 (GENRE); transformers' `PrefixConstrainedLogitsProcessor`. Raises `InputError` where none is allowed.
+    """
+    kept = array_module(scores).full_like(scores, -np.inf)
+    for row, so_far in enumerate(ids):
+        tokens = [int(token) for token in allowed(row // beams, so_far)]
+        if not tokens:
+            raise InputError(f"prefix_allowed_tokens_fn allows no token after row {row}; return at least one")
+        kept[row, tokens] = scores[row, tokens]
+    return kept
 
 
 def force(scores: Scores, tokens: Int[Array, " tokens"]) -> Scores:

@@ -1,5 +1,6 @@
 """What `generate` starts from: a batch of prompts, checked, with the mask and the positions that transformers derives."""
 
+import warnings
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -60,6 +61,7 @@ def read_prompt(
     attention_mask: Any | None,
     pixel_values: Any | None,
     inputs_embeds: Any | None,
+    cache: Any | None = None,
 ) -> Prompt:
     """The prompt in the arguments of a call, on the model's device.
 
@@ -91,7 +93,23 @@ def read_prompt(
     mask = (mask != 0).astype(np.int64)
     positions = xp.where(mask == 1, xp.cumsum(mask, axis=1) - 1, 0)
     pixels = None if pixel_values is None else to_device(pixel_values, xp)
+    _warn_of_right_padding(settings, mask)
+    if cache is not None:
+        seen = cache.get_seq_length()
+        if seen >= shape[1]:
+            raise InputError(f"past_key_values hold {seen} tokens already; give input_ids that go on, not {shape[1]}")
+        if not bool((ids[:, seen:] == model.config.image_token_id).any()):
+            pixels = None  # the cache has them
     return Prompt(ids, embeddings, pixels, mask, positions)
+
+
+def _warn_of_right_padding(settings: GenerationSettings, mask: Int[Array, "batch length"]) -> None:
+    if len(mask) > 1 and settings.pad_token() is not None and not bool((mask[:, -1] == 1).all()):
+        warnings.warn(
+            "these prompts are padded on the right, and an answer would follow the padding: pad on the left, with "
+            'padding_side="left" in from_pretrained or in the processor\'s call',
+            stacklevel=4,
+        )
 
 
 def _mask(settings: GenerationSettings, ids: Int[Array, "batch tokens"], shape: tuple[int, ...]) -> Array:

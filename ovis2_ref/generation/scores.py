@@ -1,6 +1,6 @@
 """From logits to the scores that a token is chosen by: which processors a call asks for, in transformers' order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -28,14 +28,19 @@ class Frame:
     vocabulary: int
     min_new_tokens: int
     max_new_tokens: int
+    allowed_tokens: Callable[[int, Array], list[int]] | None = None
+    """The only tokens that may come after the ids of prompt number i, the caller's `prefix_allowed_tokens_fn`."""
 
 
-def score_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> list[Processor]:
-    """The processors that `settings` ask for, in the order of transformers' `_get_logits_processor` (5.23).
+def score_processors(
+    settings: GenerationSettings, frame: Frame, xp: ModuleType, custom: Sequence[Processor] = ()
+) -> list[Processor]:
+    """The processors that `settings` ask for and the caller's `custom` ones, in the order of transformers'
+    `_get_logits_processor` (5.23).
 
     Raises `InputError` for tokens outside the vocabulary.
     """
-    steps = [*_history_processors(settings, frame, xp), *_length_processors(settings, frame, xp)]
+    steps = [*_history_processors(settings, frame, xp), *_length_processors(settings, frame, xp), *custom]
     if settings.do_sample:
         steps += _sampling_processors(settings)
     if settings.renormalize_logits:
@@ -87,6 +92,8 @@ def _length_processors(settings: GenerationSettings, frame: Frame, xp: ModuleTyp
     ends = tokens(settings.eos_tokens())
     if frame.min_new_tokens and len(ends):
         yield when(lambda made: made < frame.min_new_tokens, partial(processors.suppress, tokens=ends))
+    if (allowed := frame.allowed_tokens) is not None:
+        yield partial(processors.allow_only, allowed=allowed, beams=settings.num_beams)
     if settings.forced_eos_token_id is not None:
         forced = settings.forced_eos_token_id
         last = tokens(forced if isinstance(forced, list) else [forced])

@@ -4,16 +4,25 @@ A value given in the call beats the checkpoint's `generation_config.json`, which
 option off, None in the checkpoint leaves the default. A checkpoint's `repetition_penalty` so applies to greedy decoding too.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 
+from ovis2_ref.compat.arguments import active, brief, check_names, given
+from ovis2_ref.compat.decoding import ASSISTED, UNSUPPORTED
+from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.errors import InputError
-from ovis2_ref.generation.bounds import LARGEST, MOST_TOKENS, NUMBERS, SMALLEST, UNSUPPORTED, WHOLE
+from ovis2_ref.generation.bounds import LARGEST, MOST_TOKENS, NUMBERS, SMALLEST, WHOLE
 from ovis2_ref.runtime.checks import choice, flag, is_number, is_whole, number, shown, whole
+
+CHECKPOINT = "the checkpoint's generation_config.json"
+FLAGS = (
+    *("do_sample", "use_cache", "remove_invalid_values", "renormalize_logits", "return_dict_in_generate"),
+    *("output_scores", "output_logits", "output_attentions", "output_hidden_states"),
+)
+"""Options that are True or False."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +71,39 @@ class GenerationSettings:
     eos_token_id: int | list[int] | None = None
     pad_token_id: int | None = None
 
-    @classmethod
-    def merge(cls, checkpoint: Mapping[str, Any], call: Mapping[str, Any]) -> Self:
-        """The settings of one call.
+    max_time: float | None = None
+    """Seconds after which no more tokens are made."""
+    stop_strings: str | list[str] | None = None
+    """An answer ends where one of them is complete; the call needs the tokenizer then."""
+    return_dict_in_generate: bool = False
+    """Return a record (`GenerateOutput`) with what the next four ask for; without it they do nothing."""
+    output_scores: bool = False
+    output_logits: bool = False
+    output_attentions: bool = False
+    output_hidden_states: bool = False
 
-        Raises `InputError` for an argument that doesn't exist, for an option of the checkpoint that changes the answer and isn't
-        supported, and for values that can't be.
+    @classmethod
+    def merge(
+        cls, checkpoint: Mapping[str, Any], call: Mapping[str, Any], config: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The settings of one call: `call` beats the argument generation_config, `config`, which beats the `checkpoint`'s.
+
+        Raises `InputError` for an argument that doesn't exist, for an option that changes the answer and isn't supported, and for
+        values that can't be used.
         """
         known = DEFAULTS
-        for name in call:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else f"; it knows {', '.join(known)}"
-                raise InputError(f"generate has no argument {name!r}{hint}")
-        for name, idle in UNSUPPORTED.items():
-            if checkpoint.get(name) not in (None, idle):
-                raise InputError(
-                    f"the checkpoint's generation_config.json sets {name}={shown(checkpoint[name])}, which is not supported "
-                    "here; take it out of the file"
-                )
+        config = given(active("generation_config", config or {}, GENERATE))
+        for where, values in ((CHECKPOINT, checkpoint), ("generation_config", config), ("generate", call)):
+            for name, idle in UNSUPPORTED.items():
+                if values.get(name) not in (None, idle):
+                    raise InputError(
+                        f"{where} sets {name}={brief(values[name])}, which is not supported here; take it out"
+                    )
+        call = {name: value for name, value in call.items() if name not in UNSUPPORTED and name not in ASSISTED}
+        check_names("generate", call, known)
         taken = set(known) - {"cache_implementation"}  # how, not what: the call alone decides
         values = {name: value for name, value in checkpoint.items() if name in taken and value is not None}
+        values |= {name: value for name, value in config.items() if name in known}
         off = {"top_k": 0}
         values |= {name: off.get(name, known[name]) if value is None else value for name, value in call.items()}
         return cls(**values)
@@ -94,7 +115,7 @@ class GenerationSettings:
                 self._set(name, whole(name, value, least, most))
         for name, (smallest, largest) in NUMBERS.items():
             self._set(name, number(name, getattr(self, name), smallest, largest))
-        for name in ("do_sample", "use_cache", "remove_invalid_values", "renormalize_logits"):
+        for name in FLAGS:
             flag(name, getattr(self, name))
         choice("early_stopping", self.early_stopping, (True, False, "never"))
         self._expect(
@@ -112,6 +133,11 @@ class GenerationSettings:
             "num_return_sequences",
             f"at most num_beams={self.num_beams}",
         )
+        if self.max_time is not None:
+            number("max_time", self.max_time, 0, LARGEST)
+        strings = [self.stop_strings] if isinstance(self.stop_strings, str) else self.stop_strings
+        texts = isinstance(strings, list | tuple) and bool(strings) and all(isinstance(s, str) and s for s in strings)
+        self._expect(strings is None or texts, "stop_strings", "a text or a list of texts, none of them empty")
         self._check_token_lists()
         if self.do_sample:
             self._check_sampling()

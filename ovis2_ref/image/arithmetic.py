@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ovis2_ref.errors import InputError
+from ovis2_ref.image.float_resize import check_torch_filter, torch_nearest, torch_resize_floats
 from ovis2_ref.image.limits import check_passes
 from ovis2_ref.image.options import ImageOptions
 from ovis2_ref.image.pictures import OnWhite, Picture, as_levels, pillow_on_white, torch_on_white
@@ -31,13 +31,20 @@ def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: Image
 
 
 def resize_levels_torch(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
-    """The levels of `picture`, resized. Raises `InputError` for other than bytes: torch resizes floats as floats."""
-    if picture.dtype != np.uint8:
-        raise InputError(f"the torch processor's resizing is there for bytes; got {picture.dtype}")
-    if options.filter not in ("bilinear", "bicubic"):
-        raise InputError(f"the torch processor has no filter {options.filter!r}: use bilinear (2) or bicubic (3)")
+    """The levels of `picture`, resized, which don't stand for 0 to 1; floats stay floats, other integers than bytes are rounded.
+
+    Raises `InputError` for a filter that torch doesn't have.
+    """
+    check_torch_filter(options.filter)
+    if options.filter == "nearest":
+        return torch_nearest(picture, size), False
     check_passes((picture.shape[1], size[1]))
-    return torch_resize(picture, size, options.filter), False
+    if picture.dtype == np.uint8:
+        return torch_resize(picture, size, options.filter), False
+    if picture.dtype in (np.float32, np.float64):
+        return torch_resize_floats(picture, size, options.filter), False
+    resized = torch_resize_floats(picture.astype(np.float32), size, options.filter)
+    return (resized if picture.dtype.kind == "f" else np.round(resized)).astype(picture.dtype), False
 
 
 PILLOW = Arithmetic(resize_levels_pillow, pillow_values, lambda size, crop: (size - crop) // 2, pillow_on_white)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.image.embedded import embedded_picture
 from ovis2_ref.image.limits import COSTS, MAX_BYTES, MAX_FRAMES, MAX_PIXELS, check_cost, check_file, gif_canvas
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def is_pil_image(image: Any) -> bool:
 
 
 def load_image(source: Any) -> Any:
-    """The picture in a file (its name or its bytes) as a Pillow image in mode RGB; a Pillow image or an array passes through.
+    """The picture in a file (its name, its bytes, or these in base64) as a Pillow image in mode RGB; others pass through.
 
     A file's picture is turned as its EXIF orientation says and converted to RGB, which drops transparency; of an animation it is
     the first frame. Source: transformers 5.24, `image_utils.load_image`.
@@ -105,7 +106,9 @@ def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, bytes, st
     """A Pillow image, opened but not decoded, its file's bytes, and what to call it; Pillow's errors become `InputError`."""
     from PIL import Image
 
-    name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
+    if isinstance(source, str):
+        source = embedded_picture(source) or source
+    name = f"{len(source)} bytes" if isinstance(source, bytes) else f"{source!s:.200}"
     with pillow_errors(name):
         data = source if isinstance(source, bytes) else _read(source)
         if len(data) > MAX_BYTES:

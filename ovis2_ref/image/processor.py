@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from ovis2_ref.compat.arguments import IMAGE_OPTIONS, active, check_names, given
+from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
+from ovis2_ref.compat.idle import IMAGE_OPTIONS
 from ovis2_ref.convention import TRANSFORMERS, Convention, as_convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
@@ -163,8 +164,8 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
 class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
     """transformers' torch image processor (5.x: `Ovis2ImageProcessor`, 4.56: `Ovis2ImageProcessorFast`) on a CPU.
 
-    Same options; its resizing is torch's, of bytes only, by the filters bilinear and bicubic, and it rescales and normalises
-    in one step. Its pixel values and the Pillow processor's differ by up to 2 of 255 levels.
+    Same options; it resizes by torch's filters (nearest, bilinear, bicubic, lanczos), bytes to the bit and floats as floats, and
+    rescales and normalises in one step. Its pixel values and the Pillow processor's differ by up to 2 of 255 levels.
     """
 
     arithmetic: ClassVar[Arithmetic] = TORCH

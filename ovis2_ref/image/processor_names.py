@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from ovis2_ref.compat.arguments import PROCESSOR_LOADING, SAVING, active, check_names, given
+import numpy as np
+
+from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.hub import checkpoint_folder
+from ovis2_ref.compat.idle import PROCESSOR_LOADING, SAVING
 from ovis2_ref.compat.missing import IMAGE_PROCESSOR, Counterpart
 from ovis2_ref.convention import TRANSFORMERS, Convention
 from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.image.arithmetic import Arithmetic, center_crop
 from ovis2_ref.image.loading import load_image
+from ovis2_ref.image.options import size_dict
+from ovis2_ref.image.pictures import as_picture
 from ovis2_ref.runtime.files import JSON_LIMIT, has_file, parse_json, read_json
 from ovis2_ref.runtime.writing import json_text, replacing_files, write_text
 
@@ -18,7 +24,8 @@ class ImageProcessorNames(Counterpart):
     """The attributes and small methods of transformers' image processors."""
 
     counterpart, missing = "transformers' Ovis2ImageProcessor", IMAGE_PROCESSOR
-    model_input_names = ("pixel_values",)
+    arithmetic: ClassVar[Arithmetic]
+    model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, convention: str | Convention = TRANSFORMERS, **options: Any) -> Self:
@@ -70,6 +77,22 @@ class ImageProcessorNames(Counterpart):
     def image_processor_type(self) -> str:
         """The name of the class."""
         return type(self).__name__
+
+    def rescale(self, image: Any, scale: float, **_: Any) -> np.ndarray:
+        """A picture times `scale`, channels first."""
+        return self._values(image, scale, None, None)
+
+    def normalize(self, image: Any, mean: Any, std: Any, **_: Any) -> np.ndarray:
+        """(picture - mean) / std, channels first."""
+        return self._values(image, None, mean, std)
+
+    def center_crop(self, image: Any, size: Any, **_: Any) -> np.ndarray:
+        """The `size` (height, width) in the middle of a picture, channels first, with zeros where the picture is smaller."""
+        size = size_dict("size", size)
+        return center_crop(as_picture(image, False, None, None), (size["height"], size["width"]), self.arithmetic)
+
+    def _values(self, image: Any, scale: float | None, mean: Any, std: Any) -> np.ndarray:
+        return self.arithmetic.values(as_picture(image, False, None, None), scale, mean, std)
 
     def fetch_images(self, images: Any) -> Any:
         """The pictures in files called so, or in lists of such names; pictures pass through."""

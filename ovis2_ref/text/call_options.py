@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ovis2_ref.compat.arguments import IMAGE_OPTIONS, PROCESSOR_OPTIONS, TEXT_OPTIONS, active, check_names, given
+from ovis2_ref.compat.arguments import active, check_names, given, mapping
 from ovis2_ref.compat.batch_feature import check_return_tensors
+from ovis2_ref.compat.idle import IMAGE_OPTIONS, PROCESSOR_OPTIONS, TEXT_OPTIONS
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.processor import OPTIONS
 from ovis2_ref.text.tokenizer import RULES
@@ -31,7 +32,7 @@ def sort_options(options: Mapping[str, Any], return_tensors: Any) -> CallOptions
     A flat option beats one of `common_kwargs`. Raises `InputError` for a name that nothing takes, and for one given twice.
     """
     flat = given(active("the processor", options, PROCESSOR_OPTIONS))
-    nested = {name: dict(flat.pop(name, {})) for name in (*TAKERS, "common_kwargs")}
+    nested = {name: mapping(name, flat.pop(name, None)) for name in (*TAKERS, "common_kwargs")}
     known = {*OWN, *nested}.union(*(names | set(idle) for names, idle in TAKERS.values()))
     check_names("the processor", flat, known)
     own = {name: flat.pop(name) for name in OWN & set(flat)}

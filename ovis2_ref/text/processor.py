@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from ovis2_ref.compat.arguments import PROCESSOR_LOADING, SAVING, TEMPLATE_OPTIONS, active, brief, check_names, given
+from ovis2_ref.compat.arguments import active, brief, check_names, given, mapping
 from ovis2_ref.compat.hub import checkpoint_folder
+from ovis2_ref.compat.idle import PROCESSOR_LOADING, SAVING, TEMPLATE_OPTIONS
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.image.pictures import flat_pictures
@@ -166,7 +167,10 @@ class Ovis2Processor(ProcessorNames):
         `processor_kwargs`, or further arguments, are those of the processor's call. See `render_chat` for the template, which
         marks no part as the assistant's: `return_assistant_tokens_mask` gives zeros, as in transformers.
         """
-        options = {**(processor_kwargs or {}), **active("apply_chat_template", kwargs, TEMPLATE_OPTIONS)}
+        options = {
+            **mapping("processor_kwargs", processor_kwargs),
+            **active("apply_chat_template", kwargs, TEMPLATE_OPTIONS),
+        }
         sort_options(options, None)  # a misspelt option is an error also where no tokens are asked for
         if chat_template is not None:
             self.chat_template = chat_template

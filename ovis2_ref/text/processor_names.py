@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,10 +22,11 @@ class ProcessorNames(Counterpart):
     tokenizer: Any
     image_seq_length: int
     image_token = IMAGE_TOKEN
-    all_special_multimodal_tokens = (IMAGE_TOKEN,)
-    model_input_names = ("pixel_values", "input_ids", "attention_mask")
-    unused_input_names = ("grids",)
-    video_token_ids = audio_token_ids = (None,)
+    all_special_multimodal_tokens: ClassVar[list[str]] = [IMAGE_TOKEN]
+    model_input_names: ClassVar[list[str]] = ["pixel_values", "input_ids", "attention_mask"]
+    unused_input_names: ClassVar[list[str]] = ["grids"]
+    video_token_ids: ClassVar[list[None]] = [None]
+    audio_token_ids: ClassVar[list[None]] = [None]
     return_mm_token_type_ids = return_text_replacement_offsets = False
 
     @property

@@ -5,8 +5,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ovis2_ref.compat.arguments import PROCESSOR_LOADING, SAVING, TEXT_OPTIONS, active, check_names, given
+from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.hub import checkpoint_folder
+from ovis2_ref.compat.idle import PROCESSOR_LOADING, SAVING, TEXT_OPTIONS
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.runtime.checks import shown

@@ -1,9 +1,10 @@
 """What scripts ask of a tokenizer beside encoding and decoding: its special tokens, its vocabulary, its settings by name."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ovis2_ref.compat.arguments import TEMPLATE_OPTIONS, active
+from ovis2_ref.compat.arguments import active
+from ovis2_ref.compat.idle import TEMPLATE_OPTIONS
 from ovis2_ref.compat.missing import TOKENIZER, Counterpart
 from ovis2_ref.errors import InputError
 from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template, render_chat
@@ -85,7 +86,7 @@ class TokenizerNames(Counterpart):
     eos_token, pad_token, bos_token, unk_token = NamedToken(), NamedToken(), NamedToken(), NamedToken()
     eos_token_id, pad_token_id = TokenId("eos_token"), TokenId("pad_token")
     bos_token_id, unk_token_id = TokenId("bos_token"), TokenId("unk_token")
-    model_input_names = ("input_ids", "attention_mask")
+    model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
     is_fast = True
     pad_token_type_id = 0
     clean_up_tokenization_spaces = False

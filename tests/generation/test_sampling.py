@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovis2_ref.generation import generate
-from ovis2_ref.generation.beam import draw_several
-from ovis2_ref.generation.sampling import draw
+from ovis2_ref.generation.randomness import draw, draw_several
 from tests.generation.test_generate import fresh
 from tests.generation.torch_backed import VOCABULARY, TorchBacked
 from tests.strategies import seeds

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ovis2_ref import ops
-from ovis2_ref.generation import sampling, truncation
+from ovis2_ref.generation import randomness, truncation
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
 
 
@@ -30,7 +30,7 @@ def draw_token(
 
 
 def project(logits: np.ndarray, temperature: float, uniform: np.ndarray) -> np.ndarray:
-    return sampling.draw(ops.softmax(truncation.temperature(logits, temperature)), uniform)
+    return randomness.draw(ops.softmax(truncation.temperature(logits, temperature)), uniform)
 
 
 def cases(rng: np.random.Generator) -> Iterator[Inputs]:
@@ -130,7 +130,7 @@ EXERCISE = Exercise(
         ),
         wrong("an array of booleans", "Count the edges: sum, not any.", (".sum(axis=1)", ".any(axis=1).astype(int)")),
     ),
-    solution=(sampling.draw, truncation.temperature),
+    solution=(randomness.draw, truncation.temperature),
     notice=(
         "one uniform number for each row comes from a generator, so a seed tells the whole text. The sums are carried "
         "in float64: of 150,000 probabilities in float32 the last would be off."

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ovis2_ref.generation import sampling
+from ovis2_ref.generation.greedy import greedy as decode
 from ovis2_ref.tools.exercises.exercise import Exercise, Inputs, wrong
 from ovis2_ref.tools.exercises.table_model import TableModel
 
@@ -116,7 +116,7 @@ EXERCISE = Exercise(
             ("prompt + answer", "list(prompt)"),
         ),
     ),
-    solution=(sampling.sample,),
+    solution=(decode,),
     notice=(
         "the project's loop has many rows, which end at different times: those that have ended go on with the padding "
         "token. Only chosen tokens cross between host and device, and the KV cache spares the model the text it has "

@@ -1,0 +1,48 @@
+"""What a model that generates has beside its forward pass."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxtyping import Float
+
+from ovis2_ref.compat.randomness import TorchGenerator
+from ovis2_ref.compat.tensors import has_tensors, with_tensors
+from ovis2_ref.errors import InputError
+from ovis2_ref.generation import generate
+from ovis2_ref.generation.config import GenerationConfig
+from ovis2_ref.generation.transitions import transition_scores
+from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.runtime.threads import one_blas_thread
+
+
+class GenerativeModel:
+    """The methods of transformers' `GenerationMixin` that are here."""
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The settings that `generate` starts from; it can be set, and so can its attributes."""
+        return self._generation_config
+
+    @generation_config.setter
+    def generation_config(self, settings: Mapping[str, Any]) -> None:
+        self._generation_config = GenerationConfig(settings)
+
+    @one_blas_thread()
+    def generate(self, inputs: Array | None = None, **options: Any) -> Any:
+        """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options.
+
+        A caller who gives tensors gets tensors, and sampling draws by torch's random numbers.
+        """
+        ids = options.pop("input_ids", inputs)
+        if ids is not inputs and inputs is not None:
+            raise InputError("generate was given inputs and input_ids; give one of them")
+        if has_tensors((ids, options)):
+            options.setdefault("generator", TorchGenerator())
+        return with_tensors(generate)(self, ids, **options)
+
+    @with_tensors
+    def compute_transition_scores(
+        self, sequences: Array, scores: Any, beam_indices: Array | None = None, normalize_logits: bool = False
+    ) -> Float[Array, "rows steps"]:
+        """How likely each token of an answer was, see `generation.transitions.transition_scores`."""
+        return transition_scores(sequences, scores, beam_indices, normalize_logits)

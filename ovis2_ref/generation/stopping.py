@@ -1,0 +1,69 @@
+"""When an answer is complete: an end token, a string, a time, or what a caller decides."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from ovis2_ref.compat.arguments import brief
+from ovis2_ref.errors import InputError
+from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.runtime.arrays import Array, to_host
+
+Criterion = Callable[[Array, Any], Any]
+"""(ids so far (rows, tokens), the scores of every step so far or None) -> one truth value, or one for each row."""
+
+
+class Stopping:
+    """The criteria of one call, beside end tokens and the greatest length."""
+
+    def __init__(self, settings: GenerationSettings, criteria: Any = None, tokenizer: Any = None) -> None:
+        """`stop_strings` need the `tokenizer`. Raises `InputError` where it is missing, or a criterion is no function."""
+        self.criteria: list[Criterion] = functions(criteria, "stopping_criteria")
+        if settings.max_time is not None:
+            end = time.monotonic() + settings.max_time
+            self.criteria.append(lambda ids, scores: time.monotonic() > end)
+        if settings.stop_strings is not None:
+            if tokenizer is None:
+                raise InputError("stop_strings need the tokenizer: generate(..., tokenizer=processor.tokenizer)")
+            strings = [settings.stop_strings] if isinstance(settings.stop_strings, str) else settings.stop_strings
+            self.criteria.append(lambda ids, scores: ends_with(to_host(ids), strings, tokenizer))
+
+    def __bool__(self) -> bool:
+        return bool(self.criteria)
+
+    def __call__(self, ids: Int[Array, "rows tokens"], scores: Any) -> Bool[np.ndarray, " rows"]:
+        """True for the rows that any criterion ends."""
+        stopped = np.zeros(len(ids), dtype=bool)
+        for criterion in self.criteria:
+            stopped |= np.asarray(to_host(criterion(ids, scores)), dtype=bool)
+        return stopped
+
+
+def ends_with(ids: Int[np.ndarray, "rows tokens"], strings: Sequence[str], tokenizer: Any) -> Bool[np.ndarray, " rows"]:
+    """True for a row whose last token completes one of `strings`; text of that token may follow it.
+
+    transformers' `StopStringCriteria`. A string may have begun in the prompt.
+    """
+    last = max(map(len, strings)) * 4 + 1  # a character is 4 bytes at most, a token one at least
+    texts = [[tokenizer.decode(row[-last:end]) for end in (-1, None)] for row in ids]
+    return np.array([any(_completes(before, after, string) for string in strings) for before, after in texts])
+
+
+def _completes(before: str, after: str, string: str) -> bool:
+    """Whether an occurrence of `string` in the text `after` reaches beyond the text `before`, which it continues."""
+    common = 0
+    while common < min(len(before), len(after)) and before[common] == after[common]:
+        common += 1  # the last characters of `before` may be half of what is a character in `after`
+    return string in after[max(common - len(string) + 1, 0) :]
+
+
+def functions(given: Any, name: str) -> list[Any]:
+    """The functions in the argument `name`: a list, one, or None. Raises `InputError` for what is none."""
+    listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+    for function in listed:
+        if not callable(function):
+            raise InputError(f"{name} should be a list of functions, not {brief(function)}")
+    return listed

@@ -1,0 +1,33 @@
+"""How likely each token of an answer was: the scores that `generate` returned, looked up at the tokens that were chosen."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ovis2_ref.generation.processors import log_softmax
+from ovis2_ref.runtime.arrays import Array, array_module
+
+
+def transition_scores(
+    sequences: Int[Array, "rows tokens"],
+    scores: Sequence[Float[Array, "_ vocabulary"]],
+    beam_indices: Int[Array, "rows _"] | None = None,
+    normalize_logits: bool = False,
+) -> Float[Array, "rows steps"]:
+    """s[row, t] = scores[t][beam(row, t), token(row, t)], and 0 after the end of a beam.
+
+    beam_indices: the row of `scores` that each token was made from; without them its own. normalize_logits: scores become
+    log-probabilities first. transformers' `compute_transition_scores`.
+    """
+    xp = array_module(sequences)
+    rows, steps = len(sequences), len(scores)
+    if beam_indices is None:
+        beam_indices = xp.broadcast_to(xp.arange(rows)[:, None], (rows, steps))
+    steps = int((beam_indices >= 0).sum(axis=1).max())
+    beams, tokens = xp.asarray(beam_indices)[:, :steps], sequences[:, sequences.shape[1] - steps :]
+    chosen = []
+    for step in range(steps):
+        values = log_softmax(scores[step]) if normalize_logits else scores[step]
+        chosen.append(xp.where(beams[:, step] < 0, np.float32(0), values[beams[:, step], tokens[:, step]]))
+    return xp.stack(chosen, axis=1)

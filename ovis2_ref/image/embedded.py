@@ -1,0 +1,39 @@
+"""Pictures inside a text: data: URLs and base64."""
+
+import base64
+import binascii
+import os
+
+from ovis2_ref.compat.arguments import brief
+from ovis2_ref.errors import InputError
+
+SHORTEST = 64
+"""Characters: no picture's base64 is shorter, so a shorter text is the name of a file."""
+
+
+def embedded_picture(source: str) -> bytes | None:
+    """The bytes of the picture that a text holds: a data: URL, or base64; None for the name of a file.
+
+    A file of that name goes first, as in transformers. Raises `InputError` for a web address, and for a data: URL without base64.
+    """
+    if source.startswith(("http://", "https://")):
+        raise InputError(
+            f"{brief(source)}: nothing is fetched from the network; download the picture and give its file"
+        )
+    if source.startswith("data:"):
+        kind, _, text = source.partition(",")
+        content = _decoded(text)
+        if content is None or not kind.endswith(";base64"):
+            raise InputError(f"{brief(source)} is no picture: data:image/png;base64,... was expected")
+        return content
+    if len(source) < SHORTEST or os.path.isfile(source):
+        return None
+    return _decoded(source)
+
+
+def _decoded(text: str) -> bytes | None:
+    """The bytes that base64 spells, line breaks aside; None if it is none."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
