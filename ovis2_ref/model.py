@@ -83,10 +83,7 @@ class Ovis2Model(PretrainedModel):
 
     @with_tensors
     def get_input_embeddings(self, input_ids: Array | None = None) -> Any:
-        """The rows of the text table for `input_ids` (batch, tokens); placeholders outside the vocabulary get row 0.
-
-        Without ids, the table itself: a function of ids, with a `weight`.
-        """
+        """The text table's rows for `input_ids` (batch, tokens), row 0 for ids below 0; without ids, the table as a function."""
         if input_ids is None:
             return Table(self.weights[EMBEDDINGS], self.get_input_embeddings)
         ids = to_device(input_ids, self.xp)
@@ -185,8 +182,6 @@ class Ovis2Model(PretrainedModel):
 
 class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
     """Ovis2 with its output head: from tokens and tiles to logits, a loss, or an answer (transformers' class of that name)."""
-
-    parameter_prefix = ""
 
     @with_tensors
     def lm_head(self, hidden: Float[Array, "batch tokens hidden"]) -> Float[Array, "batch tokens vocabulary"]:

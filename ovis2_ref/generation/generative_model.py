@@ -18,6 +18,8 @@ from ovis2_ref.runtime.threads import one_blas_thread
 class GenerativeModel:
     """The methods of transformers' `GenerationMixin` that are here."""
 
+    parameter_prefix = ""
+
     @property
     def generation_config(self) -> GenerationConfig:
         """The settings that `generate` starts from; it can be set, and so can its attributes."""

@@ -23,7 +23,11 @@ def check_torch_filter(name: str) -> None:
 def torch_resize_floats(
     picture: Float[np.ndarray, "channels height width"], size: tuple[int, int], resample: str = "bicubic"
 ) -> Float[np.ndarray, "channels new_height new_width"]:
-    """`picture` resized to `size` (height, width) as torch's `interpolate(..., mode=resample, antialias=True)` does it."""
+    """`picture` resized to `size` (height, width) as torch's `interpolate(..., mode=resample, antialias=True)` does it.
+
+    Each number is torch's but for the rounding of its sum, which torch may carry out with fused multiplications; a result that
+    is one pixel wide is right here, where torch 2.13 reads other rows' pixels.
+    """
     for axis in (2, 1):
         picture = np.moveaxis(_resize_last(np.moveaxis(picture, axis, -1), size[axis - 1], FILTERS[resample]), -1, axis)
     return picture
@@ -32,9 +36,11 @@ def torch_resize_floats(
 def torch_nearest(
     picture: Shaped[np.ndarray, "channels height width"], size: tuple[int, int]
 ) -> Shaped[np.ndarray, "channels new_height new_width"]:
-    """Pixel int((i + 1/2) in / out) for output pixel i, the scale in float32 (torch's mode nearest-exact)."""
+    """Pixel int((i + 1/2) in / out) for output pixel i, scale and product rounded to float32 (torch's mode nearest-exact)."""
     rows, columns = (
-        np.minimum(((np.arange(m) + 0.5) * np.float32(n / m)).astype(np.int64), n - 1)
+        np.minimum(
+            ((np.arange(m) + 0.5) * float(np.float32(n) / np.float32(m))).astype(np.float32).astype(np.int64), n - 1
+        )
         for n, m in zip(picture.shape[1:], size, strict=True)
     )
     return picture[:, rows[:, None], columns]
@@ -55,16 +61,19 @@ def _resize_last(
 def float_windows(
     size_in: int, size_out: int, kernel: Filter, dtype: np.dtype
 ) -> tuple[Int64[np.ndarray, " out"], Float[np.ndarray, "out taps"]]:
-    """For each output pixel the first input pixel and the weights from there on, 0 past the end; all of it in `dtype`."""
-    one, half = dtype.type(1), dtype.type(0.5)
-    scale = dtype.type(size_in) / dtype.type(size_out)
-    stretch = max(scale, one)
-    support = dtype.type(kernel.support) * stretch
-    centre = scale * (np.arange(size_out).astype(dtype) + half)
-    first = np.maximum((centre - support + half).astype(np.int64), 0)
-    last = np.minimum((centre + support + half).astype(np.int64), size_in)
+    """For each output pixel the first input pixel and the weights from there on, 0 past the end.
+
+    Each step is computed in float64, where a 1/2 is added, and kept in `dtype`.
+    """
+    scale = float(dtype.type(size_in) / dtype.type(size_out))
+    stretch = max(scale, 1.0)
+    support = float(dtype.type(kernel.support * stretch))
+    centre = (scale * (np.arange(size_out) + 0.5)).astype(dtype)
+    begin, end = ((centre + dtype.type(side)).astype(np.float64) + 0.5 for side in (-support, support))
+    first = np.maximum(begin.astype(np.int64), 0)
+    last = np.minimum(end.astype(np.int64), size_in)
     index = first[:, None] + np.arange((last - first).max())
-    distance = (index.astype(dtype) - centre[:, None] + half) * (one / stretch)
-    weights = kernel.value(distance).astype(dtype)
+    distance = (index.astype(dtype) - centre[:, None]).astype(np.float64) + 0.5
+    weights = kernel.value((distance * float(dtype.type(1 / stretch))).astype(dtype)).astype(dtype)
     weights[index >= last[:, None]] = 0
     return first, weights / np.cumsum(weights, axis=1, dtype=dtype)[:, -1:]
