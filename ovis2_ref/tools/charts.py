@@ -75,7 +75,7 @@ def spotlight(
 def curves(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], caption: str, x_name: str, y_name: str
 ) -> Image.Image:
-    """Draw lines: a name for each, and its x and y. The axes begin and end with the smallest and largest values."""
+    """Draw up to six lines: a name for each, and its x and y. The axes begin and end with the smallest and largest values."""
     width, height, left, bottom = 620, 330, 70, 50
     chart = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(chart)
