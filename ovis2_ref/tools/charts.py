@@ -60,14 +60,20 @@ def heatmap(
 
 
 def spotlight(
-    picture: UInt8[np.ndarray, "height width 3"], weights: Float[np.ndarray, "rows columns"], side: int = 240
+    picture: UInt8[np.ndarray, "height width 3"],
+    weights: Float[np.ndarray, "rows columns"],
+    side: int = 240,
+    largest: float | None = None,
 ) -> Image.Image:
-    """Draw the picture, its longer side `side` pixels, as bright in each cell as its weight: the largest is fully lit."""
+    """Draw the picture, its longer side `side` pixels, as bright in each cell as its weight.
+
+    A weight of `largest` (default: the largest of them) is fully lit.
+    """
     height, width, _ = picture.shape
     factor = side / max(height, width)
     size = (round(width * factor), round(height * factor))
     enlarged = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-    levels = np.rint(40 + 215 * np.clip(weights / (weights.max() or 1.0), 0, 1)).astype(np.uint8)
+    levels = np.rint(40 + 215 * np.clip(weights / (largest or float(weights.max()) or 1.0), 0, 1)).astype(np.uint8)
     light = np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.NEAREST))[..., None]
     return Image.fromarray(np.rint(enlarged * (light / 255)).astype(np.uint8))
 
