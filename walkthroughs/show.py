@@ -48,7 +48,7 @@ def check(name: str, ours: np.ndarray, models: np.ndarray, tolerance: float = 1e
     assert ours.shape == models.shape, f"{name}: the shape is {ours.shape}, the model's {models.shape}"
     error = float(np.abs(ours - models).max() / (np.abs(models).max() or 1.0))
     assert error <= tolerance, f"{name}: off by {error:.2g} of the largest value, more than {tolerance:g}"
-    print(f"{name:38} {ours.shape!s:20} is the model's, within {tolerance:g} of its largest value")
+    print(f"{name:38} {ours.shape!s:20} agrees within {tolerance:g} of the largest value")
 
 
 def keep(picture: Image.Image, name: str) -> Image.Image:
@@ -82,3 +82,6 @@ def on_picture(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 WORDS = ["ground", *(f"{name} {column + 1}" for column in range(4) for name in COLOURED_SHAPES)]
 """What the tiny model's first visual words were trained to mean: a coloured shape in one of a tile's four columns of cells."""
+
+TESTS = Path(__file__).parent.parent / "tests"
+"""Where the authors' small checkpoint and golden values are: a clone has them, an installed package does not."""
