@@ -5,6 +5,7 @@ of them at once. What changes from step to step has to lie on the device: the to
 where they go.
 """
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.errors import InputError
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.runtime.cublas import reserve_workspace
 from ovis2_ref.runtime.taps import silence
 
 
@@ -24,7 +26,7 @@ class Recorded(NamedTuple):
     logits: Float[Array, "rows 1 vocabulary"]
     """Where it leaves its result."""
     memory: Any
-    """The pool of the memory that it works in, which must be neither freed nor used by anything else."""
+    """The pool of the memory that it works in, and cuBLAS's workspace: neither freed nor used by anything else."""
 
 
 class StaticStep:
@@ -75,8 +77,14 @@ class StaticStep:
         with cupy.cuda.using_allocator(memory.malloc), stream, silence():
             self._read()
             self._cache.next[...] = place
+            workspace = reserve_workspace(cupy)
             stream.begin_capture()
-            logits = self._read()
+            try:
+                logits = self._read()
+            except BaseException:
+                with suppress(Exception):  # what spoiled the capture is the error to show
+                    stream.end_capture()
+                raise
             graph = stream.end_capture()
             stream.synchronize()
-        return Recorded(graph, logits, memory)
+        return Recorded(graph, logits, (memory, workspace))

@@ -6,13 +6,13 @@ rows may lie apart; as long as the matrices of a stack lie evenly, nothing is co
 """
 
 import ctypes
-from collections.abc import Callable
+import threading
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from ovis2_ref.errors import DeviceError
 from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
@@ -29,18 +29,27 @@ FACTORS = {name: [np.array(factor, dtype=name) for factor in (0, 1)] for name in
 ADDRESSES = {name: [factor.ctypes.data for factor in factors] for name, factors in FACTORS.items()}
 
 
+DISALLOW_REDUCED_PRECISION_REDUCTION = 16
+"""The bit of cublasMath_t of that name."""
+WORKSPACE = 32 * 2**20
+"""Bytes of a workspace: what NVIDIA recommends for Hopper, more than for older GPUs."""
+SIGNATURES = {
+    "cublasGemmStridedBatchedEx": "p iiiii p piil piil p piil iii",
+    "cublasSetStream_v2": "pp",
+    "cublasSetWorkspace_v2": "pps",
+}
+"""Arguments: int, long long, pointer, size_t."""
+
+
 def cublas_product(
     a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"], start: Float[Array, " m"] | None = None
 ) -> Float[Array, "*batch n m"]:
     """start + a b, summed in float32 (float64 for float64) and rounded once. `start` is the same for every row.
 
-    cublasGemmStridedBatchedEx of CUDA 12 and 13, through CuPy's binding; while the current stream is being captured, directly,
-    after one product on that stream that was not.
+    cublasGemmStridedBatchedEx of CUDA 12 and 13, called directly: CuPy 14's binding refuses to be captured in a CUDA graph.
     """
     cupy = array_module(a)
     cublas = cupy.cuda.cublas
-    captured = cupy.cuda.get_current_stream().is_capturing()
-    gemm = _capturable(cupy.cuda.runtime.runtimeGetVersion() // 1000) if captured else cublas.gemmStridedBatchedEx
     (n, k), m = a.shape[-2:], b.shape[-1]
     shape = (*a.shape[:-1], m)
     out = cupy.empty(shape, dtype=a.dtype) if start is None else cupy.broadcast_to(start, shape).copy(order="C")
@@ -52,8 +61,8 @@ def cublas_product(
     # cuBLAS reads by columns; so read, a matrix stored by rows is its own transpose: out^T = b^T a^T.
     a, a_turned, a_pitch, a_stride = _layout(a.reshape(-1, n, k), cupy)
     b, b_turned, b_pitch, b_stride = _layout(b.reshape(-1, k, m), cupy)
-    gemm(
-        cupy.cuda.device.get_cublas_handle(), b_turned, a_turned, m, n, k,
+    _call(
+        "cublasGemmStridedBatchedEx", _handle(cupy), b_turned, a_turned, m, n, k,
         one, b.data.ptr, kind, b_pitch, b_stride,
         a.data.ptr, kind, a_pitch, a_stride,
         zero if start is None else one, out.data.ptr, kind, m, n * m,
@@ -62,19 +71,60 @@ def cublas_product(
     return out
 
 
+def reserve_workspace(cupy: ModuleType) -> UInt8[Array, " bytes"]:
+    """Give cuBLAS memory of its own on the current stream, and return it: it has to live as long as products run there.
+
+    Without it, cuBLAS allocates while a stream is being captured, and the allocations become a part of the graph. Call it after
+    the first product on the stream: a change of the stream takes the memory away again.
+    """
+    workspace = cupy.empty(WORKSPACE, dtype=np.uint8)
+    _call("cublasSetWorkspace_v2", _handle(cupy), workspace.data.ptr, WORKSPACE)
+    return workspace
+
+
+class _Handles(threading.local):
+    """A thread's cuBLAS handles by device, and the stream that each was set to last."""
+
+    def __init__(self) -> None:
+        self.handles: dict[int, int] = {}
+        self.streams: dict[int, int] = {}
+
+
+_own = _Handles()
+
+
+def _handle(cupy: ModuleType) -> int:
+    """Return this thread's handle on the current device, set to the current stream.
+
+    It is not CuPy's, so that nobody else changes its mode, its stream or its workspace. The mode forbids a product that is split
+    over k to add its parts in 16 bits.
+    """
+    device, stream = cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
+    if device not in _own.handles:
+        handle = _own.handles[device] = cupy.cuda.cublas.create()
+        cupy.cuda.cublas.setMathMode(handle, DISALLOW_REDUCED_PRECISION_REDUCTION)
+    if _own.streams.get(device) != stream:
+        _call("cublasSetStream_v2", _own.handles[device], stream)
+        _own.streams[device] = stream
+    return _own.handles[device]
+
+
+def _call(name: str, *arguments: int) -> None:
+    status = getattr(_library(), name)(*arguments)
+    if status:
+        raise DeviceError(f"{name} failed (cublasStatus_t {status}); see NVIDIA's cuBLAS documentation for the number")
+
+
 @cache
-def _capturable(cuda: int) -> Callable[..., None]:
-    """cuBLAS's own function, which CuPy 14's binding refuses to have captured. It goes on in the stream of the last call."""
-    function = ctypes.CDLL(f"libcublas.so.{cuda}").cublasGemmStridedBatchedEx
-    kinds: dict[str, Any] = {"i": ctypes.c_int, "l": ctypes.c_longlong, "p": ctypes.c_void_p}
-    function.argtypes = [kinds[kind] for kind in "p iiiii p piil piil p piil iii".replace(" ", "")]
+def _library() -> ctypes.CDLL:
+    """Return cuBLAS, the file that CuPy 14 loads (it finds CUDA's libraries with cuda-pathfinder on every system)."""
+    from cuda.pathfinder import load_nvidia_dynamic_lib
 
-    def gemm(*arguments: int) -> None:
-        status = function(*arguments)
-        if status:
-            raise DeviceError(f"cuBLAS could not be captured in a CUDA graph (cublasStatus_t {status})")
-
-    return gemm
+    library = ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path)
+    kinds: dict[str, Any] = {"i": ctypes.c_int, "l": ctypes.c_longlong, "p": ctypes.c_void_p, "s": ctypes.c_size_t}
+    for name, arguments in SIGNATURES.items():
+        getattr(library, name).argtypes = [kinds[kind] for kind in arguments.replace(" ", "")]
+    return library
 
 
 def _layout(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import ml_dtypes
 import numpy as np
 
-from tests.standin.graph import changed
+from tests.standin.graph import changed, is_capturing
 
 TYPES = {"CUDA_R_16BF": 14, "CUDA_R_16F": 2, "CUDA_R_32F": 0, "CUDA_R_64F": 1}
 """library_types.h of CUDA 13."""
@@ -62,10 +62,46 @@ def gemm_strided_batched_ex(
     changed(multiply)
 
 
+HANDLES: dict[int, dict[str, int]] = {}
+"""Handle -> its math mode, stream and workspace."""
+
+
+class Library:
+    """The library itself, as ctypes sees it: each function returns a status, 0 where it worked."""
+
+    @staticmethod
+    def cublasGemmStridedBatchedEx(handle: int, *arguments: int) -> int:  # noqa: N802
+        """A product; on a handle that allows sums in 16 bits it is refused, and while capturing one without a workspace."""
+        state = HANDLES[handle]
+        if state["mode"] != 16 or (is_capturing() and not state["workspace"]):
+            return 14
+        gemm_strided_batched_ex(handle, *arguments)
+        return 0
+
+    @staticmethod
+    def cublasSetStream_v2(handle: int, stream: int) -> int:  # noqa: N802
+        """As in cuBLAS, the workspace is lost."""
+        HANDLES[handle].update(stream=stream, workspace=0)
+        return 0
+
+    @staticmethod
+    def cublasSetWorkspace_v2(handle: int, pointer: int, size: int) -> int:  # noqa: N802
+        """Memory at a multiple of 256 bytes in cuBLAS; any here."""
+        HANDLES[handle].update(workspace=pointer)
+        return 0
+
+
+def create() -> int:
+    """Make a handle in the default mode."""
+    HANDLES[len(HANDLES) + 1] = {"mode": 0, "stream": 0, "workspace": 0}
+    return len(HANDLES)
+
+
 def cublas() -> SimpleNamespace:
     """`cupy.cuda.cublas`."""
     return SimpleNamespace(
-        gemmStridedBatchedEx=gemm_strided_batched_ex,
+        create=create,
+        setMathMode=lambda handle, mode: HANDLES[handle].update(mode=mode),
         CUBLAS_COMPUTE_32F=68,
         CUBLAS_COMPUTE_64F=70,
         CUBLAS_GEMM_DEFAULT=-1,

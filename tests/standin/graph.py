@@ -35,6 +35,11 @@ def changed(change: Callable[[], None]) -> None:
         work.append(change)
 
 
+def is_capturing() -> bool:
+    """True while work is written down."""
+    return _captured.get() is not None
+
+
 def refuse_while_capturing(what: str) -> None:
     """Raise what CuPy raises for work that needs the host."""
     if _captured.get() is not None:
@@ -54,16 +59,20 @@ class Graph:
 
 
 class Stream:
-    """A stream, of which all are one; the parts of `cupy.cuda.Stream` that capture needs."""
+    """A stream; all of them run in the order of the calls. The parts of `cupy.cuda.Stream` that capture needs."""
 
     def __init__(self, non_blocking: bool = False) -> None:
         self.token: Any = None
+        self.before: Any = None
+        self.ptr = 0 if not non_blocking else id(self)
+        """What CUDA knows the stream by; 0 is the default one."""
 
     def __enter__(self) -> "Stream":
+        self.before = _current.set(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        pass
+        _current.reset(self.before)
 
     def synchronize(self) -> None:
         refuse_while_capturing("synchronize")
@@ -77,7 +86,10 @@ class Stream:
         return graph
 
     def is_capturing(self) -> bool:
-        return _captured.get() is not None
+        return is_capturing()
+
+
+_current: ContextVar[Stream] = ContextVar("current", default=Stream())  # noqa: B039  one default stream for all
 
 
 @contextmanager
@@ -90,7 +102,7 @@ def streams() -> dict[str, Any]:
     """The names in `cupy.cuda`."""
     return {
         "Stream": Stream,
-        "get_current_stream": Stream,
+        "get_current_stream": _current.get,
         "MemoryPool": lambda: SimpleNamespace(malloc=lambda size: None),
         "using_allocator": using_allocator,
     }

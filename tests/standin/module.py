@@ -19,7 +19,7 @@ import numpy as np
 
 from tests.standin import table
 from tests.standin.array import TABLE, Crossing, checked_call, crossed, crossings, ndarray, unwrap
-from tests.standin.blas import TYPES, cublas, gemm_strided_batched_ex
+from tests.standin.blas import TYPES, Library, cublas
 from tests.standin.fusion import Placeholder, fuse, on_arrays
 from tests.standin.graph import streams
 from tests.standin.ufuncs import UFUNCS, Ufunc, matmul
@@ -42,7 +42,7 @@ def standin_cupy(**machine: Any) -> Iterator[ModuleType]:
     module = make_cupy(**machine)
     sys.modules["cupy"] = module
     try:
-        with patch("ovis2_ref.runtime.cublas._capturable", lambda cuda: gemm_strided_batched_ex):
+        with patch("ovis2_ref.runtime.cublas._library", Library):
             yield module
     finally:
         if before is None:
@@ -166,7 +166,6 @@ def cuda(driver: int = 13020, runtime: int = 13020, devices: int = 1, libraries:
 
     return SimpleNamespace(
         Device=Device,
-        device=SimpleNamespace(get_cublas_handle=lambda: 1),
         cublas=cublas(),
         **streams(),
         nvrtc=SimpleNamespace(getVersion=nvrtc_version),
