@@ -14,7 +14,7 @@ threads; without them there are as many as cores. All of it takes about 15 minut
 
 import argparse
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
@@ -45,7 +45,7 @@ class Timing(NamedTuple):
     taken: dict[str, list[float]]
     limit: float | None
 
-    def ratio(self, summary: object = median) -> float:
+    def ratio(self, summary: Callable[[list[float]], float] = median) -> float:
         """Ours / the faster one of transformers'."""
         return summary(self.taken[OURS]) / min(
             summary(self.taken[name]) for name in (SDPA, EAGER) if name in self.taken

@@ -28,9 +28,9 @@ def test_models_share_their_weights(models):
 
 @pytest.mark.parametrize("name", SHORT)
 def test_programs_agree(models, name):
-    """Float32 rounding apart, twice: a run leaves nothing behind that changes the next."""
+    """Float32 rounding apart. Steps are taken twice: a run leaves the cache as it was."""
     job = JOBS[name](models)
-    for _ in range(2):
+    for _ in range(2 if name.startswith("step") else 1):
         values = {program: np.asarray(run()) for program, run in job.runs.items()}
         for program in values.keys() - {OURS}:
             np.testing.assert_allclose(values[OURS], values[program], rtol=0, atol=1e-4 * np.abs(values[OURS]).max())

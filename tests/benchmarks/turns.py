@@ -10,19 +10,21 @@ PAUSE = 0.05
 """Seconds between two runs: the threads of OpenBLAS and OpenMP spin for a while after their work, and would slow the next run."""
 LEAST, MOST = 2, 25
 """Turns."""
+LONG = 1.0
+"""Seconds of a run in which warming up no longer counts."""
 
 
 def in_turns(runs: Mapping[str, Run], seconds: float, rivals: Collection[str] = ()) -> dict[str, list[float]]:
     """Seconds that each of `runs` took in each turn, for about `seconds` in all, but in two turns at least.
 
     The first turn warms up and is not counted, unless there are no more than two. Of `rivals` only the fastest matters: one that
-    took half as long again as another in the first turn is not run in the next ones.
+    took more than `LONG` seconds in the first turn, and half as long again as another, is not run in the next ones.
     """
     taken: dict[str, list[float]] = {name: [] for name in runs}
     turns, begin = 0, time.perf_counter()
     while turns < LEAST or (turns <= MOST and time.perf_counter() - begin < seconds):
         for name, run in runs.items():
-            if turns and name in rivals and taken[name][0] > 1.5 * min(taken[rival][0] for rival in rivals):
+            if turns and name in rivals and taken[name][0] > max(LONG, 1.5 * min(taken[rival][0] for rival in rivals)):
                 continue
             time.sleep(PAUSE)
             start = time.perf_counter()
