@@ -89,14 +89,24 @@ def _record(arguments: argparse.Namespace) -> None:
 def _compare(arguments: argparse.Namespace) -> int:
     from ovis2_ref.golden import compare, read_golden
     from ovis2_ref.golden.names import read_names
+    from ovis2_ref.golden.page import page
     from ovis2_ref.golden.reference import load_reference
     from ovis2_ref.golden.report import as_json, table
 
     golden, candidate = read_golden(arguments.golden), read_golden(arguments.candidate)
     names = None if arguments.names is None else read_names(arguments.names)
     comparison = compare(golden, candidate, load_reference(golden, arguments.checkpoint), names)
+    if arguments.html is not None:
+        _write(arguments.html, page(comparison))
     print(as_json(comparison) if arguments.json else table(comparison, everything=arguments.all))
     return 0 if comparison.passes else 1
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error.strerror})") from error
 
 
 def _cases(arguments: argparse.Namespace) -> None:
