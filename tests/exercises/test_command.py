@@ -110,6 +110,12 @@ def test_an_answer_that_was_right_and_is_not_any_more(student, tmp_path):
         ("def rms_norm(x, weight, eps):\n    return x * float('nan')\n", "NaN"),
         ("def rms_norm(x, weight, eps):\n    raise SystemExit\n", "SystemExit"),
         ("def rms_norm(x, weight, eps):\n    return x\n", "Known mistake: identity"),
+        ("def rms_norm(x, weight, eps):\n    yield x\n", "not a generator"),
+        ("def rms_norm(x, weight, eps):\n    return x.astype(str)\n", "not <U32"),
+        ("def rms_norm(x, weight, eps):\n    return x.astype(complex)\n", "not complex128"),
+        ("def rms_norm(x, weight, eps):\n    return x[:0]\n", "shape should be"),
+        ("def rms_norm(x, weight, eps):\n    return x.sum()\n", "not a float64"),
+        ("def rms_norm(x, weight, eps):\n    return 'x'\n", "not a str"),
     ],
 )
 def test_what_is_wrong_is_told(student, tmp_path, text, said):

@@ -57,24 +57,24 @@ def inputs_text(exercise: Exercise, inputs: Inputs) -> str:
 
 def comparison_text(exercise: Exercise, got: Any, expected: Any) -> str:
     """Return `expected` and `got` side by side; of two arrays of one shape, the part around the first difference."""
-    if isinstance(expected, tuple | list) and isinstance(got, tuple | list) and len(expected) == len(got):
-        wrong = [i for i, (g, e) in enumerate(zip(got, expected, strict=True)) if not agrees(g, e, exercise.exact)]
-        if wrong and isinstance(expected[wrong[0]], np.ndarray):
-            return f"Result number {wrong[0]}:\n\n" + comparison_text(exercise, got[wrong[0]], expected[wrong[0]])
-    left, right, where = [_value_text(expected)], [_value_text(got)], ""
-    if isinstance(expected, np.ndarray) and isinstance(got, np.ndarray):
-        if got.shape == expected.shape and expected.size:
-            window, where = _window(differs(got, expected, exercise.exact))
-        else:
-            window = tuple([0] * max(expected.ndim - 2, 0) + [slice(ROWS), slice(COLUMNS)][-expected.ndim :])
-        left = _cells(exercise, expected, window, None)
-        right = _cells(exercise, got, window, expected) if got.ndim == expected.ndim else [_array_text(got)]
-    elif isinstance(expected, list | tuple) and isinstance(got, list | tuple) and len(repr(expected)) > ROW_OF_ITEMS:
+    several = isinstance(expected, tuple | list) and isinstance(got, tuple | list)
+    if several and len(got) == len(expected) and isinstance(expected[0], np.ndarray):
+        wrong = next(i for i, e in enumerate(expected) if not agrees(got[i], e, exercise.exact))
+        return f"Result number {wrong}:\n\n{comparison_text(exercise, got[wrong], expected[wrong])}"
+    where = ""
+    if _are_numbers(expected) and _are_numbers(got) and got.shape == expected.shape:
+        window, where = _window(differs(got, expected, exercise.exact))
+        left, right = _cells(exercise, expected, window, expected), _cells(exercise, got, window, expected)
+    elif several and len(repr(expected)) > ROW_OF_ITEMS:
         left = [repr(part) for part in expected]
         right = [repr(g) + ("" if i < len(expected) and agrees(g, expected[i]) else "*") for i, g in enumerate(got)]
     else:
-        left, right = left[0].splitlines(), right[0].splitlines()
+        left, right = _value_text(expected).splitlines(), _value_text(got).splitlines()
     return side_by_side(f"expected {_kind(expected)}", left, f"got {_kind(got)}", right) + where
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
 
 
 def side_by_side(left_title: str, left: list[str], right_title: str, right: list[str]) -> str:
@@ -113,36 +113,31 @@ def diagnosis(got: Any, expected: Any) -> str:
     return text
 
 
-def _window(wrong: np.ndarray) -> tuple[tuple[Any, ...], str]:
-    """The part of an array to show, around the first difference, and the words that say which part it is."""
-    first = np.argwhere(wrong)[0] if wrong.any() else np.zeros(wrong.ndim, int)
-    lead, last = [int(i) for i in first[:-2]], first[-2:]
-    sizes = [ROWS, COLUMNS][-len(last) :]
-    starts = [
-        max(0, min(int(i) - size // 2, n - size)) for i, size, n in zip(last, sizes, wrong.shape[-2:], strict=False)
-    ]
-    window = (*lead, *(slice(start, start + size) for start, size in zip(starts, sizes, strict=True)))
-    if not lead and all(n <= size for n, size in zip(wrong.shape[-2:], sizes, strict=False)):
-        return window, ""
-    stops = [min(start + size, n) for start, size, n in zip(starts, sizes, wrong.shape[-2:], strict=False)]
-    ranges = [*map(str, lead), *(f"{start}:{stop}" for start, stop in zip(starts, stops, strict=True))]
-    return window, f"\n\n    (shown: [{', '.join(ranges)}])"
+def _window(wrong: np.ndarray) -> tuple[tuple[int | slice, ...], str]:
+    """The part of an array to show, around its first difference, and the words that say which part it is."""
+    first = [int(i) for i in np.argwhere(wrong)[0]] if wrong.any() else [0] * wrong.ndim
+    window: list[int | slice] = [*first[:-2]]
+    for i, size, n in zip(first[-2:], (ROWS, COLUMNS)[-wrong.ndim :], wrong.shape[-2:], strict=True):
+        start = max(0, min(i - size // 2, n - size))
+        window.append(slice(start, min(start + size, n)))
+    if wrong[tuple(window)].size == wrong.size:
+        return tuple(window), ""
+    ranges = (f"{part.start}:{part.stop}" if isinstance(part, slice) else str(part) for part in window)
+    return tuple(window), f"\n\n    (shown: [{', '.join(ranges)}])"
 
 
-def _cells(exercise: Exercise, array: np.ndarray, window: tuple[Any, ...], expected: np.ndarray | None) -> list[str]:
+def _cells(exercise: Exercise, array: np.ndarray, window: tuple[int | slice, ...], expected: np.ndarray) -> list[str]:
     """The lines of `array[window]`; numbers that differ from `expected` get a star."""
-    part = np.atleast_2d(array[window])
-    if exercise.shown == "mask" and part.dtype.kind in "bf":
+    part, target = np.atleast_2d(array[window]), np.atleast_2d(expected[window])
+    if exercise.shown == "mask":
         opened = part if part.dtype.kind == "b" else part == 0
         return ["".join("■ " if cell else "· " for cell in row) for row in opened]
     lines = [[_number(cell) for cell in row] for row in part]
-    if expected is not None and expected.shape == array.shape:
-        target = np.atleast_2d(expected[window])
-        stars = np.atleast_2d(differs(array, expected, exercise.exact)[window])
-        for i, j in zip(*np.nonzero(stars), strict=True):
-            close = lines[i][j] == _number(target[i, j])
-            lines[i][j] = (_number(part[i, j], 9) if close else lines[i][j]) + "*"
-    width = max((len(cell) for row in lines for cell in row), default=0)
+    stars = np.atleast_2d(differs(array, expected, exercise.exact)[window])
+    for i, j in zip(*np.nonzero(stars), strict=True):
+        close = lines[i][j] == _number(target[i, j])
+        lines[i][j] = (_number(part[i, j], 9) if close else lines[i][j]) + "*"
+    width = max(len(cell) for row in lines for cell in row)
     rows = [" ".join(cell.rjust(width) for cell in row) for row in lines]
     if exercise.shown == "picture" and part.dtype == np.uint8:
         rows = [f"{row}   {_shaded(levels)}" for row, levels in zip(rows, part, strict=True)]
