@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 LONGEST = 2000
@@ -17,7 +17,7 @@ LONGEST = 2000
 class Printable:
     """A text stream that escapes control characters, line breaks and tabs aside, before `stream` gets them."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         """Write to `stream`; characters that its encoding lacks are escaped, too."""
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
