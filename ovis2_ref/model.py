@@ -26,8 +26,8 @@ from ovis2_ref.language.loss import causal_lm_loss
 from ovis2_ref.merge import atom_places, image_features, merge_embeddings
 from ovis2_ref.ops import linear
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
+from ovis2_ref.runtime.engine import engaged
 from ovis2_ref.runtime.taps import listening
-from ovis2_ref.runtime.threads import one_blas_thread
 from ovis2_ref.runtime.weights import Weights
 
 
@@ -64,7 +64,7 @@ class Ovis2Model(PretrainedModel):
 
     @with_tensors
     @script_arguments(FEATURES, {})
-    @one_blas_thread()
+    @engaged
     def get_image_features(self, pixel_values: Array, noise: Array | int = 0) -> ImageFeatures:
         """The visual embeddings of the tiles `pixel_values` (tiles, channels, side, side), with what led to them.
 
@@ -144,7 +144,7 @@ class Ovis2Model(PretrainedModel):
 
     @with_tensors
     @script_arguments(FORWARD, {"cache": "past_key_values"})
-    @one_blas_thread()
+    @engaged
     def forward(
         self,
         input_ids: Array | None = None,
@@ -192,7 +192,7 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
 
     @with_tensors
     @script_arguments(FORWARD, {"cache": "past_key_values"})
-    @one_blas_thread()
+    @engaged
     def forward(  # type: ignore[override]
         self,
         input_ids: Array | None = None,

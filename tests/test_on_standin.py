@@ -212,6 +212,19 @@ def test_recorded_steps_pass_no_taps() -> None:
         assert not [name for name in taps if "#" in name]
 
 
+def test_a_model_computes_on_its_own_gpu() -> None:
+    """Loaded on GPU 1, called by a thread whose current GPU is 0: everything is made on GPU 1."""
+    inputs = {"input_ids": np.array([[5, 6, 7]])}
+    with standin_cupy(devices=2) as cupy:
+        model = Ovis2ForConditionalGeneration.from_pretrained(TINY, device="cuda:1")
+        cupy.cuda.Device(0).use()
+        with recording() as taps:
+            output = model(**inputs)
+            model.generate(**inputs, max_new_tokens=3)
+        assert {output.logits.device.id, *(value.device.id for value in taps.values())} == {1}
+        assert cupy.cuda.Device().id == 0
+
+
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
 def test_masks_have_the_type_of_the_scores(dtype: np.dtype) -> None:
     """In bfloat16, too, which CuPy's `where` makes float32: scores plus a float32 mask would take twice the memory."""

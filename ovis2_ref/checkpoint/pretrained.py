@@ -94,6 +94,11 @@ class PretrainedModel(ModelNames):
         save_checkpoint(folder, self.config, self.weights, self.generation_config)
 
     @property
+    def anchor(self) -> Array:
+        """The text table, which lies where the model computes, streamed or not."""
+        return self.weights[EMBEDDINGS]
+
+    @property
     def xp(self) -> ModuleType:
         """The array module that the model computes with."""
-        return array_module(self.weights[EMBEDDINGS])
+        return array_module(self.anchor)

@@ -12,7 +12,7 @@ from ovis2_ref.generation import generate
 from ovis2_ref.generation.config import GenerationConfig
 from ovis2_ref.generation.transitions import transition_scores
 from ovis2_ref.runtime.arrays import Array
-from ovis2_ref.runtime.threads import one_blas_thread
+from ovis2_ref.runtime.engine import engaged
 
 
 class GenerativeModel:
@@ -29,7 +29,7 @@ class GenerativeModel:
     def generation_config(self, settings: Mapping[str, Any]) -> None:
         self._generation_config = GenerationConfig(settings)
 
-    @one_blas_thread()
+    @engaged
     def generate(self, inputs: Array | None = None, **options: Any) -> Any:
         """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options.
 

@@ -1,6 +1,7 @@
 """Where an array lives and what numbers are in it: the dispatch between NumPy and CuPy, and the compute types."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -74,11 +75,11 @@ def to_host(x: Any) -> np.ndarray:
 
 
 def device_module(device: str) -> ModuleType:
-    """The array module for `device`: "cpu" is NumPy; "cuda" or "cuda:N" is CuPy, with GPU N made the calling thread's current
-    one (new arrays live there); "auto" takes GPU 0 if it can be had, else NumPy.
+    """Return the array module for `device`: "cpu" is NumPy; "cuda" or "cuda:N" is CuPy, and GPU N becomes the calling thread's
+    current one (new arrays live there); "auto" takes GPU 0 if it works, else NumPy.
 
     Raises `InputError` for another name, `DeviceError` if a GPU is asked for and CuPy, the driver, the device or CUDA's
-    libraries are missing: it says which, and what mends it.
+    libraries are missing: the message says which, and how to get it.
     """
     kind, _, index = device.partition(":")
     if device == "auto":
@@ -89,7 +90,7 @@ def device_module(device: str) -> ModuleType:
         raise InputError(f'device={device!r} is not known; use "cpu", "cuda", "cuda:N" or "auto"')
     missing = _missing(int(index or 0))
     if missing is not None:
-        raise DeviceError(f"device={device!r} can't be had: {missing}")
+        raise DeviceError(f"device={device!r} is not available: {missing}")
     import cupy
 
     cupy.cuda.Device(int(index or 0)).use()
@@ -97,7 +98,7 @@ def device_module(device: str) -> ModuleType:
 
 
 def _missing(index: int) -> str | None:
-    """What stands between us and GPU `index`, in words and with the remedy; None if nothing does."""
+    """Return what is missing for GPU `index` to compute, with how to get it, in a line; None if nothing is."""
     try:
         import cupy
     except ImportError as error:
@@ -116,11 +117,19 @@ def _missing(index: int) -> str | None:
         return f"the driver shows no GPU ({_first_line(error)}): see nvidia-smi, and CUDA_VISIBLE_DEVICES"
     if index >= count:
         return f"there {'is 1 GPU' if count == 1 else f'are {count} GPUs'}, numbered from 0"
-    try:
+    try:  # the compiler, cuBLAS, and the headers that a kernel of a 16-bit type includes
         cupy.cuda.nvrtc.getVersion()
-    except (ImportError, RuntimeError) as error:
+        cupy.cuda.cublas.create()
+        with cupy.cuda.Device(index):
+            cupy.zeros(1, dtype=np.float16) + cupy.ones(1, dtype=np.float16)
+    except Exception as error:  # ImportError, RuntimeError, or the compiler's own, which is another class in each CuPy
         return f"CUDA's libraries are not installed ({_first_line(error)}): pip install 'ovis2_ref[cuda{built}]'"
     return None
+
+
+def device_of(x: Array) -> AbstractContextManager[Any]:
+    """Return a context in which the GPU that `x` lies on is the calling thread's current one; nothing changes on a CPU."""
+    return nullcontext() if array_module(x) is np else x.device
 
 
 def _first_line(error: Exception) -> str:

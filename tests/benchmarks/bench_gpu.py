@@ -86,7 +86,7 @@ def in_turns(runs: dict[str, Run], rounds: int, xp: ModuleType) -> dict[str, flo
 
 def measure(work: Work, dtypes: list[str], rounds: int) -> Machine:
     """The machine's copy bandwidth and product rates."""
-    xp = device_module("auto")
+    xp = device_module("auto" if work is DRY else "cuda")
     source = xp.ones(work.copied, dtype=np.uint8)
     bandwidth = 2 * work.copied / in_turns({"copy": source.copy}, rounds, xp)["copy"]
     rates = {}

@@ -12,7 +12,10 @@ from tests.standin.module import standin_cupy
 
 @pytest.fixture(scope="module", params=[pytest.param("cuda", marks=pytest.mark.gpu), "standin"])
 def xp(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
-    """CuPy with GPU 0, or the stand-in. Without a GPU the first is skipped, with what is missing as the reason."""
+    """CuPy with GPU 0, or the stand-in.
+
+    Without a GPU the first is skipped, with what is missing as the reason; it fails where it was asked for (`-m gpu`).
+    """
     if request.param == "standin":
         with standin_cupy() as cupy:
             yield cupy
@@ -20,5 +23,6 @@ def xp(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     try:
         cupy = device_module("cuda")
     except DeviceError as error:
-        pytest.skip(str(error))
+        asked_for = "gpu" in request.config.option.markexpr.replace("not gpu", "")
+        (pytest.fail if asked_for else pytest.skip)(str(error))
     yield cupy

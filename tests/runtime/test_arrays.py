@@ -1,4 +1,4 @@
-"""Where arrays live: names of devices, what is said when one can't be had, and the two crossings, on the stand-in for CuPy."""
+"""Where arrays live: names of devices, what an error says is missing, and the two crossings, on the stand-in for CuPy."""
 
 import sys
 
@@ -22,7 +22,7 @@ MACHINES = {
 
 @pytest.mark.parametrize("case", MACHINES)
 def test_says_what_is_missing(case: str) -> None:
-    """A GPU that can't be had is refused with what is missing and what mends it, in one line; "auto" takes the CPU then."""
+    """Without a GPU that works, one line says what is missing and how to get it; "auto" takes the CPU."""
     machine, device, message = MACHINES[case]
     with standin_cupy(**machine):
         with pytest.raises(DeviceError, match=message) as refusal:

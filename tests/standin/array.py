@@ -93,15 +93,41 @@ def checked_call(name: str, signature: Any, function: Callable[..., Any], args: 
     return out
 
 
+class Device:
+    """`cupy.cuda.Device`: by number, the current one without."""
+
+    current = 0
+
+    def __init__(self, index: int | None = None) -> None:
+        self.id = Device.current if index is None else index
+        self.before: list[int] = []
+
+    def use(self) -> None:
+        Device.current = self.id
+
+    def __enter__(self) -> "Device":
+        self.before.append(Device.current)
+        self.use()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        Device.current = self.before.pop()
+
+    def synchronize(self) -> None:
+        pass
+
+
 class ndarray:  # noqa: N801
     """What `cupy.ndarray` allows, on a NumPy array."""
 
-    __slots__ = ("_host",)
+    __slots__ = ("_host", "device")
     __array_ufunc__ = None
     __array_priority__ = 100
 
     def __init__(self, host: np.ndarray) -> None:
         self._host = host
+        self.device = Device()
+        """Where it was made: what is the current device then."""
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")

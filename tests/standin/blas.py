@@ -5,6 +5,7 @@ It knows nothing of arrays: a wrong pitch, stride or transposition reads wrong n
 
 import ctypes
 from types import SimpleNamespace
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -97,10 +98,10 @@ def create() -> int:
     return len(HANDLES)
 
 
-def cublas() -> SimpleNamespace:
+def cublas(new_handle: Any = None) -> SimpleNamespace:
     """`cupy.cuda.cublas`."""
     return SimpleNamespace(
-        create=create,
+        create=new_handle or create,
         setMathMode=lambda handle, mode: HANDLES[handle].update(mode=mode),
         CUBLAS_COMPUTE_32F=68,
         CUBLAS_COMPUTE_64F=70,

@@ -18,8 +18,8 @@ from unittest.mock import patch
 import numpy as np
 
 from tests.standin import table
-from tests.standin.array import TABLE, Crossing, checked_call, crossed, crossings, ndarray, unwrap
-from tests.standin.blas import TYPES, Library, cublas
+from tests.standin.array import TABLE, Crossing, Device, checked_call, crossed, crossings, ndarray, unwrap
+from tests.standin.blas import TYPES, Library, create, cublas
 from tests.standin.fusion import Placeholder, fuse, on_arrays
 from tests.standin.graph import streams
 from tests.standin.ufuncs import UFUNCS, Ufunc, matmul
@@ -152,21 +152,15 @@ def cuda(driver: int = 13020, runtime: int = 13020, devices: int = 1, libraries:
             raise RuntimeError('Failure finding "libnvrtc.so.13": No such file: libnvrtc.so.13\n')
         return runtime // 1000, runtime % 1000 // 10
 
-    current: list[int] = [0]
+    def new_handle() -> int:
+        if not libraries:
+            raise ImportError("libcublas.so.13: cannot open shared object file: No such file or directory\n")
+        return create()
 
-    class Device:
-        def __init__(self, index: int | None = None) -> None:
-            self.id = current[0] if index is None else index
-
-        def use(self) -> None:
-            current[0] = self.id
-
-        def synchronize(self) -> None:
-            pass
-
+    Device.current = 0
     return SimpleNamespace(
         Device=Device,
-        cublas=cublas(),
+        cublas=cublas(new_handle),
         **streams(),
         nvrtc=SimpleNamespace(getVersion=nvrtc_version),
         runtime=SimpleNamespace(
