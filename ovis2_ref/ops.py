@@ -19,6 +19,9 @@ computed as they are, from end to end. Where 16-bit values are rounded, on a CPU
 | weights times values; visual tokens times the embedding table | float32 | once |
 | logits | float32 | once; the loss is computed from them in float32 |
 | rotary inverse frequencies | float32 always, in float64 too | each operation |
+
+torch rounds W x before the bias, too, where x isn't contiguous, as in transformers' vision tower with biases, where patches are
+transposed: 2 of 3 values then equal ours. No released model has those biases.
 """
 
 import numpy as np
