@@ -70,7 +70,7 @@ ORIGINAL = Convention(
 
 
 def as_convention(convention: "str | Convention") -> Convention:
-    """The convention called "transformers" or "original". Raises `InputError` for any other name."""
+    """Return the convention called "transformers" or "original". Raises `InputError` for any other name."""
     if isinstance(convention, Convention):
         return convention
     for known in (TRANSFORMERS, ORIGINAL):

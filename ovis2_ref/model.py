@@ -59,14 +59,14 @@ class Ovis2Model(PretrainedModel):
     parameter_prefix = "model."
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
-        """An empty KV cache with room for `capacity` tokens of each of `batch` sequences."""
+        """Return an empty KV cache with room for `capacity` tokens of each of `batch` sequences."""
         return KVCache(self.config.text_config, batch, capacity, self.compute_dtype, self.xp)
 
     @with_tensors
     @script_arguments(FEATURES, {})
     @engaged
     def get_image_features(self, pixel_values: Array, noise: Array | int = 0) -> ImageFeatures:
-        """The visual embeddings of the tiles `pixel_values` (tiles, channels, side, side), with what led to them.
+        """Return the visual embeddings of the tiles `pixel_values` (tiles, channels, side, side), with what led to them.
 
         `noise` is for a model of `tokenize_function="gumbel_argmax"` alone: standard Gumbel noise, or a seed to draw it from.
         """
@@ -83,7 +83,9 @@ class Ovis2Model(PretrainedModel):
 
     @with_tensors
     def get_input_embeddings(self, input_ids: Array | None = None) -> Any:
-        """The text table's rows for `input_ids` (batch, tokens), row 0 for ids below 0; without ids, the table as a function."""
+        """Return the text table's rows for `input_ids` (batch, tokens), row 0 for ids below 0; without ids, the table as a
+        function.
+        """
         if input_ids is None:
             return Table(self.weights[EMBEDDINGS], self.get_input_embeddings)
         ids = to_device(input_ids, self.xp)
@@ -93,7 +95,7 @@ class Ovis2Model(PretrainedModel):
     def get_placeholder_mask(
         self, input_ids: Array | None, inputs_embeds: Array | None, image_features: Array
     ) -> Bool[Array, "batch tokens 1"]:
-        """True where a visual token goes: by id, or, without ids, where the embedding is that of the image token.
+        """Return True where a visual token goes: by id, or, without ids, where the embedding is that of the image token.
 
         Raises `InputError` if there are not as many of them as `image_features` (tiles, tokens, hidden) has tokens.
         """
@@ -102,7 +104,9 @@ class Ovis2Model(PretrainedModel):
         return (ids == self.config.image_token_id)[..., None]
 
     def _placeholder_ids(self, input_ids: Array | None, inputs_embeds: Array) -> Int[Array, "batch tokens"]:
-        """The ids, or, where only embeddings were given, the ids of those that equal a placeholder's embedding, and else -1."""
+        """Return the ids, or, where only embeddings were given, the ids of those that equal a placeholder's embedding, and
+        else -1.
+        """
         if input_ids is not None:
             return to_device(input_ids, self.xp)
         ids = self.xp.full(inputs_embeds.shape[:2], -1, dtype=np.int64)
@@ -114,7 +118,7 @@ class Ovis2Model(PretrainedModel):
     def _embed(
         self, input_ids: Array | None, inputs_embeds: Array | None, pixel_values: Array | None
     ) -> tuple[Array, Array | None]:
-        """The embeddings that go into the language model, and the visual ones among them (None without pictures)."""
+        """Return the embeddings that go into the language model, and the visual ones among them (None without pictures)."""
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("give exactly one of input_ids and inputs_embeds")
         if inputs_embeds is None:
@@ -176,7 +180,7 @@ class Ovis2Model(PretrainedModel):
         return output if return_dict else output.to_tuple()
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """The same as `forward`."""
+        """Return the same as `forward`."""
         return self.forward(*arguments, **options)
 
 

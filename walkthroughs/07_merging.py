@@ -61,7 +61,7 @@ else:
 
 # %%
 def say(ids: np.ndarray, visual: np.ndarray) -> str:
-    """The answer to a prompt whose atoms get the embeddings `visual` (tiles, tokens, H)."""
+    """Return the answer to a prompt whose atoms get the embeddings `visual` (tiles, tokens, H)."""
     features = type(images)(images.last_hidden_state, visual, images.visual_indicator_features)
     embeddings = merge_embeddings(ids, embed_tokens(ids, language), features, config)
     made = model.generate(inputs_embeds=embeddings, max_new_tokens=40)
@@ -81,7 +81,7 @@ tokens = values["model.vision_tower.tokens"]
 
 
 def with_words(tokens: np.ndarray, old: str, new: str) -> np.ndarray:
-    """The tokens, with those whose likeliest word is `old` replaced by the certain word `new` of the same column."""
+    """Return the tokens, with those whose likeliest word is `old` replaced by the certain word `new` of the same column."""
     changed = tokens.copy()
     for column in range(4):
         cells = tokens.argmax(axis=-1) == WORDS.index(f"{old} {column + 1}")

@@ -71,7 +71,7 @@ one_query, one_key = random.standard_normal((2, 1, 1, 1, d)).astype(np.float32)
 
 
 def product(m: int, n: int) -> float:
-    """The product of the query at position m and the key at position n."""
+    """Return the product of the query at position m and the key at position n."""
     tables = [rotary_tables(np.array([[place]]), text, np.dtype("float32")) for place in (m, n)]
     return float((rotate(one_query, *tables[0]) * rotate(one_key, *tables[1])).sum())
 

@@ -135,7 +135,7 @@ for t in (0.5, 1.0, 2.0, 3.0):
 
 # %%
 def score(made: np.ndarray) -> float:
-    """The mean log probability of the answer's tokens, its end token included."""
+    """Return the mean log probability of the answer's tokens, its end token included."""
     made = made[: prompt + 1 + int(np.argmax(np.isin(made[prompt:], text.eos_token_id)))]
     p = softmax(model(input_ids=made[None], pixel_values=inputs["pixel_values"]).logits[0, prompt - 1 : -1])
     return float(np.log(p[np.arange(len(p)), made[prompt:]]).mean())

@@ -31,7 +31,7 @@ untrained = Ovis2ForConditionalGeneration(model.config, random_weights(model.con
 
 # %%
 def labels_of(scene, grid: tuple[int, int]) -> np.ndarray:
-    """The right word of every visual token, (tiles, tokens); -100 where none is asked for."""
+    """Return the right word of every visual token, (tiles, tokens); -100 where none is asked for."""
     covered = coverage(scene, grid)
     most, total = covered.max(axis=0), covered.sum(axis=0)
     shapes = np.array([COLOURED_SHAPES.index(one.name) for one in scene.shapes])[covered.argmax(axis=0)]
@@ -41,7 +41,7 @@ def labels_of(scene, grid: tuple[int, int]) -> np.ndarray:
 
 
 def tokens_of(one, scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A model's visual tokens of a scene, its merged features, and the labels."""
+    """Return a model's visual tokens of a scene, its merged features, and the labels."""
     cut = processor.image_processor(scene.render(), return_tensors="np")
     with recording(lambda name: name in ("model.vision_tower.tokens", "model.vision_tower.merged")) as values:
         one.get_image_features(cut["pixel_values"])

@@ -35,7 +35,7 @@ def cells_of(script: str) -> list[Cell]:
 
 
 def cells_in(notebook: dict[str, Any]) -> list[Cell]:
-    """The cells of a notebook, without the one for its setup."""
+    """Return the cells of a notebook, without the one for its setup."""
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
     return [cell for cell in cells if cell != ("code", SETUP)]
 

@@ -15,19 +15,19 @@ SCENE = draw_scene(3237)
 
 
 def load(**options) -> tuple[Ovis2ForConditionalGeneration, Ovis2Processor]:
-    """The tiny model and its processor."""
+    """Return the tiny model and its processor."""
     return Ovis2ForConditionalGeneration.from_pretrained(TINY, **options), Ovis2Processor.from_pretrained(TINY)
 
 
 def ask(processor: Ovis2Processor, picture, question: str = "Describe the image."):
-    """The model's inputs for a question about one picture: pixel_values, input_ids, attention_mask."""
+    """Return the model's inputs for a question about one picture: pixel_values, input_ids, attention_mask."""
     content = [{"type": "image"}, {"type": "text", "text": question}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     return processor(images=picture, text=text, return_tensors="np")
 
 
 def answer(model, processor: Ovis2Processor, inputs) -> str:
-    """What the model says to these inputs, word for word."""
+    """Return what the model says to these inputs, word for word."""
     prompt = inputs["input_ids"].shape[1]
     return processor.decode(model.generate(**inputs, max_new_tokens=40)[0, prompt:], skip_special_tokens=True)
 
@@ -38,7 +38,7 @@ def shape(name: str, array: np.ndarray) -> None:
 
 
 def tile_picture(pixel_values: np.ndarray, tile: int) -> np.ndarray:
-    """A tile's pixel values as bytes (side, side, 3), contrast stretched over all tiles."""
+    """Return a tile's pixel values as bytes (side, side, 3), contrast stretched over all tiles."""
     low, high = pixel_values.min(), pixel_values.max()
     return np.uint8(255 * (pixel_values[tile] - low) / (high - low)).transpose(1, 2, 0)
 
@@ -60,7 +60,7 @@ def keep(picture: Image.Image, name: str) -> Image.Image:
 
 
 def coverage(scene: Scene, grid: tuple[int, int], per_side: int = 4) -> np.ndarray:
-    """How much of each visual token's cell each shape covers, from 0 to 1: (shapes, tiles, tokens), in the model's order.
+    """Return how much of each visual token's cell each shape covers, from 0 to 1: (shapes, tiles, tokens), in the model's order.
 
     `grid` is (rows, columns) of tiles. The thumbnail comes first, unless the picture is a single tile.
     """
@@ -73,7 +73,7 @@ def coverage(scene: Scene, grid: tuple[int, int], per_side: int = 4) -> np.ndarr
 
 
 def on_picture(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Values of the cells of tiles (tiles, tokens), thumbnail left out, laid out as the tiles lie in the picture."""
+    """Return values of the cells of tiles (tiles, tokens), thumbnail left out, laid out as the tiles lie in the picture."""
     rows, columns = grid
     side = int(values.shape[-1] ** 0.5)
     tiles = values[-rows * columns :].reshape(rows, columns, side, side)

@@ -24,7 +24,7 @@ MOST_NAMED = 200
 
 
 def read_config(folder: str | Path, convention: str | Convention = "transformers") -> Ovis2Config:
-    """The configuration in `folder`, of transformers' layout (model_type ovis2) or the authors' (ovis).
+    """Return the configuration in `folder`, of transformers' layout (model_type ovis2) or the authors' (ovis).
 
     Under convention "original" the placeholders have the authors' ids, whatever the layout. `tie_word_embeddings` is what holds
     for the weights that are there: see `_head_is_tied`.
@@ -52,12 +52,12 @@ def read_config(folder: str | Path, convention: str | Convention = "transformers
 
 
 def read_generation_config(folder: str | Path) -> dict[str, Any]:
-    """What generation_config.json in `folder` says, as it stands; nothing if there is none."""
+    """Return what generation_config.json in `folder` says, as it stands; nothing if there is none."""
     return read_json(folder, "generation_config.json") if has_file(folder, "generation_config.json") else {}
 
 
 def stored_dtype(folder: str | Path) -> str:
-    """The type that the text embeddings are stored in, by name: what `dtype="auto"` means."""
+    """Return the type that the text embeddings are stored in, by name: what `dtype="auto"` means."""
     return np.dtype(WEIGHT_DTYPES[open_weights(folder)[EMBEDDINGS].kind]).name
 
 
@@ -68,7 +68,7 @@ def load_weights(
     device_module: ModuleType = np,
     progress: bool = False,
 ) -> dict[str, Array]:
-    """The weights in `folder` by transformers' names, as `dtype` arrays of `device_module`, in the order of their use.
+    """Return the weights in `folder` by transformers' names, as `dtype` arrays of `device_module`, in the order of their use.
 
     A tied output head is left out. Each weight is read into memory and converted, one at a time: the file may change afterwards.
     `progress` shows a bar on a terminal.
@@ -89,7 +89,7 @@ def load_weights(
 
 
 def find_faults(tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """What the headers show to be wrong with `tensors`, by name. A stored head that isn't needed is no fault."""
+    """Return what the headers show to be wrong with `tensors`, by name. A stored head that isn't needed is no fault."""
     faults = {name: f"missing, shape {shape} expected" for name, shape in shapes.items() if name not in tensors}
     for name, tensor in tensors.items():
         if name not in shapes:
@@ -103,7 +103,7 @@ def find_faults(tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[
 
 
 def not_finite(dtype: np.dtype, shape: tuple[int, ...]) -> str:
-    """The fault of a weight that holds NaN or an infinity."""
+    """Return the fault of a weight that holds NaN or an infinity."""
     return f"not finite as {dtype} (shape {shape})"
 
 
@@ -118,7 +118,7 @@ def raise_faults(folder: str | Path, faults: Mapping[str, str]) -> None:
 
 
 def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, StoredTensor]) -> bool:
-    """Whether the output head is the text table.
+    """Return whether the output head is the text table.
 
     A head that is stored and differs from the table counts, whatever the configuration says (transformers 5; 4.56 would
     overwrite it). Without one, either of the two configurations may call it tied: 4.56 asks text_config, 5 the whole.

@@ -78,7 +78,7 @@ class ModelNames(Counterpart):
         return self.config.visual_indicator_token_ids
 
     def can_generate(self) -> bool:
-        """Whether there is an output head to generate with."""
+        """Return whether there is an output head to generate with."""
         return not self.parameter_prefix
 
     def eval(self) -> Self:
@@ -148,35 +148,35 @@ class ModelNames(Counterpart):
         return self.to(dtype="float64")
 
     def named_parameters(self, *_: Any, **__: Any) -> Iterator[tuple[str, Any]]:
-        """Each weight with its name; tensors that share its memory where the caller has imported torch, else arrays."""
+        """Yield each weight with its name; tensors that share its memory where the caller has imported torch, else arrays."""
         for name in expected_shapes(self.config):
             if not (self.parameter_prefix and name == HEAD):
                 yield name.removeprefix(self.parameter_prefix), script_array(self.weights[name])
 
     def parameters(self, *_: Any, **__: Any) -> Iterator[Any]:
-        """Each weight, as in `named_parameters`."""
+        """Return each weight, as in `named_parameters`."""
         return (weight for _, weight in self.named_parameters())
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """The weights by name, a tied output head under its own name too."""
+        """Return the weights by name, a tied output head under its own name too."""
         weights = dict(self.named_parameters())
         if not self.parameter_prefix and HEAD not in weights:
             weights[HEAD] = weights[EMBEDDINGS]
         return weights
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """How many numbers the weights are, without the embedding tables if they are excluded."""
+        """Return how many numbers the weights are, without the embedding tables if they are excluded."""
         sizes = {name: int(np.prod(shape)) for name, shape in expected_shapes(self.config).items()}
         if self.parameter_prefix:
             sizes.pop(HEAD, None)
         return sum(n for name, n in sizes.items() if not (exclude_embeddings and name.endswith(EMBEDDING_TABLES)))
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
-        """The bytes of the weights."""
+        """Return the bytes of the weights."""
         return self.num_parameters() * self.compute_dtype.itemsize
 
     def get_output_embeddings(self) -> Table | None:
-        """The output head as a callable with a `weight`, None in a model without one."""
+        """Return the output head as a callable with a `weight`, None in a model without one."""
         head = getattr(self, "lm_head", None)
         name = EMBEDDINGS if self.config.tie_word_embeddings else HEAD
         return None if self.parameter_prefix else Table(self.weights[name], head)

@@ -52,7 +52,8 @@ def transformers_name(key: str) -> str:
 
 
 def in_transformers_layout(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
-    """The authors' weights under transformers' names and in its shapes: qkv (3 D, D) as three, the positions (1, N, D) as (N, D).
+    """Return the authors' weights under transformers' names and in its shapes: qkv (3 D, D) as three, the positions (1, N, D)
+    as (N, D).
 
     Raises `CheckpointError` if two weights claim one name. A shape that can't be right is left for the loader to name.
     """
@@ -73,7 +74,7 @@ def in_transformers_layout(tensors: Mapping[str, StoredTensor]) -> dict[str, Sto
 
 
 def original_config(values: Mapping[str, Any], folder: Path, convention: Convention) -> Ovis2Config:
-    """The configuration in the authors' config.json `values` (model_type ovis, llm_config, visual_tokenizer_config).
+    """Return the configuration in the authors' config.json `values` (model_type ovis, llm_config, visual_tokenizer_config).
 
     The placeholders' ids are the authors' negative ones under convention "original", and under "transformers" those that the
     special tokens get when they are added to the tokenizer in `folder`. Raises `ConfigError` for another generation of Ovis.
@@ -108,7 +109,7 @@ def original_config(values: Mapping[str, Any], folder: Path, convention: Convent
 
 
 def placeholder_ids(folder: Path) -> list[int]:
-    """The ids of the picture's special tokens once they are added to the tokenizer in `folder`: the next free ones."""
+    """Return the ids of the picture's special tokens once they are added to the tokenizer in `folder`: the next free ones."""
     from ovis2_ref.text.tokenizer import Tokenizer  # brings in `tokenizers`, which the other ways of loading don't need
 
     tokenizer = Tokenizer.from_pretrained(folder)

@@ -84,7 +84,7 @@ class PretrainedModel(ModelNames):
 
     @classmethod
     def random(cls, config: Ovis2Config, seed: int, *, dtype: Any = "float32", device: str = "cpu") -> Self:
-        """A model of that shape with weights drawn from `seed`, for trying out and measuring."""
+        """Return a model of that shape with weights drawn from `seed`, for trying out and measuring."""
         xp = device_module(device)
         return cls(config, {name: xp.asarray(weight) for name, weight in random_weights(config, seed, dtype).items()})
 

@@ -20,20 +20,20 @@ class DrawnWeights(Mapping[str, Array]):
         self._places = {name: place for place, name in enumerate(self._shapes)}
 
     def __getitem__(self, name: str) -> Array:
-        """The weight called `name`."""
+        """Return the weight called `name`."""
         return draw_weight(name, self._shapes[name], [self._seed, self._places[name]], self._dtype)
 
     def __iter__(self) -> Iterator[str]:
-        """The names, in the order in which a model uses them."""
+        """Return the names, in the order in which a model uses them."""
         return iter(self._shapes)
 
     def __len__(self) -> int:
-        """How many weights there are."""
+        """Return how many weights there are."""
         return len(self._shapes)
 
 
 def random_weights(config: Ovis2Config, seed: int, dtype: str | np.dtype = "float32") -> dict[str, Array]:
-    """All weights of a model of `config`, drawn so that no part of it is idle: see `draw_weight`."""
+    """Return all weights of a model of `config`, drawn so that no part of it is idle: see `draw_weight`."""
     return dict(DrawnWeights(config, seed, dtype))
 
 

@@ -84,12 +84,12 @@ class StoredTensor:
         return WEIGHT_DTYPES[self.kind]
 
     def third(self, index: int) -> "StoredTensor":
-        """The first, second or last third of the rows."""
+        """Return the first, second or last third of the rows."""
         rows = self.shape[0] // 3
         return replace(self, shape=(rows, *self.shape[1:]), offset=self.offset + index * self.bytes // 3)
 
     def read(self, dtype: np.dtype) -> Float[Array, "..."]:
-        """The numbers as `dtype`, converted block by block, so that no second whole tensor is in memory.
+        """Return the numbers as `dtype`, converted block by block, so that no second whole tensor is in memory.
 
         A number too large for `dtype` becomes infinite. Raises `CheckpointError` if the file has been cut short.
         """
@@ -106,7 +106,7 @@ class StoredTensor:
         return array
 
     def blocks(self) -> Iterator[Float[Array, " block"]]:
-        """The numbers as they are stored, a block at a time; each block takes the memory of the one before."""
+        """Yield the numbers as they are stored, a block at a time; each block takes the memory of the one before."""
         size = math.prod(self.shape)
         buffer = np.empty(min(BLOCK, size), self.dtype)
         for start in range(0, size, BLOCK):
@@ -116,19 +116,21 @@ class StoredTensor:
 
 
 def all_finite(array: Float[Array, "..."]) -> bool:
-    """True if `array` holds neither an infinity nor a NaN; looked at block by block."""
+    """Return True if `array` holds neither an infinity nor a NaN; looked at block by block."""
     flat = array.reshape(-1)
     return all(np.isfinite(flat[start : start + BLOCK]).all() for start in range(0, flat.size, BLOCK))
 
 
 def open_safetensors(path: Path) -> dict[str, StoredTensor]:
-    """Every tensor of the file at `path`, by name, in the order in which they lie there. Raises as `open_with_metadata`."""
+    """Return every tensor of the file at `path`, by name, in the order in which they lie there. Raises as
+    `open_with_metadata`.
+    """
     tensors, _ = open_with_metadata(path)
     return {tensor.key: tensor for tensor in sorted(tensors.values(), key=_place)}
 
 
 def open_with_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """Every tensor of the file at `path`, by name, in the order of its header, and the texts of its `__metadata__`.
+    """Return every tensor of the file at `path`, by name, in the order of its header, and the texts of its `__metadata__`.
 
     Raises `CheckpointError` if the file is cut short, or its header is too long, no JSON object, or says anything that can't be:
     a number type that isn't one, a shape that doesn't fill its place, tensors that overlap, leave a gap or end outside the file.
@@ -163,7 +165,7 @@ def _bytes(source: StoredFile, offset: int, count: int) -> bytes:
 
 
 def _tensor(place: str, key: str, entry: Any, data: int, source: StoredFile) -> StoredTensor:
-    """The tensor that a header's `entry` speaks of, the numbers of the file beginning at byte `data`."""
+    """Return the tensor that a header's `entry` speaks of, the numbers of the file beginning at byte `data`."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise CheckpointError(f"{place} should be described by dtype, shape and data_offsets")
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

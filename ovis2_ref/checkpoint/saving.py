@@ -81,7 +81,7 @@ def write_weights(folder: Path, slots: Slots, weights: Mapping[str, Array], max_
 
 
 def _shards(slots: Slots, most: int) -> list[Slots]:
-    """`slots` in their order, cut where a file would exceed `most` bytes."""
+    """Return `slots` in their order, cut where a file would exceed `most` bytes."""
     shards: list[Slots] = [{}]
     size = 0
     for name, slot in slots.items():
@@ -94,7 +94,7 @@ def _shards(slots: Slots, most: int) -> list[Slots]:
 
 
 def _file_parts(slots: Slots, weights: Mapping[str, Array]) -> Iterable[Any]:
-    """A safetensors file piece by piece: wide numbers first, so that every tensor is aligned to its own numbers."""
+    """Yield a safetensors file piece by piece: wide numbers first, so that every tensor is aligned to its own numbers."""
     order = sorted(slots, key=lambda name: -slots[name][0].itemsize)
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0

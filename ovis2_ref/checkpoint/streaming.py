@@ -39,7 +39,7 @@ class StreamedWeights(Mapping[str, Array]):
         return _reopened, (self._folder, self._config, self._dtype.name, self._xp.__name__)
 
     def __getitem__(self, name: str) -> Array:
-        """The weight called `name`, fresh from the file."""
+        """Return the weight called `name`, fresh from the file."""
         if name in self._kept:
             return self._kept[name]
         if name not in self._shapes:
@@ -53,11 +53,11 @@ class StreamedWeights(Mapping[str, Array]):
         return array
 
     def __iter__(self) -> Iterator[str]:
-        """The names, in the order in which a model uses them."""
+        """Return the names, in the order in which a model uses them."""
         return iter(self._shapes)
 
     def __len__(self) -> int:
-        """How many weights there are."""
+        """Return how many weights there are."""
         return len(self._shapes)
 
 

@@ -15,7 +15,7 @@ MOST_SHARDS = 1000
 
 
 def open_weights(folder: str | Path) -> dict[str, StoredTensor]:
-    """Every weight in `folder` under transformers' name, from either layout, with nothing read but the headers.
+    """Return every weight in `folder` under transformers' name, from either layout, with nothing read but the headers.
 
     As in transformers, model.safetensors goes before model.safetensors.index.json. Raises `CheckpointError` if there is neither,
     or if one is damaged or leads out of the folder.
@@ -39,25 +39,25 @@ class StoredWeights(Mapping[str, Array]):
         self._tensors = tensors
 
     def __getitem__(self, name: str) -> Array:
-        """The weight called `name`."""
+        """Return the weight called `name`."""
         return self._tensors[name].read(self._tensors[name].dtype)
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Return the names."""
         return iter(self._tensors)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self._tensors)
 
 
 def has_weights(folder: str | Path) -> bool:
-    """True if `folder` holds safetensors weights, sound or not."""
+    """Return True if `folder` holds safetensors weights, sound or not."""
     return has_file(folder, SINGLE) or has_file(folder, INDEX)
 
 
 def _open_shards(root: Path) -> dict[str, StoredTensor]:
-    """The tensors of all shards; each has to be in the one where the index says it is."""
+    """Return the tensors of all shards; each has to be in the one where the index says it is."""
     places = read_json(root, INDEX, HEADER_LIMIT).get("weight_map")
     if not isinstance(places, dict) or not places or not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError(f"{root / INDEX} has no weight_map from names to files")

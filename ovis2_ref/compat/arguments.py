@@ -13,7 +13,7 @@ from ovis2_ref.errors import InputError
 
 
 def active(call: str, options: Mapping[str, Any], table: Table) -> dict[str, Any]:
-    """`options` without those in `table`. Raises `InputError` for one of these whose value would change something."""
+    """Return `options` without those in `table`. Raises `InputError` for one of these whose value would change something."""
     for name, entry in table.items():
         value = options.get(name)
         if isinstance(entry, Idle) and value is not None and not any(_same(value, idle) for idle in entry.values):
@@ -31,7 +31,7 @@ def check_names(call: str, options: Collection[str], known: Collection[str]) -> 
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` without those that are None, which means the default."""
+    """Return `options` without those that are None, which means the default."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -43,7 +43,7 @@ METHODS = {"past_key_values": "update", "streamer": "put", "generation_config": 
 
 
 def checked_value(name: str, value: Any) -> Any:
-    """The value of an argument, a list in place of an array as an array. Raises `InputError` for one of another kind."""
+    """Return the value of an argument, a list in place of an array as an array. Raises `InputError` for one of another kind."""
     if name in ARRAYS and not hasattr(value, "ndim") and not isinstance(value, int):
         try:
             array = np.asarray(value)
@@ -58,14 +58,14 @@ def checked_value(name: str, value: Any) -> Any:
 
 
 def mapping(name: str, value: Any) -> dict[str, Any]:
-    """The argument `name`, a dictionary or None, as a dictionary of its own. Raises `InputError` for another kind."""
+    """Return the argument `name`, a dictionary or None, as a dictionary of its own. Raises `InputError` for another kind."""
     if value is not None and not isinstance(value, Mapping):
         raise InputError(f"{name} should be a dictionary, not {brief(value)}")
     return dict(value or {})
 
 
 def brief(value: Any) -> str:
-    """What to show of a value in an error: arrays, pictures and long texts are not quoted whole."""
+    """Return what to show of a value in an error: arrays, pictures and long texts are not quoted whole."""
     shape = getattr(value, "shape", None)
     if shape is not None:
         return f"<{type(value).__name__} of shape {tuple(shape)}>"

@@ -27,12 +27,12 @@ class Device(str):
 
 
 def device_of(xp: ModuleType, array: Any) -> Device:
-    """The device of `array`, which is one of `xp`."""
+    """Return the device of `array`, which is one of `xp`."""
     return Device("cpu" if xp is np else f"cuda:{array.device.id}")
 
 
 def device_name(device: Any) -> str:
-    """The name of a torch device, a name, a GPU's number, or what `device_map` may be.
+    """Return the name of a torch device, a name, a GPU's number, or what `device_map` may be.
 
     A `device_map` is a device, "auto" (a GPU if there is one), or a dictionary that puts everything on one device.
     """
@@ -49,7 +49,7 @@ def device_name(device: Any) -> str:
 
 
 def compute_dtype(dtype: Any, stored: Any = None) -> np.dtype:
-    """The compute type that scripts call `dtype`: a torch type, a NumPy type, a name, or "auto" for the `stored` one."""
+    """Return the compute type that scripts call `dtype`: a torch type, a NumPy type, a name, or "auto" for the `stored` one."""
     if isinstance(dtype, str) and dtype == "auto":
         dtype = stored or "float32"
     torch = torch_module()
@@ -67,6 +67,6 @@ def compute_dtype(dtype: Any, stored: Any = None) -> np.dtype:
 
 
 def script_dtype(dtype: np.dtype) -> Any:
-    """`dtype` as the caller's programs know it: torch's where the caller has imported torch, else NumPy's."""
+    """Return `dtype` as the caller's programs know it: torch's where the caller has imported torch, else NumPy's."""
     torch = torch_module()
     return dtype if torch is None else getattr(torch, dtype.name)

@@ -153,7 +153,7 @@ class Counterpart:
 
 
 def missing_feature(owner: str, name: str, counterpart: str, table: Missing) -> str:
-    """The message for a name that `owner` doesn't have."""
+    """Return the message for a name that `owner` doesn't have."""
     for instead, names in table.items():
         if name in names.split():
             return f"{owner}.{name} is a name of {counterpart} that is not here: {instead}"

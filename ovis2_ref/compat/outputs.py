@@ -24,11 +24,11 @@ class Output(Mapping[str, Any], Counterpart):
         return sum(1 for _ in self)
 
     def keys(self) -> list[str]:  # type: ignore[override]
-        """The names of the fields that are not None."""
+        """Return the names of the fields that are not None."""
         return list(self)
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The values that are not None, in order."""
+        """Return the values that are not None, in order."""
         return tuple(self.values())
 
     def __getitem__(self, key: str | int | slice) -> Any:  # type: ignore[override]

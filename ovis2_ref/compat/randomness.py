@@ -21,7 +21,7 @@ class TorchGenerator:
     """Draws by torch's random numbers: a caller who gave tensors gets the tokens that transformers would draw for the seed."""
 
     def choose(self, scores: Any) -> Any:
-        """One token of each row, drawn from softmax(scores); -1 where that is no distribution."""
+        """Return one token of each row, drawn from softmax(scores); -1 where that is no distribution."""
         return self.choose_several(scores, 1)[:, 0]
 
     def choose_several(self, scores: Any, k: int) -> Any:

@@ -25,13 +25,13 @@ def torch_module() -> ModuleType | None:
 
 
 def is_tensor(x: Any) -> bool:
-    """True for a torch tensor."""
+    """Return True for a torch tensor."""
     torch = torch_module()
     return torch is not None and isinstance(x, torch.Tensor)
 
 
 def to_array(x: Any) -> Any:
-    """A torch tensor of any type and device as a NumPy array (bfloat16 through `ml_dtypes`); anything else unchanged."""
+    """Return a torch tensor of any type and device as a NumPy array (bfloat16 through `ml_dtypes`); anything else unchanged."""
     torch = torch_module()
     if torch is None or not isinstance(x, torch.Tensor):
         return x
@@ -57,12 +57,12 @@ def to_tensor(x: Any, device: Any = None) -> Any:
 
 
 def is_array(x: Any) -> bool:
-    """True for a NumPy or a CuPy array, or one of NumPy's numbers."""
+    """Return True for a NumPy or a CuPy array, or one of NumPy's numbers."""
     return isinstance(x, np.ndarray | np.generic) or array_module(x) is not np
 
 
 def script_array(x: Any) -> Any:
-    """An array as the caller's programs know it: a tensor that shares its memory if the caller has imported torch."""
+    """Return an array as the caller's programs know it: a tensor that shares its memory if the caller has imported torch."""
     return x if torch_module() is None else to_tensor(x)
 
 
@@ -84,12 +84,14 @@ def with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def has_tensors(value: Any) -> bool:
-    """True if `value`, or a tuple, list or dictionary in it, holds a torch tensor."""
+    """Return True if `value`, or a tuple, list or dictionary in it, holds a torch tensor."""
     return _device(value) is not None
 
 
 def _device(value: Any) -> Any:
-    """The device of the first tensor in a value and in the tuples, lists and dictionaries that it consists of; None without."""
+    """Return the device of the first tensor in a value and in the tuples, lists and dictionaries that it consists of; None
+    without.
+    """
     torch = torch_module()
     if torch is None:
         return None
@@ -100,7 +102,7 @@ def _device(value: Any) -> Any:
 
 
 def _inwards(value: Any) -> Any:
-    """`value` with arrays for tensors."""
+    """Return `value` with arrays for tensors."""
     if type(value) is dict:
         return {key: _inwards(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -110,7 +112,7 @@ def _inwards(value: Any) -> Any:
 
 
 def _outwards(value: Any, device: Any) -> Any:
-    """`value` with tensors for arrays, in tuples, lists and records too."""
+    """Return `value` with tensors for arrays, in tuples, lists and records too."""
     if is_array(value):
         return to_tensor(value, device)
     if isinstance(value, list | tuple):

@@ -126,7 +126,9 @@ class Qwen2Config(Record, ConfigNames):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The configuration in `values`. `rope_theta` and `rope_scaling` (before transformers 5) become `rope_parameters`."""
+        """Return the configuration in `values`. `rope_theta` and `rope_scaling` (before transformers 5) become
+        `rope_parameters`.
+        """
         rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
         if not isinstance(rope, Mapping):
             raise ConfigError(f"Qwen2Config: the rope's settings are {shown(rope)}; they should be an object")
@@ -134,7 +136,7 @@ class Qwen2Config(Record, ConfigNames):
         return super().from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as `config.json` spells it; the rope's settings both as transformers 5 and as 4 does."""
+        """Return the configuration as `config.json` spells it; the rope's settings both as transformers 5 and as 4 does."""
         scaling = {key: value for key, value in self.rope_parameters.items() if key != "rope_theta"}
         return {
             **super().to_dict(),
@@ -228,7 +230,7 @@ class Ovis2Config(Record, ConfigNames):
 
     @classmethod
     def preset(cls, name: str) -> Self:
-        """The configuration of a released size, "Ovis2-1B" to "Ovis2-34B", in transformers' layout.
+        """Return the configuration of a released size, "Ovis2-1B" to "Ovis2-34B", in transformers' layout.
 
         Raises `ConfigError` for another name.
         """

@@ -18,7 +18,7 @@ class ConfigNames(Counterpart):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **options: Any) -> Self:
-        """The configuration in `folder`/config.json, with `options` in place of its fields.
+        """Return the configuration in `folder`/config.json, with `options` in place of its fields.
 
         Raises `CheckpointError` if there is none, `ConfigError` if it can't work.
         """
@@ -34,11 +34,11 @@ class ConfigNames(Counterpart):
         self.to_json_file(Path(folder) / "config.json")
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """The same as `to_dict`."""
+        """Return the same as `to_dict`."""
         return self.to_dict()  # type: ignore[attr-defined]
 
     def to_json_string(self, use_diff: bool = True) -> str:
-        """The configuration as JSON."""
+        """Return the configuration as JSON."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"  # type: ignore[attr-defined]
 
     def to_json_file(self, json_file_path: str | Path, use_diff: bool = True) -> None:
@@ -46,5 +46,5 @@ class ConfigNames(Counterpart):
         Path(json_file_path).write_text(self.to_json_string(), encoding="utf-8")
 
     def get_text_config(self, **_: Any) -> Any:
-        """The language model's configuration."""
+        """Return the language model's configuration."""
         return getattr(self, "text_config", self)

@@ -41,7 +41,7 @@ RELEASED = {
 
 
 def preset(name: str) -> dict[str, Any]:
-    """What config.json of the size called `name` says, in transformers' layout. Raises `ConfigError` for another name."""
+    """Return what config.json of the size called `name` says, in transformers' layout. Raises `ConfigError` for another name."""
     if name not in RELEASED:
         raise ConfigError(f"{name!r} is not a released size; known are {', '.join(RELEASED)}")
     vision, text = RELEASED[name]

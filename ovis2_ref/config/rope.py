@@ -27,7 +27,7 @@ OPTIONAL = (
 
 
 def rope_fault(rope: dict[str, Any], head_dim: int) -> str | None:
-    """What is wrong with the settings `rope` for heads of `head_dim` numbers, in words; None if nothing is."""
+    """Return what is wrong with the settings `rope` for heads of `head_dim` numbers, in words; None if nothing is."""
     kind = rope.get("rope_type")
     if not isinstance(kind, str) or kind not in NEEDED:
         return f"rope_type={shown(kind, 40)} is not one of {', '.join(NEEDED)}"

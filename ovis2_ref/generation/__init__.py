@@ -51,7 +51,7 @@ def generate(
     generator: Any | None = None,
     **options: Any,
 ) -> Any:
-    """The ids of prompts and answers (batch * num_return_sequences, tokens), as transformers' `generate` returns them.
+    """Return the ids of prompts and answers (batch * num_return_sequences, tokens), as transformers' `generate` returns them.
 
     input_ids (batch, tokens), padded on the left, with attention_mask 0 at the padding; pixel_values (tiles, channels, side,
     side), the tiles of all pictures in reading order. With inputs_embeds (batch, tokens, hidden) and no input_ids, only new ids
@@ -109,7 +109,7 @@ def generate(
 def _continuation(
     model: Any, prompt: Any, settings: GenerationSettings, new_tokens: int, record: Record, cache: Any
 ) -> Continuation:
-    """The texts that `settings` ask for, with what the model makes of the prompt."""
+    """Return the texts that `settings` ask for, with what the model makes of the prompt."""
     copies = max(settings.num_beams, settings.num_return_sequences)
     use_cache = settings.use_cache or prompt.embeddings is not None or cache is not None
     static = use_cache and settings.cache_implementation == "static"
@@ -122,6 +122,6 @@ def _continuation(
 
 
 def _special_tokens(model: Any) -> dict[str, Any]:
-    """The end and pad tokens of the language model's configuration, for a model without a generation_config.json."""
+    """Return the end and pad tokens of the language model's configuration, for a model without a generation_config.json."""
     config = model.config.text_config
     return {"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id}

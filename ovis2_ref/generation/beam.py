@@ -59,7 +59,8 @@ def beam_search(
     stopping: Stopping,
     record: Record,
 ) -> tuple[Int[np.ndarray, "rows tokens"], dict[str, Array]]:
-    """The `num_return_sequences` best texts for each prompt, short ones filled with the pad token; with their scores and origins.
+    """Return the `num_return_sequences` best texts for each prompt, short ones filled with the pad token; with their scores
+    and origins.
 
     `text` holds `num_beams` rows for each prompt; the processors see the tokens from `first` on. With a generator the
     continuations are drawn. Raises `InputError` when none can be chosen.
@@ -129,7 +130,7 @@ def continuations(
     last: bool,
     generator: Generator | None,
 ) -> Candidates:
-    """The `kept` best of all tokens after all beams, or with a generator, drawn by softmax(score) without replacement.
+    """Return the `kept` best of all tokens after all beams, or with a generator, drawn by softmax(score) without replacement.
 
     With end tokens + 1 of them for each beam, as many as there are beams don't end, whatever happens.
     """
@@ -156,8 +157,8 @@ def update_ended(
     length: int,
     settings: GenerationSettings,
 ) -> Ended:
-    """The best of the ended texts and of those `candidates` (of `length` new tokens, from the rows `sources`) that end now and
-    are among the best `num_beams`.
+    """Return the best of the ended texts and of those `candidates` (of `length` new tokens, from the rows `sources`) that end
+    now and are among the best `num_beams`.
     """
     xp = array_module(found.scores)
     beams = ended.ids.shape[1]
@@ -207,7 +208,7 @@ def go_on(
 def can_improve(
     running: Float[Array, "prompts beams"], ended: Ended, made: int, new_tokens: int, settings: GenerationSettings
 ) -> Bool[Array, "prompts 1"]:
-    """True where the best running beam might yet beat an ended text.
+    """Return True where the best running beam might yet beat an ended text.
 
     Its score is taken as it would be if it ended now, or, for early_stopping="never" and a length penalty that favours long
     texts, at the greatest length.
@@ -220,6 +221,8 @@ def can_improve(
 
 
 def _filler(settings: GenerationSettings) -> int:
-    """What fills up ended texts. A pad token 0 counts as none at all, as in transformers' `pad_token_id or eos_token_id[0]`."""
+    """Return what fills up ended texts. A pad token 0 counts as none at all, as in transformers' `pad_token_id or
+    eos_token_id[0]`.
+    """
     eos = settings.eos_tokens()
     return (settings.pad_token() or eos[0]) if eos else -1

@@ -42,19 +42,19 @@ class GenerationConfig(dict[str, Any]):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **options: Any) -> Self:
-        """What generation_config.json in `folder` says, with `options` in its place."""
+        """Return what generation_config.json in `folder` says, with `options` in its place."""
         options = active("from_pretrained", options, PROCESSOR_LOADING)
         root = checkpoint_folder(folder, options.pop("cache_dir", None), options.pop("revision", None))
         return cls(read_json(root, "generation_config.json"), **options)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **options: Any) -> Self:
-        """The settings in a dictionary, with `options` in its place."""
+        """Return the settings in a dictionary, with `options` in its place."""
         return cls(values, **options)
 
     @classmethod
     def from_model_config(cls, config: Any) -> Self:
-        """The end and pad tokens of a model's configuration."""
+        """Return the end and pad tokens of a model's configuration."""
         text = getattr(config, "text_config", config)
         return cls(eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id)
 
@@ -74,15 +74,15 @@ class GenerationConfig(dict[str, Any]):
         GenerationSettings.merge({}, {}, self)
 
     def to_dict(self) -> dict[str, Any]:
-        """What is set."""
+        """Return what is set."""
         return dict(self)
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """What is set."""
+        """Return what is set."""
         return dict(self)
 
     def to_json_string(self, use_diff: bool = True, ignore_metadata: bool = False) -> str:
-        """What is set, as JSON."""
+        """Return what is set, as JSON."""
         return json.dumps(dict(self), indent=2, sort_keys=True, default=str) + "\n"
 
     def __repr__(self) -> str:

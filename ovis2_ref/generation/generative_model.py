@@ -31,7 +31,7 @@ class GenerativeModel:
 
     @engaged
     def generate(self, inputs: Array | None = None, **options: Any) -> Any:
-        """The ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options.
+        """Return the ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options.
 
         A caller who gives tensors gets tensors, and sampling draws by torch's random numbers.
         """
@@ -46,5 +46,5 @@ class GenerativeModel:
     def compute_transition_scores(
         self, sequences: Array, scores: Any, beam_indices: Array | None = None, normalize_logits: bool = False
     ) -> Float[Array, "rows steps"]:
-        """How likely each token of an answer was, see `generation.transitions.transition_scores`."""
+        """Return how likely each token of an answer was, see `generation.transitions.transition_scores`."""
         return transition_scores(sequences, scores, beam_indices, normalize_logits)

@@ -34,7 +34,7 @@ def greedy(text: Continuation, new_tokens: int, eos: list[int], pad: int | None)
 
 
 def impossible(made: int) -> str:
-    """What to tell when no token can be chosen."""
+    """Return what to tell when no token can be chosen."""
     return (
         f"after {made} new tokens no next token can be chosen: its scores hold NaN, or every token is ruled out; look at the "
         "model's dtype and weights, and at the options that forbid tokens"

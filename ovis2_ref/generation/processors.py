@@ -17,7 +17,7 @@ Scores = Float[Array, "batch vocabulary"]
 
 
 def token_mask(ids: Ids, vocabulary: int) -> Bool[Array, "batch vocabulary"]:
-    """True where a row of `ids` holds that token; ids outside the vocabulary hold nothing."""
+    """Return True where a row of `ids` holds that token; ids outside the vocabulary hold nothing."""
     xp = array_module(ids)
     mask = xp.zeros((ids.shape[0], vocabulary + 1), dtype=bool)
     mask[xp.arange(ids.shape[0])[:, None], xp.where((ids >= 0) & (ids < vocabulary), ids, vocabulary)] = True

@@ -37,7 +37,7 @@ class Prompt:
         return None if bool(self.mask.all()) else (self.mask != 0).argmax(axis=1).astype(np.int64)
 
     def repeated(self, copies: int, image_token_id: int) -> Self:
-        """Every prompt `copies` times in a row, with its tiles: all of one prompt before they come again."""
+        """Return every prompt `copies` times in a row, with its tiles: all of one prompt before they come again."""
         xp = array_module(self.mask)
         tiles = self.pixel_values
         if tiles is not None:
@@ -63,7 +63,7 @@ def read_prompt(
     inputs_embeds: Any | None,
     cache: Any | None = None,
 ) -> Prompt:
-    """The prompt in the arguments of a call, on the model's device.
+    """Return the prompt in the arguments of a call, on the model's device.
 
     positions = cumsum(mask) - 1, and 0 where the mask is 0 (transformers 5.23; 4.56 puts 1 there: no token sees the difference).
     Without a mask, padding is where the ids are `pad_token_id`, unless that is an end token, too (transformers' rule).

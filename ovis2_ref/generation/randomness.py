@@ -14,7 +14,7 @@ class Generator(Protocol):
     """A source of random choices."""
 
     def choose(self, scores: Float[Array, "rows vocabulary"]) -> Int[Array, " rows"]:
-        """One token of each row, drawn from softmax(scores); -1 where that is no distribution."""
+        """Return one token of each row, drawn from softmax(scores); -1 where that is no distribution."""
 
     def choose_several(self, scores: Float[Array, "rows choices"], k: int) -> Int[Array, "rows k"]:
         """k different choices of each row, each drawn from softmax(scores) of those left."""

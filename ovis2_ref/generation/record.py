@@ -32,7 +32,7 @@ class Record:
         return None if steps is None else tuple(steps)
 
     def result(self, sequences: Array, text: Continuation, **beams: Any) -> Array | GenerateOutput:
-        """What `generate` returns: the `sequences`, or a record with them and everything collected."""
+        """Return what `generate` returns: the `sequences`, or a record with them and everything collected."""
         if not self.wanted:
             return sequences
         collected = {name: self[name] for name in self.steps}

@@ -38,7 +38,8 @@ def sample(
     stopping: Stopping,
     record: Record,
 ) -> Int[np.ndarray, "rows tokens"]:
-    """The text, continued until every row has ended or `new_tokens` are made; rows that ended are filled with the pad token.
+    """Return the text, continued until every row has ended or `new_tokens` are made; rows that ended are filled with the pad
+    token.
 
     Without a generator it is greedy decoding with all that a call may ask for beside it. The processors see the tokens from
     `first` on. Only tokens cross between host and device. Raises `InputError` when a row has no token that can be chosen.
@@ -65,7 +66,7 @@ def sample(
 
 
 def choose(scores: Float[Array, "rows vocabulary"], generator: Generator | None) -> Int[Array, " rows"]:
-    """The token with the highest score, the first of equals; with a generator, one drawn from softmax(scores).
+    """Return the token with the highest score, the first of equals; with a generator, one drawn from softmax(scores).
 
     -1 for a row with NaN, or without any score above -inf.
     """

@@ -35,7 +35,7 @@ class Frame:
 def score_processors(
     settings: GenerationSettings, frame: Frame, xp: ModuleType, custom: Sequence[Processor] = ()
 ) -> list[Processor]:
-    """The processors that `settings` ask for and the caller's `custom` ones, in the order of transformers'
+    """Return the processors that `settings` ask for and the caller's `custom` ones, in the order of transformers'
     `_get_logits_processor` (5.23).
 
     Raises `InputError` for tokens outside the vocabulary.
@@ -51,14 +51,14 @@ def score_processors(
 def process_scores(
     steps: list[Processor], ids: Int[Array, "rows tokens"], scores: Float[Array, "rows vocabulary"]
 ) -> Float[Array, "rows vocabulary"]:
-    """The scores after every processor."""
+    """Return the scores after every processor."""
     for step in steps:
         scores = step(ids, scores)
     return scores
 
 
 def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
-    """Those that look at the tokens so far."""
+    """Yield those that look at the tokens so far."""
     prompt = frame.prompt_ids
     biases = _biases(settings.biases(), frame, xp)
     if biases:
@@ -80,7 +80,7 @@ def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleTy
 
 
 def _length_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
-    """Those that look at how many tokens were made."""
+    """Yield those that look at how many tokens were made."""
     start = frame.prompt_ids.shape[1]
 
     def tokens(ids: list[int]) -> Array:
@@ -116,7 +116,7 @@ def _length_processors(settings: GenerationSettings, frame: Frame, xp: ModuleTyp
 
 
 def _sampling_processors(settings: GenerationSettings) -> Iterator[Processor]:
-    """Those that shape a distribution to draw from. Beams keep a token more than there are end tokens, to have a way on."""
+    """Yield those that shape a distribution to draw from. Beams keep a token more than there are end tokens, to have a way on."""
     keep = 1 if settings.num_beams == 1 else len(settings.eos_tokens()) + 1 if settings.eos_tokens() else 2
     if settings.temperature != 1:
         yield lambda ids, scores: truncation.temperature(scores, settings.temperature)

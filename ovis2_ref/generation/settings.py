@@ -86,7 +86,7 @@ class GenerationSettings:
     def merge(
         cls, checkpoint: Mapping[str, Any], call: Mapping[str, Any], config: Mapping[str, Any] | None = None
     ) -> Self:
-        """The settings of one call: `call` beats the argument generation_config, `config`, which beats the `checkpoint`'s.
+        """Return the settings of one call: `call` beats the argument generation_config, `config`, which beats the `checkpoint`'s.
 
         Raises `InputError` for an argument that doesn't exist, for an option that changes the answer and isn't supported, and for
         values that can't be used.
@@ -190,23 +190,25 @@ class GenerationSettings:
         object.__setattr__(self, name, value)
 
     def biases(self) -> dict[tuple[int, ...], float]:
-        """`sequence_bias` as token sequence -> bias."""
+        """Return `sequence_bias` as token sequence -> bias."""
         pairs = self.sequence_bias.items() if isinstance(self.sequence_bias, dict) else self.sequence_bias or []
         return {tuple(tokens): bias for tokens, bias in pairs}
 
     def eos_tokens(self) -> list[int]:
-        """The tokens that end an answer."""
+        """Return the tokens that end an answer."""
         if self.eos_token_id is None:
             return []
         return [self.eos_token_id] if isinstance(self.eos_token_id, int | np.integer) else list(self.eos_token_id)
 
     def pad_token(self) -> int | None:
-        """What an ended answer is filled up with: `pad_token_id`, or the first end token where there is none."""
+        """Return what an ended answer is filled up with: `pad_token_id`, or the first end token where there is none."""
         eos = self.eos_tokens()
         return eos[0] if self.pad_token_id is None and eos else self.pad_token_id
 
     def new_tokens(self, prompt_tokens: int) -> int:
-        """How many tokens are made at most after a prompt of so many. Raises `InputError` if `max_length` leaves no room."""
+        """Return how many tokens are made at most after a prompt of so many. Raises `InputError` if `max_length` leaves no
+        room.
+        """
         if self.max_new_tokens is not None:
             return self.max_new_tokens
         if self.max_length is None:
@@ -218,7 +220,7 @@ class GenerationSettings:
         return self.max_length - prompt_tokens
 
     def least_new_tokens(self, prompt_tokens: int) -> int:
-        """How many tokens are made at least after a prompt of so many."""
+        """Return how many tokens are made at least after a prompt of so many."""
         return max(self.min_length - prompt_tokens, 0) if self.min_new_tokens is None else self.min_new_tokens
 
 

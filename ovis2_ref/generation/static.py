@@ -52,7 +52,7 @@ class StaticStep:
         self._recorded = None if xp is np else self._record(xp)
 
     def __call__(self, ids: Int[Array, "rows 1"], positions: Int[Array, "rows 1"]) -> Float[Array, "rows 1 vocabulary"]:
-        """The logits after the tokens `ids` at `positions`, which the next call overwrites."""
+        """Return the logits after the tokens `ids` at `positions`, which the next call overwrites."""
         self._ids[...], self._positions[...] = ids, positions
         if self._recorded is None:
             return self._read()
@@ -60,7 +60,7 @@ class StaticStep:
         return self._recorded.logits
 
     def _read(self) -> Float[Array, "rows 1 vocabulary"]:
-        """The step itself: no number of it depends on the host."""
+        """Return the step itself: no number of it depends on the host."""
         output = self._model(
             input_ids=self._ids,
             attention_mask=(self._places <= self._cache.next) & self._real,
@@ -70,7 +70,9 @@ class StaticStep:
         return output.logits
 
     def _record(self, cupy: Any) -> Recorded:
-        """The step as a graph. It is run once before, since what isn't compiled yet can't be recorded. Taps see neither."""
+        """Return the step as a graph. It is run once before, since what isn't compiled yet can't be recorded. Taps see
+        neither.
+        """
         stream, memory = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
         place = self._cache.next.copy()
         cupy.cuda.Device().synchronize()

@@ -35,7 +35,7 @@ class Stopping:
         return bool(self.criteria)
 
     def __call__(self, ids: Int[Array, "rows tokens"], scores: Any) -> Bool[np.ndarray, " rows"]:
-        """True for the rows that any criterion ends."""
+        """Return True for the rows that any criterion ends."""
         stopped = np.zeros(len(ids), dtype=bool)
         for criterion in self.criteria:
             stopped |= np.asarray(to_host(criterion(ids, scores)), dtype=bool)
@@ -43,7 +43,7 @@ class Stopping:
 
 
 def ends_with(ids: Int[np.ndarray, "rows tokens"], strings: Sequence[str], tokenizer: Any) -> Bool[np.ndarray, " rows"]:
-    """True for a row whose last token completes one of `strings`; text of that token may follow it.
+    """Return True for a row whose last token completes one of `strings`; text of that token may follow it.
 
     transformers' `StopStringCriteria`. A string may have begun in the prompt.
     """
@@ -53,7 +53,7 @@ def ends_with(ids: Int[np.ndarray, "rows tokens"], strings: Sequence[str], token
 
 
 def _completes(before: str, after: str, string: str) -> bool:
-    """Whether an occurrence of `string` in the text `after` reaches beyond the text `before`, which it continues."""
+    """Return whether an occurrence of `string` in the text `after` reaches beyond the text `before`, which it continues."""
     common = 0
     while common < min(len(before), len(after)) and before[common] == after[common]:
         common += 1  # the last characters of `before` may be half of what is a character in `after`
@@ -61,7 +61,7 @@ def _completes(before: str, after: str, string: str) -> bool:
 
 
 def functions(given: Any, name: str) -> list[Any]:
-    """The functions in the argument `name`: a list, one, or None. Raises `InputError` for what is none."""
+    """Return the functions in the argument `name`: a list, one, or None. Raises `InputError` for what is none."""
     listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     for function in listed:
         if not callable(function):

@@ -17,7 +17,7 @@ Scores = Float[Array, "batch vocabulary"]
 
 
 def best(scores: Scores, k: int) -> Int[Array, "batch k"]:
-    """The indices of the k highest scores, highest first; of equal scores, the first come first."""
+    """Return the indices of the k highest scores, highest first; of equal scores, the first come first."""
     xp = array_module(scores)
     chosen = xp.sort(xp.argpartition(-scores, k - 1, axis=-1)[:, :k], axis=-1)
     order = xp.argsort(-xp.take_along_axis(scores, chosen, axis=-1), axis=-1, kind="stable")
@@ -30,12 +30,13 @@ def temperature(scores: Scores, t: float) -> Scores:
 
 
 def top_k(scores: Scores, k: int, keep: int = 1) -> Scores:
-    """The k highest scores, and those equal to the k-th (Fan et al., 2018; `TopKLogitsWarper`)."""
+    """Return the k highest scores, and those equal to the k-th (Fan et al., 2018; `TopKLogitsWarper`)."""
     return _below(scores, _kth_highest(scores, max(k, keep)))
 
 
 def top_p(scores: Scores, p: float, keep: int = 1) -> Scores:
-    """The smallest set of likeliest tokens with a probability of p or more together (Holtzman et al., 2019; `TopPLogitsWarper`).
+    """Return the smallest set of likeliest tokens with a probability of p or more together (Holtzman et al., 2019;
+    `TopPLogitsWarper`).
 
     In ascending order, tokens go while the sum of their probabilities is at most 1 - p. The sum is carried in float64 and rounded
     to the scores' type at each token, as torch does it on a CPU.
@@ -49,7 +50,7 @@ def top_p(scores: Scores, p: float, keep: int = 1) -> Scores:
 
 
 def min_p(scores: Scores, p: float, keep: int = 1) -> Scores:
-    """The tokens with at least p times the highest probability (Nguyen et al., 2024; `MinPLogitsWarper`)."""
+    """Return the tokens with at least p times the highest probability (Nguyen et al., 2024; `MinPLogitsWarper`)."""
     xp = array_module(scores)
     probabilities = softmax(scores)
     cut = probabilities < p * probabilities.max(axis=-1, keepdims=True)
@@ -58,7 +59,7 @@ def min_p(scores: Scores, p: float, keep: int = 1) -> Scores:
 
 
 def typical_p(scores: Scores, mass: float, keep: int = 1) -> Scores:
-    """The tokens whose -log p is nearest to the entropy, up to a probability of `mass` together.
+    """Return the tokens whose -log p is nearest to the entropy, up to a probability of `mass` together.
 
     Meister et al., 2022; transformers' `TypicalLogitsWarper`, which keeps the tokens as far off as the last one, too.
     """
@@ -78,14 +79,14 @@ def typical_p(scores: Scores, mass: float, keep: int = 1) -> Scores:
 
 
 def epsilon_cutoff(scores: Scores, epsilon: float, keep: int = 1) -> Scores:
-    """The tokens with a probability of at least epsilon (Hewitt et al., 2022; `EpsilonLogitsWarper`)."""
+    """Return the tokens with a probability of at least epsilon (Hewitt et al., 2022; `EpsilonLogitsWarper`)."""
     xp = array_module(scores)
     cut = (softmax(scores) < epsilon) & (scores < _kth_highest(scores, keep))
     return xp.where(cut, -np.inf, scores)
 
 
 def eta_cutoff(scores: Scores, epsilon: float, keep: int = 1) -> Scores:
-    """The tokens with a probability of at least min(epsilon, sqrt(epsilon) exp(-entropy)) (Hewitt et al., 2022).
+    """Return the tokens with a probability of at least min(epsilon, sqrt(epsilon) exp(-entropy)) (Hewitt et al., 2022).
 
     transformers' `EtaLogitsWarper`.
     """

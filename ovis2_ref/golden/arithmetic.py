@@ -42,7 +42,7 @@ class Arithmetic(NamedTuple):
 
 
 def sum_in_order(terms: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
-    """The sum over the last axis, from left to right in the type of the sums."""
+    """Return the sum over the last axis, from left to right in the type of the sums."""
     return np.add.accumulate(widened(terms), axis=-1)[..., -1:]
 
 
@@ -60,14 +60,14 @@ def matmul_in_order(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]
 
 
 def rms_norm_in_order(x: Float[Array, "*batch n"], w: Weights, eps: float) -> Float[Array, "*batch n"]:
-    """The same as `ops.rms_norm`."""
+    """Return the same as `ops.rms_norm`."""
     wide = widened(x)
     mean = sum_in_order(wide * wide) / wide.dtype.type(x.shape[-1])
     return (wide * (1 / np.sqrt(mean + wide.dtype.type(eps)))).astype(x.dtype) * w["weight"]
 
 
 def layer_norm_in_order(x: Float[Array, "*batch n"], w: Weights) -> Float[Array, "*batch n"]:
-    """The same as `ops.layer_norm`."""
+    """Return the same as `ops.layer_norm`."""
     wide = widened(x)
     count = wide.dtype.type(x.shape[-1])
     centred = wide - sum_in_order(wide) / count
@@ -77,7 +77,7 @@ def layer_norm_in_order(x: Float[Array, "*batch n"], w: Weights) -> Float[Array,
 
 
 def softmax_in_order(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """The same as `ops.softmax`."""
+    """Return the same as `ops.softmax`."""
     e = np.exp(widened(x) - widened(x.max(axis=-1, keepdims=True)))
     return (e / sum_in_order(e)).astype(x.dtype)
 
@@ -87,13 +87,13 @@ IN_ORDER = Arithmetic("in order", matmul_in_order, rms_norm_in_order, layer_norm
 
 
 def tf32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`x` with ten bits after the leading one, ties away from zero: what a TF32 unit multiplies."""
+    """Return `x` with ten bits after the leading one, ties away from zero: what a TF32 unit multiplies."""
     bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
     return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
 def tf32_truncated(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`x` with ten bits after the leading one, the rest cut off: what becomes of float32 that nobody rounded."""
+    """Return `x` with ten bits after the leading one, the rest cut off: what becomes of float32 that nobody rounded."""
     return (np.ascontiguousarray(x, np.float32).view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
 
 

@@ -32,7 +32,8 @@ LOWER = {
 
 
 def row_error(value: Array, truth: Array) -> float:
-    """The root mean square over all rows of |value - truth| / |truth|; infinite where numbers are missing that should be there.
+    """Return the root mean square over all rows of |value - truth| / |truth|; infinite where numbers are missing that should
+    be there.
 
     Rows of which the truth is zero count relative to the whole array.
     """
@@ -57,7 +58,7 @@ class Fit(NamedTuple):
     rows: Array | None = None
 
     def __call__(self, array: Array) -> Array:
-        """The part of `array` that corresponds."""
+        """Return the part of `array` that corresponds."""
         if self.rows is not None:
             return array.reshape(-1, array.shape[-1])[self.rows]
         if array.ndim == len(self.shape) == 3 and array.shape[1] > self.shape[1]:
@@ -79,7 +80,7 @@ class Bands:
     def replay(
         self, dtype: np.dtype = DTYPES["float64"], arithmetic: Arithmetic = PLAIN, changed: Stages | None = None
     ) -> Replay:
-        """A replay of the candidate's values in another type or arithmetic, with some stages `changed`."""
+        """Return a replay of the candidate's values in another type or arithmetic, with some stages `changed`."""
         return self.replay_of(self.known, dtype, arithmetic, changed)
 
     def replay_of(
@@ -89,12 +90,12 @@ class Bands:
         arithmetic: Arithmetic = PLAIN,
         changed: Stages | None = None,
     ) -> Replay:
-        """The same from other values."""
+        """Return the same from other values."""
         reference = replace(self._reference, arithmetic=arithmetic)
         return Replay({**self.stages, **(changed or {})}, reference, known, DTYPES[self.claimed], dtype)
 
     def _replay_in(self, dtype: np.dtype, arithmetic: Arithmetic = PLAIN, changed: Stages | None = None) -> Replay:
-        """A replay that is kept, with what it has computed, for the taps that come; with stages changed, a new one."""
+        """Return a replay that is kept, with what it has computed, for the taps that come; with stages changed, a new one."""
         if changed:
             return self.replay(dtype, arithmetic, changed)
         key = dtype.name, arithmetic.name
@@ -103,7 +104,7 @@ class Bands:
         return self._replays[key]
 
     def band(self, tap: str, truth: Array, fit: Fit, changed: Stages | None = None) -> float:
-        """The largest error that the tap may have, with some stages `changed`.
+        """Return the largest error that the tap may have, with some stages `changed`.
 
         What rounds at all may be off by a unit in the last place (exp and cos of two libraries are). In float64 the truth is
         itself rounded. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
@@ -120,7 +121,7 @@ class Bands:
         return max(MARGIN * error, unit) if error else 0.0
 
     def lower_type(self, tap: str, value: Array, truth: Array, fit: Fit) -> str | None:
-        """The lower type that explains the value's deviation from the truth; None if none does.
+        """Return the lower type that explains the value's deviation from the truth; None if none does.
 
         Of a value that float32 can't explain bit by bit, in a program that claims float64, the size of the deviation decides.
         """

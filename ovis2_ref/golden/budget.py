@@ -11,7 +11,7 @@ from ovis2_ref.errors import InputError
 
 
 def largest_size(sizes: Iterable[int], budget: int) -> int:
-    """The largest c for which the sum of min(size, c) over `sizes` (bytes) is at most `budget`.
+    """Return the largest c for which the sum of min(size, c) over `sizes` (bytes) is at most `budget`.
 
     Raises `InputError` if not even a byte of each fits.
     """
@@ -42,7 +42,7 @@ def drawn_rows(name: str, array: np.ndarray, most_bytes: int) -> np.ndarray | No
 
 
 def moments(array: np.ndarray) -> dict[str, Any]:
-    """What a whole array was: its shape, checksum, mean, standard deviation, smallest and largest number."""
+    """Return what a whole array was: its shape, checksum, mean, standard deviation, smallest and largest number."""
     wide = array.astype(np.float64)
     return {
         "shape": list(array.shape),
@@ -60,5 +60,5 @@ def checksum(array: np.ndarray) -> str:
 
 
 def as_rows(array: np.ndarray) -> np.ndarray:
-    """All axes but the last one as one."""
+    """Return all axes but the last one as one."""
     return array.reshape(-1, array.shape[-1])

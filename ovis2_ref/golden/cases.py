@@ -227,7 +227,7 @@ def check_cases(folder: str | Path, module: str | Path) -> Iterator[Result]:
 
 
 def _fault(golden: Golden, index: Any, name: str, i: int, dtype: str, function: Callable[..., Any]) -> str:
-    """What is wrong with a function's output on a case; nothing if it is right."""
+    """Return what is wrong with a function's output on a case; nothing if it is right."""
     numbers, prefix = index[name]["numbers"][i], f"{name}.{i}.{dtype}."
     inputs = [numbers[key] if key in numbers else golden.taps[prefix + key].copy() for key in index[name]["inputs"]]
     expected, truth = golden.taps[prefix + "output"], golden.taps[f"{name}.{i}.float64.output"]

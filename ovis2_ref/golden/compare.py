@@ -30,7 +30,7 @@ class Comparison:
         return bool(self.rows) and not any(row.verdict in ("wrong", "inherited") for row in self.rows)
 
     def of(self, verdict: str) -> list[Row]:
-        """The rows with this verdict."""
+        """Return the rows with this verdict."""
         return [row for row in self.rows if row.verdict == verdict]
 
 
@@ -58,7 +58,9 @@ def compare(
 
 
 def _shared_inputs(golden: Golden, known: Mapping[str, Array], stages: Mapping[str, Stage]) -> dict[str, Array]:
-    """The golden file's inputs that the candidate didn't record, and that nothing which it did record says otherwise of."""
+    """Return the golden file's inputs that the candidate didn't record, and that nothing which it did record says otherwise
+    of.
+    """
 
     def differs(tap: str) -> bool:
         return tap in known and (tap not in golden or not np.array_equal(known[tap], golden.taps[tap]))
@@ -71,7 +73,7 @@ def _shared_inputs(golden: Golden, known: Mapping[str, Array], stages: Mapping[s
 
 
 def _widest(candidate: Golden) -> str:
-    """The type of the candidate's numbers, where it doesn't say."""
+    """Return the type of the candidate's numbers, where it doesn't say."""
     counts: dict[str, int] = {}
     for name in candidate.names:
         dtype = candidate.taps[name].dtype.name

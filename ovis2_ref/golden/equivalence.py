@@ -13,7 +13,8 @@ EFFECT_FLOOR = float(np.finfo(np.float64).eps) * 64
 
 
 def reach(bands: Bands, tap: str, inputs: Mapping[str, Array]) -> set[str] | None:
-    """The taps that the candidate's value of `tap` changes by more than rounding the true value would; None if it never ends.
+    """Return the taps that the candidate's value of `tap` changes by more than rounding the true value would; None if it
+    never ends.
 
     Values that are used together (cosines and sines) are put in together. The effect is computed in float64, along every path
     from the value to the logits, until it has vanished; ids, mask and positions are those of the golden file, `inputs`.
@@ -44,7 +45,7 @@ def reach(bands: Bands, tap: str, inputs: Mapping[str, Array]) -> set[str] | Non
 
 
 def _changed(bands: Bands, users: Mapping[str, list[str]], group: set[str], runs: list[Replay]) -> set[str] | None:
-    """The group, and every stage after it at which the effect has not vanished yet; None if it hasn't at the logits."""
+    """Return the group, and every stage after it at which the effect has not vanished yet; None if it hasn't at the logits."""
     coming, seen, changed = [user for name in group for user in users[name]], set(), set(group)
     while coming:
         name = coming.pop(0)
@@ -58,7 +59,9 @@ def _changed(bands: Bands, users: Mapping[str, list[str]], group: set[str], runs
 
 
 def _vanished(runs: list[Replay], tap: str) -> bool:
-    """Whether the second run, which has the candidate's value, is as near to the first, true one as the third, rounded one is."""
+    """Return whether the second run, which has the candidate's value, is as near to the first, true one as the third, rounded
+    one is.
+    """
     true, given, rounded = (run.value(tap) for run in runs)
     if true.dtype.kind in "iub":
         return np.array_equal(true, given)

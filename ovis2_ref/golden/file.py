@@ -43,7 +43,7 @@ class Golden:
         return [name for name in self.taps if not name.endswith(ROWS)]
 
     def rows(self, name: str) -> np.ndarray | None:
-        """Which rows of the tap were kept; None if all were."""
+        """Return which rows of the tap were kept; None if all were."""
         return self.taps.get(name + ROWS)
 
     def __contains__(self, name: str) -> bool:
@@ -75,7 +75,7 @@ class _Stored(Mapping[str, np.ndarray]):
 
 
 def read_golden(path: str | Path) -> Golden:
-    """The golden file at `path`. Raises `CheckpointError` if it is damaged, `InputError` if it is not of this format."""
+    """Return the golden file at `path`. Raises `CheckpointError` if it is damaged, `InputError` if it is not of this format."""
     taps = _Stored(Path(path))
     text = taps.metadata.get("golden")
     metadata = {"version": VERSION} if text is None else parse_json(text.encode(), f"{path}: the metadata")

@@ -19,7 +19,7 @@ Picture = UInt8[np.ndarray, "channels _height _width"]
 
 
 def images_of(m: Reference) -> Ovis2ImageProcessor:
-    """The image processor of the run."""
+    """Return the image processor of the run."""
     return m.processor.image_processor
 
 
@@ -34,7 +34,7 @@ def grid_of(m: Reference, w: Weights, picture: Picture) -> Int[np.ndarray, "2"]:
 
 
 def canvas_of(m: Reference, w: Weights, picture: Picture, grid: Array) -> Picture:
-    """The picture resized to rows x columns tiles."""
+    """Return the picture resized to rows x columns tiles."""
     height, width = images_of(m).tile_size
     return resized(picture, (int(grid[0]) * height, int(grid[1]) * width), images_of(m), images_of(m).arithmetic)[0]
 
@@ -42,7 +42,7 @@ def canvas_of(m: Reference, w: Weights, picture: Picture, grid: Array) -> Pictur
 def tiles_of(
     m: Reference, w: Weights, picture: Picture, grid: Array, canvas: Picture
 ) -> UInt8[np.ndarray, "n c side side"]:
-    """The canvas cut along the grid, in reading order; the whole picture in one tile first, if there are several."""
+    """Return the canvas cut along the grid, in reading order; the whole picture in one tile first, if there are several."""
     height, width = images_of(m).tile_size
     rows, columns = (int(count) for count in grid)
     cut = canvas.reshape(len(canvas), rows, height, columns, width).transpose(1, 3, 0, 2, 4)
@@ -68,12 +68,12 @@ def normalised(m: Reference, levels: Array) -> Float[np.ndarray, "*shape"]:
 
 
 def values_of_tiles(m: Reference, w: Weights, *tiles: Array) -> Float[np.ndarray, "n c side side"]:
-    """The tiles of all pictures, normalised."""
+    """Return the tiles of all pictures, normalised."""
     return np.stack([normalised(m, tile) for part in tiles for tile in part])
 
 
 def values_of_original(m: Reference, w: Weights, *pictures_and_grids: Array) -> Float[np.ndarray, "n c side side"]:
-    """The authors' tiles: regions of each picture, resized with their aspect ratio kept, normalised, padded with zeros.
+    """Return the authors' tiles: regions of each picture, resized with their aspect ratio kept, normalised, padded with zeros.
 
     All pictures come first, then all grids.
     """
@@ -94,7 +94,7 @@ def values_of_original(m: Reference, w: Weights, *pictures_and_grids: Array) -> 
 
 
 def token_ids(m: Reference, w: Weights, *grids: Array) -> Int[np.ndarray, "1 tokens"]:
-    """The ids of the prompt with the layout of each picture in place."""
+    """Return the ids of the prompt with the layout of each picture in place."""
     processor, prompts = m.processor, [m.prompt or ""]
     pairs: Any = [tuple(int(count) for count in grid) for grid in grids]
     encode, length = processor.tokenizer.encode, processor.image_seq_length

@@ -16,12 +16,14 @@ from ovis2_ref.runtime.weights import Weights
 
 
 def text_rows(m: Reference, w: Weights, ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens hidden"]:
-    """The rows of the text table; placeholders outside the vocabulary get row 0."""
+    """Return the rows of the text table; placeholders outside the vocabulary get row 0."""
     return m.weights[f"{TEXT}.embed_tokens.weight"][np.maximum(ids, 0)]
 
 
 def merged_embeddings(m: Reference, w: Weights, ids: Array, text: Array, visual: Array) -> Array:
-    """The text rows with the visual embeddings at the atoms, in reading order, and the indicators' rows of the visual table."""
+    """Return the text rows with the visual embeddings at the atoms, in reading order, and the indicators' rows of the visual
+    table.
+    """
     merged = text.copy()
     atoms = ids == m.config.image_token_id
     merged[atoms] = visual.reshape(-1, visual.shape[-1])[: int(atoms.sum())]
@@ -33,12 +35,12 @@ def merged_embeddings(m: Reference, w: Weights, ids: Array, text: Array, visual:
 
 
 def rotary(m: Reference, w: Weights, positions: Array, index: int) -> Array:
-    """The table of cosines (index 0) or of sines (1)."""
+    """Return the table of cosines (index 0) or of sines (1)."""
     return rotary_tables(positions, m.config.text_config, m.dtype)[index]
 
 
 def rotated_heads(count: str) -> Callable[..., Array]:
-    """The formula that splits q or k into its heads and turns them."""
+    """Return the formula that splits q or k into its heads and turns them."""
     return lambda m, w, x, cos, sin: rotate(heads_of(x, getattr(m.config.text_config, count)), cos, sin)
 
 
@@ -80,19 +82,19 @@ def logits(m: Reference, w: Weights, x: Array) -> Array:
 
 
 def rms_norm(name: str) -> Callable[..., Array]:
-    """The formula of the norm of that name, with the language model's epsilon."""
+    """Return the formula of the norm of that name, with the language model's epsilon."""
     return lambda m, w, x: m.arithmetic.rms_norm(x, w / name, m.config.text_config.rms_norm_eps)
 
 
 def next_token(m: Reference, w: Weights, ids: Int[Array, "batch tokens"], *logits: Array) -> Int[Array, "batch 1"]:
-    """The last of the `greedy_tokens`, which the next pass reads."""
+    """Return the last of the `greedy_tokens`, which the next pass reads."""
     return greedy_tokens(m, w, ids, *logits)[:, -1:]
 
 
 def greedy_tokens(
     m: Reference, w: Weights, ids: Int[Array, "batch tokens"], *logits: Array
 ) -> Int[Array, "batch passes"]:
-    """The token with the highest score after each pass; those that came before are damped by the repetition penalty."""
+    """Return the token with the highest score after each pass; those that came before are damped by the repetition penalty."""
     seen = ids if m.convention.placeholders_in_vocabulary else ids[:, :0]
     chosen = []
     for scores in logits:
@@ -126,7 +128,7 @@ ROTARY = (
 
 
 def layer_formulas(index: int) -> tuple[Formula, ...]:
-    """The formulas of layer `index`: what it may look at depends on it."""
+    """Return the formulas of layer `index`: what it may look at depends on it."""
     return (
         Formula("input_layernorm.output", ("input",), rms_norm("input_layernorm")),
         *(
@@ -182,7 +184,7 @@ HEAD = (Formula("output", ("input",), logits),)
 
 
 def language_stages(config: Ovis2Config, step: int, has_pictures: bool) -> Iterator[Stage]:
-    """The `step`-th pass (1: the prompt), from the ids to the logits."""
+    """Yield the `step`-th pass (1: the prompt), from the ids to the logits."""
     before: Aliases = {
         "scores so far": ("input_ids", *(numbered("lm_head.output", s) for s in range(1, step))),
         "mask before": numbered("attention_mask", step - 1),

@@ -17,7 +17,7 @@ from ovis2_ref.vision.visual_tokenizer import merge_patches, straight_through
 
 
 def patches_of(pixels: Float[Array, "n c side side"], patch: int) -> Float[Array, "n patches values"]:
-    """The pixels of each patch in a row, channel by channel; patches in reading order, without incomplete ones."""
+    """Return the pixels of each patch in a row, channel by channel; patches in reading order, without incomplete ones."""
     tiles, channels, height, width = pixels.shape
     rows, columns = height // patch, width // patch
     cut = pixels[:, :, : rows * patch, : columns * patch].reshape(tiles, channels, rows, patch, columns, patch)
@@ -31,12 +31,12 @@ def embed_patches(m: Reference, w: Weights, pixels: Array) -> Array:
 
 
 def heads_of(x: Float[Array, "n tokens width"], count: int) -> Float[Array, "n count tokens head_dim"]:
-    """Each head's numbers: head h has the columns h head_dim to (h + 1) head_dim."""
+    """Return each head's numbers: head h has the columns h head_dim to (h + 1) head_dim."""
     return x.reshape(*x.shape[:2], count, -1).swapaxes(1, 2)
 
 
 def side_by_side(x: Float[Array, "n heads tokens head_dim"]) -> Float[Array, "n tokens width"]:
-    """The heads of each token next to each other: what `heads_of` took apart."""
+    """Return the heads of each token next to each other: what `heads_of` took apart."""
     return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
 
@@ -64,7 +64,7 @@ def attention_context(m: Reference, w: Weights, p: Array, v: Array) -> Array:
 
 
 def choose_words(m: Reference, w: Weights, logits: Array) -> Array:
-    """The distribution over the visual words."""
+    """Return the distribution over the visual words."""
     vision = m.config.vision_config
     if vision.tokenize_function == "softmax":
         return m.arithmetic.softmax(logits)
@@ -74,12 +74,12 @@ def choose_words(m: Reference, w: Weights, logits: Array) -> Array:
 
 
 def rms_norm(name: str) -> Callable[..., Array]:
-    """The formula of the norm of that name, with the vision side's epsilon."""
+    """Return the formula of the norm of that name, with the vision side's epsilon."""
     return lambda m, w, x: m.arithmetic.rms_norm(x, w / name, m.config.vision_config.rms_norm_eps)
 
 
 def product(*path: str) -> Callable[..., Array]:
-    """The formula of the linear layer at that place inside its part: W x, and + b where there is one."""
+    """Return the formula of the linear layer at that place inside its part: W x, and + b where there is one."""
     return lambda m, w, x: m.arithmetic.linear(x, reduce(truediv, path, w))
 
 

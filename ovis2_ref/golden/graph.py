@@ -9,7 +9,7 @@ from ovis2_ref.golden.stages import Stage, numbered
 
 
 def run_stages(config: Ovis2Config, convention: Convention, pictures: int, steps: int) -> dict[str, Stage]:
-    """Every stage of a run with so many pictures, and so many passes of the language model (one for the prompt)."""
+    """Return every stage of a run with so many pictures, and so many passes of the language model (one for the prompt)."""
     stages = [*image_stages(convention, pictures), *vision_stages(config, convention)] if pictures else []
     for step in range(1, steps + 1):
         stages += language_stages(config, step, pictures > 0)

@@ -91,7 +91,7 @@ def hooks(model: Any, show: Show) -> Iterator[None]:
 
 
 def _of_module(name: str, module: Any, show: Show) -> Iterator[Any]:
-    """The hooks on one module. Those on inputs come before those on outputs, as the values do."""
+    """Yield the hooks on one module. Those on inputs come before those on outputs, as the values do."""
     part, _, word = name.rpartition(".")
     if word in INPUTS_OF:
         yield module.register_forward_pre_hook(lambda _, args: show(f"{part}.{INPUTS_OF[word]}", _array(args[0])))
@@ -162,7 +162,7 @@ def _attention_functions(model: Any, names: Mapping[Any, str], show: Show) -> It
 
 
 def _array(tensor: Any) -> np.ndarray:
-    """A copy of a tensor as a NumPy array."""
+    """Return a copy of a tensor as a NumPy array."""
     host = tensor.detach().cpu()
     if str(host.dtype) == "torch.bfloat16":
         return host.float().numpy().astype(ml_dtypes.bfloat16)

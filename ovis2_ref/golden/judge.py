@@ -57,7 +57,7 @@ class Judge:
         self._harmless: dict[str, str] = {}
 
     def row(self, tap: str, match: Match) -> Row:
-        """The verdict on one value."""
+        """Return the verdict on one value."""
         row = Row(tap, match)
         value = without_masked(match.array) if split_number(tap)[0].endswith(".scores") else match.array
         expected = self._golden_value(tap, match)
@@ -80,7 +80,7 @@ class Judge:
         return row
 
     def _golden_value(self, tap: str, match: Match) -> Array | None:
-        """The golden file's value, where there is one of the same shape."""
+        """Return the golden file's value, where there is one of the same shape."""
         if tap not in self._golden or self._golden.rows(tap) is not None or match.rows is not None:
             return None
         expected = Fit(match.array.shape, match.array.dtype)(self._golden.taps[tap])

@@ -25,7 +25,7 @@ class Layout(NamedTuple):
 
 
 def arrange(array: Array, shape: tuple[int, ...], expected: Array | None = None) -> Layout | None:
-    """`array` in the layout of a tap of that shape, or, where it has other counts of tiles or tokens, of as many axes.
+    """Return `array` in the layout of a tap of that shape, or, where it has other counts of tiles or tokens, of as many axes.
 
     Where several layouts are possible the one most like `expected` is taken. None if there is none.
     """
@@ -66,7 +66,7 @@ def _layouts(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
 
 
 def _permuted(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
-    """Every order of the tap's axes that the array can have."""
+    """Yield every order of the tap's axes that the array can have."""
     sizes = [size for size in shape if size != 1]
     given = [size for size in array.shape if size != 1]
     for order in permutations(range(len(sizes))):
@@ -90,7 +90,7 @@ def _trimmed(array: Array, width: int) -> Iterator[Layout]:
 
 
 def _other_counts(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
-    """The same kind of value with other counts of tiles, tokens or keys: the axes are the same, or the batch is missing."""
+    """Yield the same kind of value with other counts of tiles, tokens or keys: the axes are the same, or the batch is missing."""
     for candidate, how in ((array, ""), (array[None], "a batch of one")):
         if candidate.ndim == len(shape) and (
             len(shape) <= 2 or candidate.shape[-1] == shape[-1] or candidate.shape[:-2] == shape[:-2]

@@ -32,7 +32,8 @@ class Match:
 def match_taps(
     golden: Golden, candidate: Golden, taps: Iterable[str], names: Names | None = None
 ) -> tuple[dict[str, Match], list[str]]:
-    """Those of the golden file's taps, and of the further `taps`, that the candidate has, and its names that none was found for.
+    """Return those of the golden file's taps, and of the further `taps`, that the candidate has, and its names that none was
+    found for.
 
     `names`: the candidate's names -> taps; None takes the ready map that has most of them, if any has some.
     """
@@ -63,7 +64,7 @@ def _mapped(name: str, names: Names) -> list[str]:
 
 
 def _named(name: str, known: set[str], names: Names) -> tuple[list[str], str]:
-    """The taps that a name stands for, and how that was found."""
+    """Return the taps that a name stands for, and how that was found."""
     if name in known:
         return [name], ""
     taps = _mapped(name, names)
@@ -77,7 +78,7 @@ def _named(name: str, known: set[str], names: Names) -> tuple[list[str], str]:
 
 
 def _place(golden: Golden, candidate: Golden, name: str, taps: list[str], how: str) -> dict[str, Match]:
-    """The candidate's array as the value of each of the taps that lie side by side in it."""
+    """Return the candidate's array as the value of each of the taps that lie side by side in it."""
     array, rows = candidate.taps[name], candidate.rows(name)
     if rows is not None:
         return {taps[0]: Match(name, array, _words(how, f"{len(rows)} rows"), rows)} if taps else {}

@@ -22,7 +22,7 @@ LIMIT = 2**20
 
 
 def read_names(source: str | Path) -> Names:
-    """The ready map of that name, or the map in a JSON file. Raises `InputError` if there is none, or it is no map."""
+    """Return the ready map of that name, or the map in a JSON file. Raises `InputError` if there is none, or it is no map."""
     if str(source) in READY:
         return dict(json.loads((files(__package__) / "maps" / f"{source}.json").read_text("utf-8")))
     path = Path(source)
@@ -37,7 +37,7 @@ def read_names(source: str | Path) -> Names:
 
 
 def resolve(name: str, names: Names) -> list[str]:
-    """The taps that the map has for a name; none if it has none."""
+    """Return the taps that the map has for a name; none if it has none."""
     if name in names:
         taps = names[name]
         return [taps] if isinstance(taps, str) else list(taps)

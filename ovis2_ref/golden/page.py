@@ -25,7 +25,7 @@ document.getElementById("right").onchange = event => {
 
 
 def page(comparison: Comparison) -> str:
-    """The page: the verdict, a bar with a cell for each value in execution order, the table."""
+    """Return the page: the verdict, a bar with a cell for each value in execution order, the table."""
     cells = "".join(
         f'<a class="{_class(row)}" href="#{i}" title="{escape(row.tap)}: {row.verdict}"></a>'
         for i, row in enumerate(comparison.rows)

@@ -38,7 +38,7 @@ class Run:
         """The tokens of each step (batch, 1)."""
 
     def wants(self, name: str) -> bool:
-        """True for what has to be shown to this listener."""
+        """Return True for what has to be shown to this listener."""
         return name == PASS_BEGINS or self._keeps(name)
 
     def __call__(self, name: str, array: Array) -> None:
@@ -139,7 +139,7 @@ class _Keeper:
 
 
 def describe_model(model: Ovis2ForConditionalGeneration) -> dict[str, Any]:
-    """What a golden file says of the model: its configuration, type, device, weights, and the libraries that computed."""
+    """Return what a golden file says of the model: its configuration, type, device, weights, and the libraries that computed."""
     device = "cpu" if model.xp is np else f"cuda:{model.xp.cuda.runtime.getDevice()}"
     return {
         "convention": model.convention.name,

@@ -13,7 +13,7 @@ from ovis2_ref.text.processor import Ovis2Processor
 
 
 def load_reference(golden: Golden, checkpoint: str | Path) -> Reference:
-    """The reference for the run in `golden`, with the weights in the folder `checkpoint`.
+    """Return the reference for the run in `golden`, with the weights in the folder `checkpoint`.
 
     Raises `InputError` if these are not the weights that the run was made with.
     """

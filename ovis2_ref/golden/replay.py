@@ -42,7 +42,7 @@ class CastWeights(Mapping[str, Array]):
 
 
 def in_type(reference: Reference, claimed: np.dtype, dtype: np.dtype) -> Reference:
-    """`reference` with its weights rounded to `claimed` and computed with in `dtype`."""
+    """Return `reference` with its weights rounded to `claimed` and computed with in `dtype`."""
     return replace(reference, weights=Weights(CastWeights(reference.weights.arrays, claimed, dtype)), dtype=dtype)
 
 
@@ -64,7 +64,7 @@ class Replay:
         self._computed: dict[str, Array] = {}
 
     def value(self, tap: str) -> Array:
-        """The recorded value of the tap, or, where it wasn't recorded, the computed one."""
+        """Return the recorded value of the tap, or, where it wasn't recorded, the computed one."""
         if tap in self._known:
             return self._cast(tap, self._known[tap])
         if tap not in self._computed:
@@ -72,7 +72,7 @@ class Replay:
         return self._computed[tap]
 
     def stage(self, tap: str) -> Array:
-        """The value of the tap computed from the nearest recorded values before it, whether it was recorded or not.
+        """Return the value of the tap computed from the nearest recorded values before it, whether it was recorded or not.
 
         Raises `MissingInputError` if nothing before it was recorded, and one of `UNFIT` if what was doesn't fit together.
         """
@@ -81,7 +81,7 @@ class Replay:
         return self._formula(tap)
 
     def _formula(self, tap: str) -> Array:
-        """The stage's formula, all inputs of which are there."""
+        """Return the stage's formula, all inputs of which are there."""
         stage = self._stages.get(tap)
         if stage is None:
             raise MissingInputError(tap)
@@ -98,7 +98,7 @@ class Replay:
         return self._computed[tap]
 
     def _cast(self, tap: str, array: Array) -> Array:
-        """Numbers in the type that is computed in; ids and pictures as they are. Pixel values are rounded as they were."""
+        """Return numbers in the type that is computed in; ids and pictures as they are. Pixel values are rounded as they were."""
         if array.dtype.kind in "iub":
             return array
         if split_number(tap)[0] == "pixel_values":
@@ -110,7 +110,7 @@ class Replay:
 
 
 def segment(stages: Stages, tap: str, known: Container[str]) -> list[str]:
-    """The stages that `Replay.stage(tap)` computes, in order: what was not recorded before the tap, and the tap itself."""
+    """Return the stages that `Replay.stage(tap)` computes, in order: what was not recorded before the tap, and the tap itself."""
     found: dict[str, None] = {}
     coming = [tap]
     while coming:
@@ -124,7 +124,7 @@ def segment(stages: Stages, tap: str, known: Container[str]) -> list[str]:
 
 
 def ancestors(stages: Stages, tap: str) -> set[str]:
-    """Every tap that the value of `tap` depends on."""
+    """Return every tap that the value of `tap` depends on."""
     found: set[str] = set()
     coming = [tap]
     while coming:

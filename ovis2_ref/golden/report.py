@@ -14,7 +14,7 @@ ULP = "units in the last place"
 
 
 def verdict_line(comparison: Comparison) -> str:
-    """One line: whether the candidate is right, or what is wrong first, why, and how much inherits it."""
+    """Return one line: whether the candidate is right, or what is wrong first, why, and how much inherits it."""
     if not comparison.rows:
         return "NOTHING COMPARED: no array of the candidate could be matched to a tap (give --names)"
     wrong, inherited = comparison.of("wrong"), comparison.of("inherited")
@@ -53,7 +53,7 @@ def reason(row: Row, claimed: str) -> str:
 
 
 def table(comparison: Comparison, *, everything: bool = False) -> str:
-    """The values in execution order as columns; those that are equal or rounded only with `everything`."""
+    """Return the values in execution order as columns; those that are equal or rounded only with `everything`."""
     shown = [row for row in comparison.rows if everything or row.verdict not in ("equal", "rounding")]
     lines = [HEADINGS, *(_cells(row, comparison.claimed) for row in shown)] if shown else []
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))] if lines else []

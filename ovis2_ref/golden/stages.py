@@ -65,7 +65,7 @@ Aliases = Mapping[str, str | tuple[str, ...]]
 def spelled_out(
     formulas: Sequence[Formula], part: str, step: int = 1, aliases: Aliases | None = None
 ) -> Iterator[Stage]:
-    """The stages of a part such as "model.vision_tower.transformer.encoder.layers.3", in the run's `step`-th pass.
+    """Yield the stages of a part such as "model.vision_tower.transformer.encoder.layers.3", in the run's `step`-th pass.
 
     `aliases`: input -> the whole name, or names, of what it stands for, such as "input" -> the output of the layer before.
     """
@@ -81,18 +81,18 @@ def spelled_out(
 
 
 def numbered(tap: str, step: int) -> str:
-    """The name of a tap in the `step`-th pass, from 1."""
+    """Return the name of a tap in the `step`-th pass, from 1."""
     return tap if step == 1 else f"{tap}#{step}"
 
 
 def split_number(tap: str) -> tuple[str, int]:
-    """The name of a tap without its pass, and its pass."""
+    """Return the name of a tap without its pass, and its pass."""
     match = re.fullmatch(r"(.*)#(\d+)", tap)
     return (match[1], int(match[2])) if match else (tap, 1)
 
 
 def is_input(tap: str) -> bool:
-    """True for what a run is given: pictures, pixel values, ids, mask and positions."""
+    """Return True for what a run is given: pictures, pixel values, ids, mask and positions."""
     return split_number(tap)[0] in INPUTS
 
 

@@ -23,7 +23,7 @@ class Arithmetic(NamedTuple):
 
 
 def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
-    """The levels of `picture`, resized, and whether they stand for 0 to 1 (see `as_levels`)."""
+    """Return the levels of `picture`, resized, and whether they stand for 0 to 1 (see `as_levels`)."""
     levels, scaled = as_levels(picture)
     (h, w), (H, W) = levels.shape[1:], size
     check_passes((H, w) if vertical_first((h, w), size, options.pillow) else (h, W))
@@ -31,7 +31,8 @@ def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: Image
 
 
 def resize_levels_torch(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
-    """The levels of `picture`, resized, which don't stand for 0 to 1; floats stay floats, other integers than bytes are rounded.
+    """Return the levels of `picture`, resized, which don't stand for 0 to 1; floats stay floats, other integers than bytes
+    are rounded.
 
     Raises `InputError` for a filter that torch doesn't have.
     """
@@ -53,7 +54,7 @@ TORCH = Arithmetic(resize_levels_torch, torch_values, lambda size, crop: int((si
 
 
 def center_crop(picture: Picture, size: tuple[int, int], arithmetic: Arithmetic) -> Picture:
-    """The `size` (height, width) in the middle of `picture`, with zeros where the picture is smaller."""
+    """Return the `size` (height, width) in the middle of `picture`, with zeros where the picture is smaller."""
     cropped = np.zeros((len(picture), *size), picture.dtype)
     source, target = [slice(None)], [slice(None)]
     for have, want in zip(picture.shape[1:], size, strict=True):

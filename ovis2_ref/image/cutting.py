@@ -25,7 +25,7 @@ class Tiles(NamedTuple):
 def resized(
     picture: Picture, size: tuple[int, int], options: ImageOptions, arithmetic: Arithmetic
 ) -> tuple[Picture, bool]:
-    """`picture` in `size` by the options' filter, and whether its levels stand for 0 to 1.
+    """Return `picture` in `size` by the options' filter, and whether its levels stand for 0 to 1.
 
     Raises `InputError` for a size beyond `MAX_PIXELS`, or of 0 pixels.
     """
@@ -38,7 +38,7 @@ def resized(
 
 
 def cut_whole(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
-    """The picture as one tile, resized if `do_resize` says so."""
+    """Return the picture as one tile, resized if `do_resize` says so."""
     if not options.do_resize:
         return Tiles([picture], False, (1, 1))
     levels, scaled = resized(picture, output_size(*height_width(picture), options.size), options, arithmetic)
@@ -76,7 +76,7 @@ def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, 
 
 
 def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
-    """What transformers' `_preprocess` makes of a picture before it rescales and normalises."""
+    """Return what transformers' `_preprocess` makes of a picture before it rescales and normalises."""
     if options.crop_to_patches and options.max_patches > 1:
         cut = cut_canvas(picture, options, arithmetic, transposed)
     else:
@@ -88,7 +88,7 @@ def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithm
 
 
 def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
-    """The authors' way: regions cut from the full picture, each resized with its aspect ratio kept (see `fitted_size`).
+    """Return the authors' way: regions cut from the full picture, each resized with its aspect ratio kept (see `fitted_size`).
 
     A tile may be smaller than its square: it is padded after normalising. Source: AIDC-AI/Ovis v2.0, `preprocess_image`.
     """
@@ -118,7 +118,7 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def cut(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, convention: Convention) -> Tiles:
-    """The tiles of `picture` under `convention`.
+    """Return the tiles of `picture` under `convention`.
 
     The taps of the second picture end in #2. There is no `image.tiles` where tiles differ in size.
     """

@@ -12,7 +12,7 @@ SHORTEST = 64
 
 
 def embedded_picture(source: str) -> bytes | None:
-    """The bytes of the picture that a text holds: a data: URL, or base64; None for the name of a file.
+    """Return the bytes of the picture that a text holds: a data: URL, or base64; None for the name of a file.
 
     A file of that name goes first, as in transformers. Raises `InputError` for a web address, and for a data: URL without base64.
     """
@@ -32,7 +32,7 @@ def embedded_picture(source: str) -> bytes | None:
 
 
 def _decoded(text: str) -> bytes | None:
-    """The bytes that base64 spells, line breaks aside; None if it is none."""
+    """Return the bytes that base64 spells, line breaks aside; None if it is none."""
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):

@@ -33,7 +33,7 @@ class Windows(NamedTuple):
     size_in: int
 
     def matrix(self) -> Float64[np.ndarray, "out in"]:
-        """The whole matrix W of the pass, to look at (`draw.draw_weights`): it has in x out numbers, nearly all 0."""
+        """Return the whole matrix W of the pass, to look at (`draw.draw_weights`): it has in x out numbers, nearly all 0."""
         dense = np.zeros((len(self.first), self.size_in + self.weights.shape[1]))
         taps = self.first[:, None] + np.arange(self.weights.shape[1])
         np.put_along_axis(dense, taps, self.weights, axis=1)
@@ -46,7 +46,7 @@ def box(x: Samples) -> Samples:
 
 
 def bilinear(x: Samples) -> Samples:
-    """The triangle 1 - |x|."""
+    """Return the triangle 1 - |x|."""
     return np.maximum(1.0 - np.abs(x), 0.0)
 
 
@@ -86,7 +86,7 @@ FILTERS = {
 
 
 def windows(size_in: int, size_out: int, kernel: Filter) -> Windows:
-    """The windows that bring an axis of `size_in` pixels to `size_out`, as in the module's formula.
+    """Return the windows that bring an axis of `size_in` pixels to `size_out`, as in the module's formula.
 
     `taps`, the width of the widest window, is at most 2 r t + 2: the weights number 2 r (in + out) + 2 out at most.
     """
@@ -105,7 +105,7 @@ def windows(size_in: int, size_out: int, kernel: Filter) -> Windows:
 
 
 def fixed_point(weights: Samples, bits: int) -> Samples:
-    """`weights` rounded to multiples of 2^-bits, halves away from zero (they stay float64, which holds them exactly)."""
+    """Return `weights` rounded to multiples of 2^-bits, halves away from zero (they stay float64, which holds them exactly)."""
     scaled = np.ldexp(weights, bits)
     return np.ldexp(np.trunc(scaled + np.copysign(0.5, scaled)), -bits)
 

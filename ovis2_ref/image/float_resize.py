@@ -49,7 +49,7 @@ def torch_nearest(
 def _resize_last(
     x: Float[np.ndarray, "*rows size_in"], size_out: int, kernel: Filter
 ) -> Float[np.ndarray, "*rows out"]:
-    """The last axis resized: one multiplication and one addition for each tap of the windows."""
+    """Return the last axis resized: one multiplication and one addition for each tap of the windows."""
     first, weights = float_windows(x.shape[-1], size_out, kernel, x.dtype)
     last = x.shape[-1] - 1
     out = x[..., first] * weights[:, 0]

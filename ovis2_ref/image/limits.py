@@ -160,13 +160,13 @@ def gif_canvas(data: bytes) -> tuple[int, int, int]:
 
 
 def _sub_block(data: bytes, place: int) -> tuple[bytes, int]:
-    """The sub-block at `place`, empty where a 0 ends the block, and the place after it."""
+    """Return the sub-block at `place`, empty where a 0 ends the block, and the place after it."""
     length = data[place] if place < len(data) else 0
     return data[place + 1 : place + 1 + length], place + 1 + length
 
 
 def _after_sub_blocks(data: bytes, place: int) -> int:
-    """The place after the 0 that ends the sub-blocks from `place` on."""
+    """Return the place after the 0 that ends the sub-blocks from `place` on."""
     while place < len(data) and data[place]:
         place += 1 + data[place]
     return place + 1

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def is_pil_image(image: Any) -> bool:
-    """Whether it is a Pillow image; if Pillow was never imported, it isn't."""
+    """Return whether it is a Pillow image; if Pillow was never imported, it isn't."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(image, pillow.Image)
 
 
 def load_image(source: Any) -> Any:
-    """The picture in a file (its name, its bytes, or these in base64) as a Pillow image in mode RGB; others pass through.
+    """Return the picture in a file (its name, its bytes, or these in base64) as a Pillow image in mode RGB; others pass through.
 
     A file's picture is turned as its EXIF orientation says and converted to RGB, which drops transparency; of an animation it is
     the first frame. Source: transformers 5.24, `image_utils.load_image`.
@@ -73,14 +73,14 @@ def load_video(source: str | bytes | Path, frames: int = 8) -> "list[Image.Image
 
 
 def frame_numbers(count: int, frames: int) -> list[int]:
-    """The frames of `count` that `load_video` takes."""
+    """Return the frames of `count` that `load_video` takes."""
     if count <= frames:
         return list(range(count))
     return [count * (2 * i + 1) // (2 * frames) for i in range(frames)]
 
 
 def _count_frames(image: "Image.Image", data: bytes, name: str) -> int:
-    """How many frames the opened clip has. The pictures that a JPEG of a phone holds beside the first are no frames."""
+    """Return how many frames the opened clip has. The pictures that a JPEG of a phone holds beside the first are no frames."""
     if image.format in ("JPEG", "MPO"):
         return 1
     if image.format == "GIF":
@@ -137,7 +137,9 @@ def pillow_errors(name: str) -> Iterator[None]:
 
 
 def _read(path: str | Path) -> bytes:
-    """The bytes of the regular file at `path`, at most one more than `MAX_BYTES`. Follows links; never waits for a pipe."""
+    """Return the bytes of the regular file at `path`, at most one more than `MAX_BYTES`. Follows links; never waits for a
+    pipe.
+    """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

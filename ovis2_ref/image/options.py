@@ -121,7 +121,7 @@ class ImageOptions:
 
 
 def size_dict(name: str, size: Any) -> dict[str, int]:
-    """`size` as a dict: a number is a square, a pair is height and width.
+    """Return `size` as a dict: a number is a square, a pair is height and width.
 
     Raises `InputError` for anything else, and for sizes beyond `MAX_EDGE` or `MAX_PIXELS`.
     """
@@ -139,7 +139,7 @@ def size_dict(name: str, size: Any) -> dict[str, int]:
 
 
 def output_size(height: int, width: int, size: dict[str, int]) -> tuple[int, int]:
-    """The (height, width) that `size` asks for a picture of that size; all but height and width keep the aspect ratio.
+    """Return the (height, width) that `size` asks for a picture of that size; all but height and width keep the aspect ratio.
 
     Source: transformers' `PilBackend.resize`, `get_resize_output_image_size`, `get_size_with_aspect_ratio` and
     `get_image_size_for_max_height_width`, with their truncations.

@@ -27,7 +27,7 @@ AS_THEY_ARE = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 def flat_pictures(images: Any) -> Iterator[Any]:
-    """The pictures in `images`, in order: one picture, an array of several (n, ...), a list or tuple of any of these."""
+    """Yield the pictures in `images`, in order: one picture, an array of several (n, ...), a list or tuple of any of these."""
     if isinstance(images, list | tuple):
         for part in images:
             yield from flat_pictures(part)
@@ -73,7 +73,7 @@ def height_width(picture: Picture) -> tuple[int, int]:
 
 
 def _rgb_of_pillow(image: Any, white: bool) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture's RGB levels, transparent parts on white if `white`; a block of rows at a time, to save memory."""
+    """Return the picture's RGB levels, transparent parts on white if `white`; a block of rows at a time, to save memory."""
     on_white = white and ("A" in image.getbands() or image.info.get("transparency") is not None)
     if image.mode == "F":
         _checked_array(image)
@@ -161,7 +161,7 @@ def torch_on_white(pixels: Rgba) -> Rgb:
 
 
 def as_levels(pixels: Picture) -> tuple[UInt8[np.ndarray, "channels height width"], bool]:
-    """A picture's bytes, and whether it was scaled: floats from 0 to 1 (then level = int(float32(255 x))), else 0 to 255.
+    """Return a picture's bytes, and whether it was scaled: floats from 0 to 1 (then level = int(float32(255 x))), else 0 to 255.
 
     Source: transformers' `_rescale_for_pil_conversion`: a picture of whole numbers (within 1e-8 + 1e-5 |x|) is not scaled; it is
     truncated. Raises `InputError` for numbers in neither range; and for floats that are 0 or 1 alone, which transformers takes

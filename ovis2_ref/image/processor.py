@@ -45,24 +45,26 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], convention: str | Convention = TRANSFORMERS) -> Self:
-        """The processor that a preprocessor_config.json, or the image processor's part of a processor_config.json, describes.
+        """Return the processor that a preprocessor_config.json, or the image processor's part of a processor_config.json,
+        describes.
 
         Entries that are no options (`image_processor_type`, ...) are passed over.
         """
         return cls(convention, **{key: value for key, value in values.items() if key in OPTIONS})
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as transformers writes them into preprocessor_config.json, and reads them from it."""
+        """Return the options as transformers writes them into preprocessor_config.json, and reads them from it."""
         options = {key: value for key, value in asdict(self).items() if value is not None}
         options |= {key: list(value) for key, value in options.items() if isinstance(value, tuple)}
         return options | {"image_processor_type": type(self).__name__}
 
     def __call__(self, images: Any, **options: Any) -> BatchFeature:
-        """The same as `preprocess`."""
+        """Return the same as `preprocess`."""
         return self.preprocess(images, **options)
 
     def preprocess(self, images: Any, return_tensors: Any = None, **options: Any) -> BatchFeature:
-        """The tiles of `images` (a picture or several: see `flat_pictures` and `as_picture`), with `options` for this call.
+        """Return the tiles of `images` (a picture or several: see `flat_pictures` and `as_picture`), with `options` for this
+        call.
 
         Returns `pixel_values` (tiles, channels, height, width), the tiles of all pictures one after another, float32 unless
         nothing is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np", as tensors
@@ -94,7 +96,9 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         return tiles.convert_to_tensors(kind)
 
     def resize(self, image: Any, size: Any, resample: int | None = None) -> np.ndarray:
-        """A picture resized, channels first; with `resample` None bilinearly, as in transformers, whatever its own option is."""
+        """Return a picture resized, channels first; with `resample` None bilinearly, as in transformers, whatever its own
+        option is.
+        """
         call = self.changed({"size": size, "resample": 2 if resample is None else resample})
         picture = as_picture(image, False, call.input_data_format, None)
         levels, scaled = resized(picture, output_size(*height_width(picture), call.size), call, self.arithmetic)
@@ -110,7 +114,9 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         patch_size: Any = None,
         resample: int | None = None,
     ) -> tuple[list[Picture], list[int]]:
-        """The tiles of one picture, neither rescaled nor normalised, and its grid [rows, columns]; `resample` as in `resize`."""
+        """Return the tiles of one picture, neither rescaled nor normalised, and its grid [rows, columns]; `resample` as in
+        `resize`.
+        """
         call = self.changed(
             {
                 "min_patches": min_patches,
@@ -126,12 +132,12 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         return [unscaled(tile) if part.scaled else tile for tile in part.tiles], list(part.grid)
 
     def changed(self, options: Mapping[str, Any]) -> Self:
-        """A processor with the settings of this one, but for `options`. Raises `InputError` for one that is not known."""
+        """Return a processor with the settings of this one, but for `options`. Raises `InputError` for one that is not known."""
         changes = {**_given(options), "convention": self.convention}
         return replace(self, **changes)
 
     def _pixel_values(self, parts: list[Tiles]) -> np.ndarray | list[np.ndarray]:
-        """The values of every tile of every picture: one array if they are of one size, else a list."""
+        """Return the values of every tile of every picture: one array if they are of one size, else a list."""
         tiles = [(tile, part.scaled) for part in parts for tile in part.tiles]
         shapes = [self._padded_shape(tile) for tile, _ in tiles]
         dtype = np.result_type(*(self._finish(tile[:, :1, :1], scaled) for tile, scaled in tiles))
@@ -172,7 +178,7 @@ class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are set. Raises `InputError` for one that is not known."""
+    """Return the options that are set. Raises `InputError` for one that is not known."""
     options = active("the image processor", options, IMAGE_OPTIONS)
     check_names("the image processor", options, OPTIONS)
     return given(options)

@@ -49,7 +49,7 @@ class ImageProcessorNames(Counterpart):
 
     @classmethod
     def from_json_file(cls, json_file: str | Path) -> Self:
-        """The image processor whose settings are in a JSON file."""
+        """Return the image processor whose settings are in a JSON file."""
         try:
             content = Path(json_file).read_bytes()[:JSON_LIMIT]
         except OSError as error:
@@ -63,7 +63,7 @@ class ImageProcessorNames(Counterpart):
             self.to_json_file(files / "preprocessor_config.json")
 
     def to_json_string(self) -> str:
-        """The settings as JSON."""
+        """Return the settings as JSON."""
         return json_text(self.to_dict())  # type: ignore[attr-defined]
 
     def to_json_file(self, json_file_path: str | Path) -> None:
@@ -79,7 +79,7 @@ class ImageProcessorNames(Counterpart):
         return type(self).__name__
 
     def rescale(self, image: Any, scale: float, **_: Any) -> np.ndarray:
-        """A picture times `scale`, channels first."""
+        """Return a picture times `scale`, channels first."""
         return self._values(image, scale, None, None)
 
     def normalize(self, image: Any, mean: Any, std: Any, **_: Any) -> np.ndarray:
@@ -87,7 +87,9 @@ class ImageProcessorNames(Counterpart):
         return self._values(image, None, mean, std)
 
     def center_crop(self, image: Any, size: Any, **_: Any) -> np.ndarray:
-        """The `size` (height, width) in the middle of a picture, channels first, with zeros where the picture is smaller."""
+        """Return the `size` (height, width) in the middle of a picture, channels first, with zeros where the picture is
+        smaller.
+        """
         size = size_dict("size", size)
         return center_crop(as_picture(image, False, None, None), (size["height"], size["width"]), self.arithmetic)
 
@@ -95,7 +97,7 @@ class ImageProcessorNames(Counterpart):
         return self.arithmetic.values(as_picture(image, False, None, None), scale, mean, std)
 
     def fetch_images(self, images: Any) -> Any:
-        """The pictures in files called so, or in lists of such names; pictures pass through."""
+        """Return the pictures in files called so, or in lists of such names; pictures pass through."""
         return (
             [self.fetch_images(image) for image in images] if isinstance(images, list | tuple) else load_image(images)
         )

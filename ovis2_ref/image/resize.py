@@ -86,7 +86,9 @@ def to_bytes(sums: Float64[Array, "..."]) -> UInt8[Array, "..."]:
 def resample_axis(
     picture: UInt8[Array, "channels height width"], band: Windows, axis: int
 ) -> UInt8[Array, "channels new_height new_width"]:
-    """One pass over axis 1 (vertical) or 2 (horizontal): W picture, or picture W^T, in bytes; W is the matrix of `band`."""
+    """Return one pass over axis 1 (vertical) or 2 (horizontal): W picture, or picture W^T, in bytes; W is the matrix of
+    `band`.
+    """
     W = to_device(band.matrix(), array_module(picture))
     return to_bytes(W @ picture) if axis == 1 else to_bytes(picture @ W.T)
 

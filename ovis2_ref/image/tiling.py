@@ -18,7 +18,7 @@ MAX_TILES = 256
 
 @lru_cache(maxsize=16)
 def candidate_grids(min_tiles: int, max_tiles: int) -> tuple[Grid, ...]:
-    """Every (a, b) with min_tiles <= a b <= max_tiles, fewest tiles first, then by a.
+    """Return every (a, b) with min_tiles <= a b <= max_tiles, fewest tiles first, then by a.
 
     Raises `InputError` unless 1 <= min_tiles <= max_tiles <= MAX_TILES.
     """
@@ -31,7 +31,9 @@ def candidate_grids(min_tiles: int, max_tiles: int) -> tuple[Grid, ...]:
 
 
 def split_regions(height: int, width: int, grid: Grid) -> list[Region]:
-    """The picture's pixels split among the grid's cells, in reading order; the last row and column take what is left over."""
+    """Return the picture's pixels split among the grid's cells, in reading order; the last row and column take what is left
+    over.
+    """
     rows, columns = grid
     row_height, column_width = height // rows, width // columns
     return [
@@ -60,7 +62,7 @@ def covering_area(region: Region, side: int) -> float:
 
 @lru_cache(maxsize=256)
 def covering_grid(height: int, width: int, side: int, max_tiles: int, threshold: float = 0.9) -> Grid:
-    """The grid (rows, columns) with the fewest tiles that together keep more than `threshold` of the picture's pixels.
+    """Return the grid (rows, columns) with the fewest tiles that together keep more than `threshold` of the picture's pixels.
 
     Among as few tiles the one that keeps most; if no grid keeps enough, the one that keeps most of all. Source: the authors'
     `preprocess_image`; transformers' `get_min_tile_covering_grid`, whose caller then takes the result as (columns, rows).
@@ -77,7 +79,7 @@ def covering_grid(height: int, width: int, side: int, max_tiles: int, threshold:
 
 @lru_cache(maxsize=256)
 def closest_grid(height: int, width: int, tile: tuple[int, int], min_tiles: int, max_tiles: int) -> Grid:
-    """The grid (rows, columns) whose columns / rows is closest to width / height.
+    """Return the grid (rows, columns) whose columns / rows is closest to width / height.
 
     Of grids as close, a later one (more tiles) wins if the picture has more than half its canvas' pixels, for tiles of
     `tile` (height, width). Source: transformers' `get_optimal_tiled_canvas`, whose grids are (columns, rows).

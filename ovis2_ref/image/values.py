@@ -47,13 +47,13 @@ def torch_values(
 
 
 def torch_product(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """A tensor times a Python number: in the tensor's own type if that is a float, else in float32."""
+    """Return a tensor times a Python number: in the tensor's own type if that is a float, else in float32."""
     values = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float32)
     return values * values.dtype.type(factor)
 
 
 def per_channel(statistic: Statistic, pixels: np.ndarray, name: str) -> Float[np.ndarray, "channels 1 1"]:
-    """A mean or a deviation for each channel, in the pixels' type. Raises `InputError` if their numbers differ."""
+    """Return a mean or a deviation for each channel, in the pixels' type. Raises `InputError` if their numbers differ."""
     numbers = np.array(statistic, dtype=pixels.dtype)
     if numbers.ndim and numbers.shape != (len(pixels),):
         raise InputError(f"{name} has {len(numbers)} numbers and the picture {len(pixels)} channels")
@@ -61,7 +61,7 @@ def per_channel(statistic: Statistic, pixels: np.ndarray, name: str) -> Float[np
 
 
 def every_level(channels: int) -> UInt8[np.ndarray, "channels 1 256"]:
-    """A picture that holds every level once in every channel: what becomes of it is the table for `look_up`."""
+    """Return a picture that holds every level once in every channel: what becomes of it is the table for `look_up`."""
     return np.broadcast_to(np.arange(256, dtype=np.uint8), (channels, 1, 256))
 
 
@@ -76,11 +76,13 @@ def look_up(levels: UInt8[np.ndarray, "channels height width"], table: np.ndarra
 
 
 def unscaled(levels: UInt8[np.ndarray, "channels height width"]) -> np.ndarray:
-    """The floats from 0 to 1 that levels stand for: float32(float64(level) (1 / 255)), as transformers' `resize` has it."""
+    """Return the floats from 0 to 1 that levels stand for: float32(float64(level) (1 / 255)), as transformers' `resize` has
+    it.
+    """
     return (levels.astype(np.float64) * (1 / 255)).astype(np.float32)
 
 
 def middle_slice(whole: int, part: int) -> slice:
-    """Where `part` pixels sit in the middle of `whole`, nearer the start where they can't be quite central."""
+    """Return where `part` pixels sit in the middle of `whole`, nearer the start where they can't be quite central."""
     start = (whole - part) // 2
     return slice(start, start + part)

@@ -8,7 +8,8 @@ from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 def causal_lm_loss(
     logits: Float[Array, "batch tokens vocabulary"], labels: Int[Array, "batch tokens"]
 ) -> Float[Array, ""]:
-    """The mean of -log softmax(logits[t])[labels[t + 1]] over every t whose label is not -100 (transformers' `ForCausalLMLoss`).
+    """Return the mean of -log softmax(logits[t])[labels[t + 1]] over every t whose label is not -100 (transformers'
+    `ForCausalLMLoss`).
 
     NaN where every label is -100, as in transformers.
     """

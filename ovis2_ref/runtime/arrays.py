@@ -22,13 +22,15 @@ DTYPES = {
 
 
 def array_module(x: Array) -> ModuleType:
-    """The module that computes on `x`: `cupy` for an array on a GPU, else `numpy`. CuPy is never imported for the question."""
+    """Return the module that computes on `x`: `cupy` for an array on a GPU, else `numpy`. CuPy is never imported for the
+    question.
+    """
     cupy = sys.modules.get("cupy")
     return np if cupy is None else cupy.get_array_module(x)
 
 
 def as_dtype(dtype: str | np.dtype | type) -> np.dtype:
-    """The compute type called `dtype`: float32, float64, float16 or bfloat16 (by name, NumPy type or NumPy dtype).
+    """Return the compute type called `dtype`: float32, float64, float16 or bfloat16 (by name, NumPy type or NumPy dtype).
 
     Raises `InputError` for any other.
     """
@@ -39,17 +41,17 @@ def as_dtype(dtype: str | np.dtype | type) -> np.dtype:
 
 
 def is_half(dtype: np.dtype) -> bool:
-    """True for float16 and bfloat16, whose sums are carried in float32."""
+    """Return True for float16 and bfloat16, whose sums are carried in float32."""
     return dtype.itemsize == 2
 
 
 def sum_dtype(dtype: np.dtype) -> np.dtype:
-    """The type in which sums over values of `dtype` are carried: float32 for the 16-bit types, else `dtype` itself."""
+    """Return the type in which sums over values of `dtype` are carried: float32 for the 16-bit types, else `dtype` itself."""
     return DTYPES["float32"] if is_half(dtype) else dtype
 
 
 def widened(x: Array) -> Array:
-    """`x` in the type of its sums: a float32 copy of 16-bit values, others as they are."""
+    """Return `x` in the type of its sums: a float32 copy of 16-bit values, others as they are."""
     return x.astype(sum_dtype(x.dtype), copy=False)
 
 
@@ -70,7 +72,9 @@ def to_device(x: Any, xp: ModuleType) -> Array:
 
 
 def to_host(x: Any) -> np.ndarray:
-    """`x` as a NumPy array: a device array is copied once the device has finished it, what is on the host already is not."""
+    """Return `x` as a NumPy array: a device array is copied once the device has finished it, what is on the host already is
+    not.
+    """
     return np.asarray(x) if array_module(x) is np else x.get()
 
 

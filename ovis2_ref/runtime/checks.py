@@ -19,7 +19,7 @@ LARGEST = 2**31 - 1
 
 
 def shown(value: Any, most: int = 100) -> str:
-    """`value` as a message shows it: its `repr`, cut after `most` characters, or its type where even that fails."""
+    """Return `value` as a message shows it: its `repr`, cut after `most` characters, or its type where even that fails."""
     try:
         text = repr(value)
     except Exception:  # whole numbers of more than 4,300 digits, and objects whose own repr raises
@@ -28,18 +28,20 @@ def shown(value: Any, most: int = 100) -> str:
 
 
 def is_whole(value: Any) -> bool:
-    """True for a whole number, Python's or NumPy's; True and False are none."""
+    """Return True for a whole number, Python's or NumPy's; True and False are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """True for a number that a float can hold, Python's or NumPy's; NaN, the infinities, True and False are none."""
+    """Return True for a number that a float can hold, Python's or NumPy's; NaN, the infinities, True and False are none."""
     real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     return bool(real and abs(value) <= sys.float_info.max)
 
 
 def whole(name: str, value: Any, least: int = 0, most: int = LARGEST, error: Raise = InputError) -> int:
-    """`value` as an int from `least` to `most`; a member of an IntEnum, such as Pillow's Resampling, is a whole number, too."""
+    """Return `value` as an int from `least` to `most`; a member of an IntEnum, such as Pillow's Resampling, is a whole
+    number, too.
+    """
     if not (is_whole(value) and least <= value <= most):
         bounds = "above 0" if (least, most) == (1, LARGEST) else f"from {least} to {most}"
         raise error(f"{name}={shown(value)} should be a whole number {bounds}")
@@ -47,7 +49,7 @@ def whole(name: str, value: Any, least: int = 0, most: int = LARGEST, error: Rai
 
 
 def number(name: str, value: Any, least: float, most: float, error: Raise = InputError) -> float:
-    """`value` as a float from `least` to `most`."""
+    """Return `value` as a float from `least` to `most`."""
     if not (is_number(value) and least <= value <= most):
         raise error(f"{name}={shown(value)} should be a number from {least:g} to {most:g}")
     return float(value)

@@ -18,7 +18,7 @@ DEEPEST = 50
 
 
 def checked_folder(folder: str | Path) -> Path:
-    """`folder` as an absolute path with every link followed. Raises `CheckpointError` if it is not a folder."""
+    """Return `folder` as an absolute path with every link followed. Raises `CheckpointError` if it is not a folder."""
     try:
         path = Path(folder).resolve(strict=True)
         is_folder = path.is_dir()
@@ -34,7 +34,7 @@ def checked_folder(folder: str | Path) -> Path:
 
 
 def path_inside(folder: str | Path, name: str) -> Path:
-    """The regular file called `name` in `folder`, links followed.
+    """Return the regular file called `name` in `folder`, links followed.
 
     A link may end in the folder itself, or, in a snapshot of the Hugging Face cache (models--x/snapshots/revision), in that
     model's blobs/. Raises `CheckpointError` if the file is missing, lies anywhere else, or is no regular file.
@@ -74,7 +74,7 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def has_file(folder: str | Path, name: str) -> bool:
-    """True if `folder` holds an entry called `name`, a broken link included."""
+    """Return True if `folder` holds an entry called `name`, a broken link included."""
     path = Path(folder) / name
     try:
         return path.exists() or path.is_symlink()
@@ -83,7 +83,7 @@ def has_file(folder: str | Path, name: str) -> bool:
 
 
 def read_bounded(folder: str | Path, name: str, limit: int) -> bytes:
-    """The bytes of the file called `name` in `folder`. Raises `CheckpointError` if there are more than `limit`."""
+    """Return the bytes of the file called `name` in `folder`. Raises `CheckpointError` if there are more than `limit`."""
     path = path_inside(folder, name)
     with open_regular(path) as file:
         try:
@@ -118,7 +118,7 @@ def parse_json(content: bytes, source: str) -> dict[str, Any]:
 
 
 def _deeper(values: Any, levels: int) -> bool:
-    """True if `values` holds lists or objects more than `levels` deep."""
+    """Return True if `values` holds lists or objects more than `levels` deep."""
     parts = values.values() if isinstance(values, dict) else values if isinstance(values, list) else ()
     return levels < 0 or any(_deeper(part, levels - 1) for part in parts if isinstance(part, dict | list))
 

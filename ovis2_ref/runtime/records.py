@@ -48,7 +48,7 @@ class Record:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """True if `value` is what the annotation `kind` says; true and false are no numbers, NaN and infinity no floats."""
+    """Return True if `value` is what the annotation `kind` says; true and false are no numbers, NaN and infinity no floats."""
     if get_origin(kind) is list:
         return isinstance(value, list) and all(_fits(item, get_args(kind)[0]) for item in value)
     if get_origin(kind) is dict:

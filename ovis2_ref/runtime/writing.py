@@ -71,7 +71,7 @@ def write_text(path: Path, text: str, error: type[OvisError] = CheckpointError) 
 
 
 def json_text(values: Mapping[str, Any]) -> str:
-    """`values` as the text of a settings file, its keys in order."""
+    """Return `values` as the text of a settings file, its keys in order."""
     return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 

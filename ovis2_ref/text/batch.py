@@ -57,14 +57,14 @@ class BatchRules:
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
 
     def cut_length(self, longest: int) -> int | None:
-        """The length that rows are cut to, None for not at all; `longest` is the tokenizer's own limit."""
+        """Return the length that rows are cut to, None for not at all; `longest` is the tokenizer's own limit."""
         by_max_length = self.truncation is None and self.max_length is not None and self.padding is False
         if not by_max_length and self.truncation in (None, False, "do_not_truncate"):
             return None
         return self._max_length(longest)
 
     def padded_length(self, rows: Sequence[Sequence[int]], longest: int) -> int | None:
-        """The length that `rows` are padded to, None for not at all."""
+        """Return the length that `rows` are padded to, None for not at all."""
         if self.padding in (False, "do_not_pad"):
             return None
         length = self._max_length(longest) if self.padding == "max_length" else max(map(len, rows), default=0)
@@ -72,7 +72,7 @@ class BatchRules:
         return None if length is None else -(-length // multiple) * multiple
 
     def columns(self) -> list[str]:
-        """What the batch has for each token."""
+        """Return what the batch has for each token."""
         wanted = {
             "input_ids": True,
             "token_type_ids": self.return_token_type_ids,
@@ -110,7 +110,7 @@ def collate(
     masks: Sequence[Sequence[int]] | None = None,
     offsets: Sequence[Sequence[tuple[int, int]]] | None = None,
 ) -> BatchFeature:
-    """`rows` of token ids as a batch with what `rules` ask for.
+    """Return `rows` of token ids as a batch with what `rules` ask for.
 
     `attention_mask` is 1 at tokens, or as in `masks`, and 0 at padding. `offsets`: the characters of each token.
     Raises `InputError` if padding is asked for and there is no `pad_id`, or an array of rows of different lengths.

@@ -27,7 +27,7 @@ class CallOptions(NamedTuple):
 
 
 def sort_options(options: Mapping[str, Any], return_tensors: Any) -> CallOptions:
-    """The `options` of a call, flat or in `text_kwargs`, `images_kwargs` and `common_kwargs`; None means the default.
+    """Return the `options` of a call, flat or in `text_kwargs`, `images_kwargs` and `common_kwargs`; None means the default.
 
     A flat option beats one of `common_kwargs`. Raises `InputError` for a name that nothing takes, and for one given twice.
     """

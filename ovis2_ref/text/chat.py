@@ -55,7 +55,7 @@ def render_chat(
     continue_final_message: bool = False,
     convention: Convention = TRANSFORMERS,
 ) -> str:
-    """The prompt for a conversation, as the template above renders it in transformers 5.23.
+    """Return the prompt for a conversation, as the template above renders it in transformers 5.23.
 
     A message has a `role` and a `content`: a text, or a list of parts {"type": "image"} and {"type": "text", "text": ...}.
     `add_generation_prompt` opens the assistant's turn; `continue_final_message` leaves the last message open after its last text.
@@ -79,7 +79,7 @@ def render_chat(
 
 
 def message_parts(message: Any) -> list[Mapping[str, Any]]:
-    """The parts of a message's content: none for a missing one, one text part for a text, OpenAI's image_url as image."""
+    """Return the parts of a message's content: none for a missing one, one text part for a text, OpenAI's image_url as image."""
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
         raise InputError(f"a message is a dictionary with a 'role' (a text) and a 'content'; got {message!r:.200}")
     content = message.get("content")
@@ -96,7 +96,7 @@ def message_parts(message: Any) -> list[Mapping[str, Any]]:
 
 
 def message_pictures(message: Any) -> list[Any]:
-    """The pictures that a message's parts carry, as transformers looks for them."""
+    """Return the pictures that a message's parts carry, as transformers looks for them."""
     parts = [part for part in message_parts(message) if part["type"] == "image"]
     return [part[key] for part in parts for key in ("image", "url", "path", "base64") if key in part]
 

@@ -30,7 +30,7 @@ ORIGINAL_IDS = {IMAGE_ATOM: -300, START: -301, GRID: -302, COLUMN: -303, ROW: -3
 
 
 def picture_layout(grid: tuple[int, int]) -> list[str]:
-    """The tokens of a picture cut into `grid` (rows, columns) tiles, with one atom for a tile."""
+    """Return the tokens of a picture cut into `grid` (rows, columns) tiles, with one atom for a tile."""
     rows, columns = grid
     tokens = [START, IMAGE_ATOM, GRID]
     for row in range(rows if rows * columns > 1 else 0):
@@ -41,7 +41,7 @@ def picture_layout(grid: tuple[int, int]) -> list[str]:
 
 
 def image_placeholder(grid: tuple[int, int], tokens_per_tile: int) -> str:
-    """The text that stands for a picture in transformers' prompt, where every tile has `tokens_per_tile` atoms.
+    """Return the text that stands for a picture in transformers' prompt, where every tile has `tokens_per_tile` atoms.
 
     Source: transformers 5.23, `Ovis2Processor.replace_image_token`.
     """
@@ -49,7 +49,7 @@ def image_placeholder(grid: tuple[int, int], tokens_per_tile: int) -> str:
 
 
 def original_placeholder(grid: tuple[int, int], tokens_per_tile: int) -> list[int]:
-    """The ids that stand for a picture in the authors' prompt, each atom `tokens_per_tile` times.
+    """Return the ids that stand for a picture in the authors' prompt, each atom `tokens_per_tile` times.
 
     The authors' own prompt has one atom for a tile (`construct_image_placeholders`), and the model puts all of the tile's
     embeddings in its place; with as many atoms as embeddings the sequence has its final length from the start.
@@ -76,7 +76,7 @@ def original_token_ids(
     encode: Callable[[str], list[int]],
     tokens_per_tile: int = 1,
 ) -> list[list[int]]:
-    """The authors' token ids: each prompt is split at <image> first, and each piece goes through `encode` on its own.
+    """Return the authors' token ids: each prompt is split at <image> first, and each piece goes through `encode` on its own.
 
     So no token spans a picture, and none is split differently for standing next to one.
     Source: AIDC-AI/Ovis, branch v2.0, `_tokenize_with_image_symbol` and `preprocess_inputs`.

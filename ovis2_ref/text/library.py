@@ -27,7 +27,7 @@ def library_errors(error: type[OvisError], what: str) -> Iterator[None]:
 
 
 def load_tokenizer(text: str, source: str) -> "tokenizers.Tokenizer":
-    """The library's tokenizer from the text of a tokenizer.json. Raises `CheckpointError`, naming `source`."""
+    """Return the library's tokenizer from the text of a tokenizer.json. Raises `CheckpointError`, naming `source`."""
     import tokenizers
 
     with library_errors(CheckpointError, f"{source} can't be loaded"):

@@ -114,7 +114,7 @@ class Ovis2Processor(ProcessorNames):
     def __call__(
         self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **options: Any
     ) -> BatchFeature:
-        """What `model(**inputs)` takes: `input_ids`, `attention_mask` (batch, tokens), and for pictures `pixel_values`
+        """Return what `model(**inputs)` takes: `input_ids`, `attention_mask` (batch, tokens), and for pictures `pixel_values`
         (tiles, channels, side, side).
 
         images: a picture, a list, or a list for each prompt; their <image> places are counted through all prompts.
@@ -161,8 +161,9 @@ class Ovis2Processor(ProcessorNames):
         processor_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """The prompt of a conversation, or the prompts of a list of them; with `tokenize` its `input_ids`, with `return_dict` too
-        all inputs, the pictures taken from the parts {"type": "image", "image": ...} (or "url", "path": a file's name).
+        """Return the prompt of a conversation, or the prompts of a list of them; with `tokenize` its `input_ids`, with
+        `return_dict` too all inputs, the pictures taken from the parts {"type": "image", "image": ...} (or "url", "path": a
+        file's name).
 
         `processor_kwargs`, or further arguments, are those of the processor's call. See `render_chat` for the template, which
         marks no part as the assistant's: `return_assistant_tokens_mask` gives zeros, as in transformers.
@@ -200,21 +201,21 @@ class Ovis2Processor(ProcessorNames):
         return inputs if return_dict else inputs["input_ids"]
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
-        """The text of a row of ids, as `Tokenizer.decode` gives it; the authors' negative ids leave no trace."""
+        """Return the text of a row of ids, as `Tokenizer.decode` gives it; the authors' negative ids leave no trace."""
         ids = row_of(token_ids)
         if not self.convention.placeholders_in_vocabulary and ids.dtype.kind == "i":
             ids = ids[ids >= 0]
         return self.tokenizer.decode(ids, skip_special_tokens, **kwargs)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any) -> list[str]:
-        """The text of each row of ids."""
+        """Return the text of each row of ids."""
         return [self.decode(row, skip_special_tokens, **kwargs) for row in rows_of(sequences)]
 
     def _tokenize(
         self, prompts: list[str], grids: list[tuple[int, int]]
     ) -> tuple[list[list[int]], list[list[int]] | None, list[list[tuple[int, int]]] | None]:
-        """The ids of each prompt with its pictures' layouts in place; what to attend to (None: everything); the characters of
-        each token in the prompt whose pictures are spelled out (None: not known).
+        """Return the ids of each prompt with its pictures' layouts in place; what to attend to (None: everything); the
+        characters of each token in the prompt whose pictures are spelled out (None: not known).
         """
         if self.convention.placeholders_in_vocabulary:
             expanded = expand_pictures(prompts, grids, self.image_seq_length)

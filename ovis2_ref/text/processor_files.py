@@ -35,8 +35,8 @@ class ProcessorFiles:
 
 
 def read_processor_files(root: Path) -> ProcessorFiles:
-    """The settings in `root`, of whichever set. Raises `CheckpointError` for files that are missing, damaged, or don't fit each
-    other, and for a chat template other than Ovis2's.
+    """Return the settings in `root`, of whichever set. Raises `CheckpointError` for files that are missing, damaged, or don't
+    fit each other, and for a chat template other than Ovis2's.
     """
     model = read_json(root, "config.json") if has_file(root, "config.json") else {}
     if model.get("model_type") == "ovis":
@@ -77,7 +77,7 @@ def write_processor_files(folder: Path, image_processor: dict[str, Any], image_s
 
 
 def _authors(root: Path, model: dict[str, Any]) -> ProcessorFiles:
-    """The authors' set. Their tokenizer_config.json may carry Qwen2.5's chat template, which their code never uses."""
+    """Return the authors' set. Their tokenizer_config.json may carry Qwen2.5's chat template, which their code never uses."""
     clip = read_json(root, "preprocessor_config.json")
     visual = model.get("visual_tokenizer_config")
     backbone = visual.get("backbone_config") if isinstance(visual, dict) else None

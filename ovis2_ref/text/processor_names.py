@@ -41,11 +41,11 @@ class ProcessorNames(Counterpart):
 
     @classmethod
     def get_attributes(cls) -> list[str]:
-        """The names of the two processors that this one consists of."""
+        """Return the names of the two processors that this one consists of."""
         return ["image_processor", "tokenizer"]
 
     def replace_image_token(self, image_inputs: Any, image_idx: int, **_: Any) -> str:
-        """The text that takes the place of the <image> of picture number `image_idx`."""
+        """Return the text that takes the place of the <image> of picture number `image_idx`."""
         rows, columns = (int(n) for n in to_array(image_inputs["grids"][image_idx]))
         return image_placeholder((rows, columns), self.image_seq_length)
 
@@ -57,11 +57,11 @@ class ProcessorNames(Counterpart):
     def post_process_image_text_to_text(
         self, generated_outputs: Any, skip_special_tokens: bool = True, **options: Any
     ) -> list[str]:
-        """The text of each row of generated ids."""
+        """Return the text of each row of generated ids."""
         return self.batch_decode(generated_outputs, skip_special_tokens, **options)  # type: ignore[attr-defined]
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings, without the tokenizer's."""
+        """Return the settings, without the tokenizer's."""
         return {
             "image_seq_length": self.image_seq_length,
             "image_token": self.image_token,
@@ -70,7 +70,7 @@ class ProcessorNames(Counterpart):
         }
 
     def to_json_string(self) -> str:
-        """The settings as JSON."""
+        """Return the settings as JSON."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
     def to_json_file(self, json_file_path: str | Path) -> None:

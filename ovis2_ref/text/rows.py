@@ -11,7 +11,7 @@ from ovis2_ref.runtime.arrays import to_host
 
 
 def rows_of(sequences: Any) -> list[Any]:
-    """The rows of ids in `sequences`, an array or lists of any lengths; a flat row is one."""
+    """Return the rows of ids in `sequences`, an array or lists of any lengths; a flat row is one."""
     sequences = to_array(sequences)
     rows = list(sequences) if isinstance(sequences, list | tuple) else list(to_host(sequences))
     flat = rows and not isinstance(rows[0], list | tuple) and getattr(rows[0], "ndim", 0) == 0
@@ -19,7 +19,7 @@ def rows_of(sequences: Any) -> list[Any]:
 
 
 def row_of(token_ids: Any) -> np.ndarray:
-    """A row of ids on the host, one id being a row too. Raises `InputError` for lists of unequal lengths."""
+    """Return a row of ids on the host, one id being a row too. Raises `InputError` for lists of unequal lengths."""
     try:
         return np.atleast_1d(to_host(to_array(token_ids)))
     except (ValueError, TypeError) as error:
@@ -27,7 +27,7 @@ def row_of(token_ids: Any) -> np.ndarray:
 
 
 def text_list(text: Any) -> list[str]:
-    """One text or several, as a list. Raises `InputError` if there is none, or something else among them."""
+    """Return one text or several, as a list. Raises `InputError` if there is none, or something else among them."""
     texts = [text] if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else []
     if not texts or not all(isinstance(one, str) for one in texts):
         raise InputError(f"text should be a prompt or a list of prompts, not {brief(text)}")

@@ -83,7 +83,7 @@ class Tokenizer(TokenizerNames):
             write_settings(files, self.settings, entries)
 
     def __len__(self) -> int:
-        """The number of tokens, added ones included."""
+        """Return the number of tokens, added ones included."""
         return self._backend.get_vocab_size(with_added_tokens=True)
 
     def add_special_tokens(self, tokens: Iterable[str] | Mapping[str, Any]) -> int:
@@ -108,14 +108,14 @@ class Tokenizer(TokenizerNames):
         return len(self) - before
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
-        """The id of a token, or the ids of several; for one that isn't in the vocabulary the unknown token's, or None."""
+        """Return the id of a token, or the ids of several; for one that isn't in the vocabulary the unknown token's, or None."""
         if not isinstance(tokens, str):
             return [self.convert_tokens_to_ids(token) for token in tokens]
         token_id = self._backend.token_to_id(tokens)
         return self.unk_token_id if token_id is None else token_id
 
     def encode(self, text: str, **options: Any) -> Any:
-        """The token ids of `text`; with options of the call (`return_tensors`), its `input_ids`.
+        """Return the token ids of `text`; with options of the call (`return_tensors`), its `input_ids`.
 
         Raises `InputError` for a text that UTF-8 can't write.
         """
@@ -124,7 +124,7 @@ class Tokenizer(TokenizerNames):
         return self.encoding(text).ids
 
     def encoding(self, text: str) -> Any:
-        """The `ids` and `offsets` (first and last character) of the tokens of `text`. Raises `InputError` as `encode`."""
+        """Return the `ids` and `offsets` (first and last character) of the tokens of `text`. Raises `InputError` as `encode`."""
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -146,7 +146,7 @@ class Tokenizer(TokenizerNames):
         return batch
 
     def rules(self, **options: Any) -> BatchRules:
-        """How rows are cut and padded, with this tokenizer's sides where `options` name none."""
+        """Return how rows are cut and padded, with this tokenizer's sides where `options` name none."""
         options = active("the tokenizer", options, TEXT_OPTIONS)
         check_names("the tokenizer", options, RULES)
         sides = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
@@ -159,13 +159,14 @@ class Tokenizer(TokenizerNames):
         masks: Sequence[Sequence[int]] | None = None,
         offsets: Sequence[Sequence[tuple[int, int]]] | None = None,
     ) -> BatchFeature:
-        """`rows` of ids as a batch, padded with this tokenizer's padding token."""
+        """Return `rows` of ids as a batch, padded with this tokenizer's padding token."""
         return collate(
             rows, rules, pad_id=self.pad_token_id, longest=self.model_max_length, masks=masks, offsets=offsets
         )
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **options: Any) -> Any:
-        """The text of a row of ids (an array, a list, or one id), or of each of several; ids that no token has leave no trace.
+        """Return the text of a row of ids (an array, a list, or one id), or of each of several; ids that no token has leave
+        no trace.
 
         `clean_up_tokenization_spaces` changes nothing: transformers 5 ignores it for a BPE (4.56 heeds it).
         """
@@ -181,7 +182,7 @@ class Tokenizer(TokenizerNames):
             return self._backend.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **options: Any) -> list[str]:
-        """The text of each row of ids. A flat row is a batch of one, as in transformers 5."""
+        """Return the text of each row of ids. A flat row is a batch of one, as in transformers 5."""
         return [self.decode(row, skip_special_tokens, **options) for row in rows_of(sequences)]
 
 

@@ -71,13 +71,15 @@ class TokenizerSettings:
     model_max_length: int = NO_LIMIT
 
     def special_tokens(self) -> list[str]:
-        """All special tokens that are named here, each once."""
+        """Return all special tokens that are named here, each once."""
         named = (self.bos_token, self.eos_token, self.unk_token, self.pad_token)
         return list(dict.fromkeys(token for token in (*named, *self.extra_special_tokens) if token is not None))
 
 
 def read_tokenizer_json(folder: Path) -> str:
-    """The text of tokenizer.json, which is a byte-level BPE that works as Qwen2's. Raises `CheckpointError` if it is not."""
+    """Return the text of tokenizer.json, which is a byte-level BPE that works as Qwen2's. Raises `CheckpointError` if it is
+    not.
+    """
     content = read_bounded(folder, "tokenizer.json", TOKENIZER_LIMIT)
     source = str(folder / "tokenizer.json")
     values = parse_json(content, source)
@@ -158,7 +160,7 @@ def write_settings(folder: Path, settings: TokenizerSettings, added_tokens: dict
 
 
 def _agrees(value: Any, expected: Any) -> bool:
-    """True if `value` equals `expected`, the keys that `expected` doesn't name aside."""
+    """Return True if `value` equals `expected`, the keys that `expected` doesn't name aside."""
     if isinstance(expected, dict):
         return isinstance(value, dict) and all(_agrees(value.get(key), part) for key, part in expected.items())
     if isinstance(expected, list):

@@ -111,11 +111,11 @@ class TokenizerNames(Counterpart):
         return self.get_vocab()
 
     def get_vocab(self) -> dict[str, int]:
-        """The id of every token, added ones included."""
+        """Return the id of every token, added ones included."""
         return self._backend.get_vocab(with_added_tokens=True)
 
     def get_added_vocab(self) -> dict[str, int]:
-        """The ids of the added tokens."""
+        """Return the ids of the added tokens."""
         return {token.content: i for i, token in sorted(self._backend.get_added_tokens_decoder().items())}
 
     @property
@@ -150,17 +150,17 @@ class TokenizerNames(Counterpart):
         return (self._backend.add_special_tokens if special_tokens else self._backend.add_tokens)(tokens)
 
     def tokenize(self, text: str) -> list[str]:
-        """The tokens of `text`, as the vocabulary spells them."""
+        """Return the tokens of `text`, as the vocabulary spells them."""
         return self._backend.encode(text).tokens
 
     def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> Any:
-        """The token with an id, or the tokens with several; None where there is none."""
+        """Return the token with an id, or the tokens with several; None where there is none."""
         if getattr(ids, "ndim", 0) == 0 and not isinstance(ids, list | tuple):
             return self._backend.id_to_token(int(ids))  # type: ignore[arg-type]
         return [self._backend.id_to_token(int(one)) for one in ids]  # type: ignore[union-attr]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """The text that tokens, as the vocabulary spells them, stand for."""
+        """Return the text that tokens, as the vocabulary spells them, stand for."""
         return self._backend.decoder.decode(list(tokens))
 
     def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
@@ -203,7 +203,9 @@ class TokenizerNames(Counterpart):
         chat_template: str | None = None,
         **options: Any,
     ) -> Any:
-        """The prompt of a conversation without pictures' pixels, tokenised or as text; see `render_chat` for the template."""
+        """Return the prompt of a conversation without pictures' pixels, tokenised or as text; see `render_chat` for the
+        template.
+        """
         self.get_chat_template(chat_template)
         batched = bool(conversation) and isinstance(conversation[0], list | tuple)
         prompts = [

@@ -22,7 +22,7 @@ PARTS = {
 
 
 def parameters(config: Ovis2Config) -> dict[str, int]:
-    """The number of parameters in each part, in the order of their use; a tied output head has none."""
+    """Return the number of parameters in each part, in the order of their use; a tied output head has none."""
     counts = dict.fromkeys(PARTS, 0)
     for name, shape in expected_shapes(config).items():
         part = next(part for part, beginning in PARTS.items() if name.startswith(beginning))
@@ -31,7 +31,9 @@ def parameters(config: Ovis2Config) -> dict[str, int]:
 
 
 def operations(config: Ovis2Config, tiles: int, tokens: int) -> dict[str, int]:
-    """The operations of each stage for pictures of `tiles` tiles in a prompt of `tokens` tokens, and for one token after it."""
+    """Return the operations of each stage for pictures of `tiles` tiles in a prompt of `tokens` tokens, and for one token
+    after it.
+    """
     vision, text = config.vision_config, config.text_config
     head = 2 * text.hidden_size * text.vocab_size
     return {

@@ -83,7 +83,7 @@ class Stages:
 
     @staticmethod
     def wants(name: str) -> bool:
-        """The end of a ViT block, of the vision side, and of a pass through the language model."""
+        """Return the end of a ViT block, of the vision side, and of a pass through the language model."""
         return name in (VISUAL, LOGITS) or re.fullmatch(BLOCK, name) is not None
 
     def __call__(self, name: str, _: Array) -> None:
@@ -142,14 +142,14 @@ def _pictures(path: str | Path, frames: int | None) -> list[Any]:
 
 
 def _inputs(processor: Ovis2Processor, images: list[Any], prompt: str, options: dict[str, Any]) -> Any:
-    """The model's inputs for one question about all the pictures."""
+    """Return the model's inputs for one question about all the pictures."""
     content = [{"type": "image"} for _ in images] + [{"type": "text", "text": prompt}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     return processor(images=images, text=text, **options)
 
 
 def _grids(ids: Int[np.ndarray, " tokens"], pictures: int, config: Ovis2Config) -> list[str]:
-    """Each picture's grid as "rows x columns", read off the indicators of the prompt: start, grid, column, row, end.
+    """Return each picture's grid as "rows x columns", read off the indicators of the prompt: start, grid, column, row, end.
 
     The pictures come first: indicators that the question itself spells out come after theirs.
     """
@@ -189,7 +189,7 @@ def draw_picture_tiles(picture: str | Path, checkpoint: str | Path, convention: 
 
 
 def _picture_format(output: str | Path) -> str:
-    """The format that a file's name asks for. Raises `InputError` for one that isn't written here."""
+    """Return the format that a file's name asks for. Raises `InputError` for one that isn't written here."""
     ending = Path(output).suffix.lower()
     if ending not in WRITTEN:
         raise InputError(f"{output} should end with one of {', '.join(WRITTEN)}")

@@ -43,7 +43,8 @@ def draw_grid(picture: UInt8[np.ndarray, "height width 3"], grid: tuple[int, int
 
 
 def draw_tiles(pixel_values: Float[np.ndarray, "tiles 3 side side"], grid: tuple[int, int]) -> "Image.Image":
-    """One picture's tiles, laid out as they were cut, the thumbnail (tile 0) to their left; contrast stretched over all of them.
+    """Return one picture's tiles, laid out as they were cut, the thumbnail (tile 0) to their left; contrast stretched over
+    all of them.
 
     `pixel_values` are those of the image processor: what the model sees, after resizing and normalising.
     """
@@ -66,7 +67,9 @@ def draw_tiles(pixel_values: Float[np.ndarray, "tiles 3 side side"], grid: tuple
 
 
 def draw_weights(weights: Float[np.ndarray, "outputs inputs"]) -> "Image.Image":
-    """The matrix of a resampling pass, a row for each new pixel: white is 0, red above, blue below; cells of 4 to 16 pixels."""
+    """Return the matrix of a resampling pass, a row for each new pixel: white is 0, red above, blue below; cells of 4 to 16
+    pixels.
+    """
     from PIL import Image
 
     strength = np.clip(np.abs(weights) / max(float(np.abs(weights).max()), 1e-12), 0, 1)[..., None]

@@ -13,7 +13,7 @@ UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1, "": 1}
 
 
 def size(text: str) -> int:
-    """The bytes in a text such as 200MB."""
+    """Return the bytes in a text such as 200MB."""
     digits = text.rstrip("BKMG")
     return int(float(digits) * UNITS[text[len(digits) :]])
 

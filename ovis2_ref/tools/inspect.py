@@ -22,8 +22,8 @@ REQUEST = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "tex
 
 
 def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None) -> str:
-    """What the checkpoint folder `source`, or the released size of that name, consists of; what a picture of `picture_size`
-    (height, width) costs. Only headers of weights are read.
+    """Return what the checkpoint folder `source`, or the released size of that name, consists of; what a picture of
+    `picture_size` (height, width) costs. Only headers of weights are read.
 
     Raises the errors of loading for a folder that couldn't be loaded.
     """
@@ -47,7 +47,7 @@ def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None
 
 
 def _stored(root: Path, config: Ovis2Config) -> str:
-    """Which types the weights are stored in, once they were found to fit the configuration."""
+    """Return which types the weights are stored in, once they were found to fit the configuration."""
     if not has_weights(root):
         return "a configuration without safetensors weights"
     tensors = open_weights(root)

@@ -105,7 +105,7 @@ def recorded_shapes(config: Ovis2Config) -> dict[str, tuple[int, ...]]:
 
 
 def sizes_of(config: Ovis2Config, shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """The number behind each of `LETTERS`."""
+    """Return the number behind each of `LETTERS`."""
     vision, text = config.vision_config, config.text_config
     return {
         "n": shapes["pixel_values"][0],
@@ -130,7 +130,7 @@ def sizes_of(config: Ovis2Config, shapes: dict[str, tuple[int, ...]]) -> dict[st
 
 
 def find_shape(shapes: dict[str, tuple[int, ...]], ending: str) -> tuple[int, ...]:
-    """The shape of the value whose name has this ending. Raises `OvisError` if none was recorded."""
+    """Return the shape of the value whose name has this ending. Raises `OvisError` if none was recorded."""
     pattern = re.escape(ending).replace(r"\*", r"\d+") + "$"
     for name, shape in shapes.items():
         if re.search(rf"(^|\.){pattern}", name):
@@ -139,7 +139,7 @@ def find_shape(shapes: dict[str, tuple[int, ...]], ending: str) -> tuple[int, ..
 
 
 def sheet() -> str:
-    """The sheet as Markdown. Raises `OvisError` if a recorded shape isn't the one that its letters say."""
+    """Return the sheet as Markdown. Raises `OvisError` if a recorded shape isn't the one that its letters say."""
     configs = {"tiny": Ovis2Config.from_pretrained(TINY), "Ovis2-1B": Ovis2Config.preset("Ovis2-1B")}
     recorded = {name: recorded_shapes(config) for name, config in configs.items()}
     sizes = {name: sizes_of(config, recorded[name]) for name, config in configs.items()}
@@ -175,7 +175,7 @@ def sheet() -> str:
 
 
 def _number(word: str, sizes: dict[str, int]) -> int:
-    """The number of one axis: a number, a letter, or a product of letters."""
+    """Return the number of one axis: a number, a letter, or a product of letters."""
     if word.isdigit():
         return int(word)
     return int(np.prod([sizes[letter] for letter in word.split("*")]))

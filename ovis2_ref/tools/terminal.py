@@ -33,7 +33,9 @@ class Printable:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters other than line breaks and tabs, and marks that turn the direction of writing, escaped."""
+    """Return `text` with control characters other than line breaks and tabs, and marks that turn the direction of writing,
+    escaped.
+    """
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -22,13 +22,13 @@ PLACEHOLDERS_LOOK = (
 
 
 def authors_ids(m: Reference, w: Weights, *grids: Array) -> Int[Array, "1 tokens"]:
-    """The ids of the prompt as the authors' code makes them."""
+    """Return the ids of the prompt as the authors' code makes them."""
     pairs = [(int(rows), int(columns)) for rows, columns in grids]
     return np.array(original_token_ids([m.prompt or ""], pairs, m.processor.tokenizer.encode)[0])[None]
 
 
 def spelled_ids(m: Reference, ids: Int[Array, "1 tokens"]) -> Int[Array, "1 all_tokens"]:
-    """The authors' ids with an atom for each visual token, and in the ids of the configuration."""
+    """Return the authors' ids with an atom for each visual token, and in the ids of the configuration."""
     own = dict(zip(INDICATORS, m.config.visual_indicator_token_ids, strict=True)) | {
         IMAGE_ATOM: m.config.image_token_id
     }
@@ -42,13 +42,13 @@ def spelled_ids(m: Reference, ids: Int[Array, "1 tokens"]) -> Int[Array, "1 all_
 
 
 def merged_by_authors_ids(m: Reference, w: Weights, ids: Array, visual: Array) -> Array:
-    """The embeddings where the ids are the authors'."""
+    """Return the embeddings where the ids are the authors'."""
     spelled = spelled_ids(m, ids)
     return merged_embeddings(m, w, spelled, text_rows(m, w, spelled), visual)
 
 
 def grid_of_nine(m: Reference, w: Weights, picture: Array) -> Int[Array, "2"]:
-    """The grid of 9 tiles at most, rows and columns as they should be."""
+    """Return the grid of 9 tiles at most, rows and columns as they should be."""
     height, width = picture.shape[1:]
     images = images_of(m)
     return np.array(covering_grid(height, width, images.tile_size[0], ORIGINAL.max_tiles, images.covering_threshold))

@@ -21,7 +21,7 @@ HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 
 
 def with_options(m: Reference, **options: Any) -> Reference:
-    """The reference with other options of its image processor."""
+    """Return the reference with other options of its image processor."""
     old, images = m.processor, images_of(m)
     changed = type(images).from_dict({**images.to_dict(), **options}, images.convention)
     processor = Ovis2Processor(changed, old.tokenizer, image_seq_length=old.image_seq_length, convention=old.convention)
@@ -29,12 +29,12 @@ def with_options(m: Reference, **options: Any) -> Reference:
 
 
 def canvas_by(**options: Any) -> Callable[..., Array]:
-    """The canvas, resized with other options."""
+    """Return the canvas, resized with other options."""
     return lambda m, w, picture, grid: canvas_of(with_options(m, **options), w, picture, grid)
 
 
 def tiles_by(**options: Any) -> Callable[..., Array]:
-    """The tiles, their thumbnail resized with other options."""
+    """Return the tiles, their thumbnail resized with other options."""
     return lambda m, w, picture, grid, canvas: tiles_of(with_options(m, **options), w, picture, grid, canvas)
 
 
@@ -54,13 +54,13 @@ def sampled(picture: Array, size: tuple[int, int]) -> Array:
 
 
 def canvas_sampled(m: Reference, w: Weights, picture: Array, grid: Array) -> Array:
-    """The canvas without antialias."""
+    """Return the canvas without antialias."""
     height, width = images_of(m).tile_size
     return sampled(picture, (int(grid[0]) * height, int(grid[1]) * width))
 
 
 def tiles_sampled(m: Reference, w: Weights, picture: Array, grid: Array, canvas: Array) -> Array:
-    """The tiles, the thumbnail without antialias."""
+    """Return the tiles, the thumbnail without antialias."""
     tiles = tiles_of(m, w, picture, grid, canvas)
     if len(tiles) > 1:
         tiles[0] = sampled(picture, images_of(m).tile_size)
@@ -68,7 +68,7 @@ def tiles_sampled(m: Reference, w: Weights, picture: Array, grid: Array, canvas:
 
 
 def canvas_padded(m: Reference, w: Weights, picture: Array, grid: Array) -> Array:
-    """The canvas with the picture's aspect ratio kept, black beside it."""
+    """Return the canvas with the picture's aspect ratio kept, black beside it."""
     side_h, side_w = images_of(m).tile_size
     height, width = int(grid[0]) * side_h, int(grid[1]) * side_w
     scale = min(height / picture.shape[1], width / picture.shape[2])
@@ -82,7 +82,7 @@ def canvas_padded(m: Reference, w: Weights, picture: Array, grid: Array) -> Arra
 
 
 def columns_first(m: Reference, w: Weights, tiles: Array, picture: Array, grid: Array, canvas: Array) -> Array:
-    """The tiles counted down the columns."""
+    """Return the tiles counted down the columns."""
     rows, columns = (int(count) for count in grid)
     rest = tiles[-rows * columns :]
     turned = rest.reshape(rows, columns, *rest.shape[1:]).swapaxes(0, 1).reshape(rest.shape)

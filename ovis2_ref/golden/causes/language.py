@@ -19,18 +19,18 @@ SCORES, CONTEXT = ("*.self_attn.scores",), ("*.self_attn.context",)
 
 
 def rotated(heads: str, turn: Callable[[Array, Array, Array], Array]) -> Callable[..., Array]:
-    """The formula of q_rotated or k_rotated with another rotation: turn(heads, cos, sin)."""
+    """Return the formula of q_rotated or k_rotated with another rotation: turn(heads, cos, sin)."""
     return lambda m, w, x, cos, sin: turn(heads_of(x, getattr(m.config.text_config, heads)), cos, sin)
 
 
 def interleaved(x: Array, cos: Array, sin: Array) -> Array:
-    """The rotation of neighbouring numbers 2 i and 2 i + 1, as in GPT-J and in the original RoFormer."""
+    """Return the rotation of neighbouring numbers 2 i and 2 i + 1, as in GPT-J and in the original RoFormer."""
     a, b, cos, sin = x[..., ::2], x[..., 1::2], cos[:, None], sin[:, None]
     return np.stack([a * cos - b * sin, b * cos + a * sin], axis=-1).reshape(x.shape)
 
 
 def in_bfloat16(x: Array, cos: Array, sin: Array) -> Array:
-    """The rotation with tables rounded to bfloat16."""
+    """Return the rotation with tables rounded to bfloat16."""
     return rotate(x, *(table.astype(bfloat16).astype(x.dtype) for table in (cos, sin)))
 
 
@@ -44,7 +44,7 @@ TURNS: dict[str, tuple[Callable[[Array, Array, Array], Array], str]] = {
 
 
 def tables(change: Callable[[Reference, Array], tuple[Any, Array]]) -> dict[str, Callable[..., Array]]:
-    """The formulas of the two tables from a changed configuration and changed positions."""
+    """Return the formulas of the two tables from a changed configuration and changed positions."""
 
     def of(index: int) -> Callable[..., Array]:
         def compute(m: Reference, w: Weights, positions: Array) -> Array:
@@ -57,7 +57,7 @@ def tables(change: Callable[[Reference, Array], tuple[Any, Array]]) -> dict[str,
 
 
 def with_rope(m: Reference, **changes: Any) -> Any:
-    """The language model's configuration with other rope parameters."""
+    """Return the language model's configuration with other rope parameters."""
     text = m.config.text_config
     return replace(text, rope_parameters={**text.rope_parameters, **changes})
 
@@ -96,7 +96,7 @@ def masked_by(offset: int | None, tiled: bool = False) -> Callable[..., Array]:
 
 
 def tiled_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
-    """The context with the value heads taken in turn for the query heads."""
+    """Return the context with the value heads taken in turn for the query heads."""
     count = m.config.text_config.num_key_value_heads
     v = np.concatenate([heads_of(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
     return side_by_side(m.arithmetic.matmul(p, np.tile(v, (1, p.shape[1] // count, 1, 1))))

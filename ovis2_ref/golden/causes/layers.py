@@ -21,7 +21,7 @@ FIRST_SUM, SECOND_SUM = ("*.after_attention",), ("*.layers.*.output",)
 
 
 def part_of(m: Reference, w: Weights, name: str) -> Weights:
-    """The part called `name` inside the layer or the tower that `w` is."""
+    """Return the part called `name` inside the layer or the tower that `w` is."""
     for inside in (w / name, w / "attention" / name, w / "self_attn" / name, w / "ffn" / name, w / "mlp" / name):
         if "weight" in inside:
             return inside
@@ -29,7 +29,7 @@ def part_of(m: Reference, w: Weights, name: str) -> Weights:
 
 
 def norm_with(name: str, change: Callable[[Reference, Weights, Array, float], Array]) -> Callable[..., Array]:
-    """The formula of the norm called `name` with a mistake: change(reference, part, x, eps)."""
+    """Return the formula of the norm called `name` with a mistake: change(reference, part, x, eps)."""
 
     def compute(m: Reference, w: Weights, x: Array) -> Array:
         vision = w.name.startswith("model.vision_tower")
@@ -40,7 +40,7 @@ def norm_with(name: str, change: Callable[[Reference, Weights, Array, float], Ar
 
 
 def root(x: Array, eps: float) -> Array:
-    """The root mean square of each row."""
+    """Return the root mean square of each row."""
     return np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
 
 
@@ -76,7 +76,7 @@ NORM_MISTAKES: dict[str, tuple[Callable[[Reference, Weights, Array, float], Arra
 
 
 def quantised(weight: Array) -> Array:
-    """A weight in 8 bits, in blocks of 32 with one float16 scale each (llama.cpp's Q8_0)."""
+    """Return a weight in 8 bits, in blocks of 32 with one float16 scale each (llama.cpp's Q8_0)."""
     flat = weight.reshape(-1)
     blocks = np.pad(flat, (0, -len(flat) % 32)).reshape(-1, 32)
     scale = np.abs(blocks).max(axis=1, keepdims=True) / 127
@@ -86,7 +86,7 @@ def quantised(weight: Array) -> Array:
 
 
 def product_with(name: str, change: Callable[[Array], Array], bias: bool = True) -> Callable[..., Array]:
-    """The formula of the linear layer called `name` with a changed weight, or without its bias."""
+    """Return the formula of the linear layer called `name` with a changed weight, or without its bias."""
 
     def compute(m: Reference, w: Weights, x: Array) -> Array:
         part = part_of(m, w, name)
@@ -97,7 +97,7 @@ def product_with(name: str, change: Callable[[Array], Array], bias: bool = True)
 
 
 def square_transposed(weight: Array) -> Array:
-    """The transpose of a square weight."""
+    """Return the transpose of a square weight."""
     if weight.shape[0] != weight.shape[1]:
         raise ValueError("only a square weight can be taken for its transpose")
     return weight.T
@@ -109,19 +109,19 @@ def act(name: str) -> Callable[..., Array]:
 
 
 def hidden_act(m: Reference, w: Weights) -> Callable[[Array], Array]:
-    """The activation that the configuration names."""
+    """Return the activation that the configuration names."""
     vision = w.name.startswith("model.vision_tower")
     return ACTIVATIONS[m.config.vision_config.hidden_act if vision else m.config.text_config.hidden_act]
 
 
 def head_dim(m: Reference, w: Weights) -> int:
-    """The width of a head in the tower or the language model that the layer `w` is in."""
+    """Return the width of a head in the tower or the language model that the layer `w` is in."""
     config = m.config.vision_config if w.name.startswith("model.vision_tower") else m.config.text_config
     return config.head_dim
 
 
 def hidden_size(m: Reference, w: Weights) -> int:
-    """The width of the layer `w`."""
+    """Return the width of the layer `w`."""
     config = m.config.vision_config if w.name.startswith("model.vision_tower") else m.config.text_config
     return config.hidden_size
 

@@ -31,7 +31,7 @@ class Explanation(NamedTuple):
 
 
 def explain(bands: Bands, tap: str, value: Array, fit: Fit, error: float = np.inf) -> tuple[Explanation, ...]:
-    """The mistake, or the two mistakes, that reproduce `value` within the band of rounding; nothing if none do.
+    """Return the mistake, or the two mistakes, that reproduce `value` within the band of rounding; nothing if none do.
 
     `error` is that of the value against the stage's own formula, if it could be computed.
 
@@ -62,7 +62,7 @@ def explain(bands: Bands, tap: str, value: Array, fit: Fit, error: float = np.in
 
 
 def with_mistake(cause: Cause, stages: Stages, taps: Iterable[str]) -> dict[str, Stage]:
-    """Those of the stages of `taps` that a mistake concerns, with the mistake in them."""
+    """Return those of the stages of `taps` that a mistake concerns, with the mistake in them."""
     changed = {}
     for tap in taps:
         name, step = split_number(tap)
@@ -87,7 +87,7 @@ def _on_result(cause: Cause, stage: Stage) -> Callable[..., Array]:
 
 
 def _rounded_once(compute: Callable[..., Array]) -> Callable[..., Array]:
-    """A mistake's formula, computed in float32 where its inputs have 16 bits, and rounded at the end."""
+    """Return a mistake's formula, computed in float32 where its inputs have 16 bits, and rounded at the end."""
 
     def call(m: Reference, w: Weights, *inputs: Array) -> Array:
         half = next((x.dtype for x in inputs if is_half(x.dtype)), None)
@@ -98,7 +98,7 @@ def _rounded_once(compute: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _of_each_picture(stages: Stages) -> dict[str, str | tuple[str, ...]]:
-    """The inputs that mean one value of every picture."""
+    """Return the inputs that mean one value of every picture."""
     count = sum(split_number(tap)[0] == "image.grid" for tap in stages)
     return {
         f"each {name}": tuple(numbered(f"image.{name}", i) for i in range(1, count + 1))

@@ -27,13 +27,13 @@ def indicators_of(rows: Callable[[Reference], Array]) -> Callable[..., Array]:
 
 
 def last_rows(m: Reference) -> Array:
-    """The indicators' rows of the visual table."""
+    """Return the indicators' rows of the visual table."""
     vision = m.config.vision_config
     return m.weights[f"{TABLE}.weight"][vision.vocab_size - vision.num_visual_indicator_tokens :]
 
 
 def text_rows_of(m: Reference) -> Array:
-    """The indicators' rows of the text table."""
+    """Return the indicators' rows of the text table."""
     return m.weights[f"{TEXT}.embed_tokens.weight"][np.maximum(m.config.visual_indicator_token_ids, 0)]
 
 

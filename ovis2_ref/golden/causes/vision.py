@@ -18,7 +18,7 @@ LLAMA_OVIS = "https://github.com/ggml-org/llama.cpp/issues/14552"
 
 
 def patches_times(m: Reference, w: Weights, pixels: Array, order: tuple[int, ...]) -> Array:
-    """The patch embedding, the axes of a patch (channel, row, column) in another order than in the kernel."""
+    """Return the patch embedding, the axes of a patch (channel, row, column) in another order than in the kernel."""
     part = w / "patch_embedding"
     channels, patch = part["weight"].shape[1:3]
     patches = patches_of(pixels.astype(m.dtype), patch)
@@ -28,7 +28,7 @@ def patches_times(m: Reference, w: Weights, pixels: Array, order: tuple[int, ...
 
 
 def patches_column_by_column(m: Reference, w: Weights, pixels: Array) -> Array:
-    """The patch embedding, patches counted down the columns."""
+    """Return the patch embedding, patches counted down the columns."""
     part = w / "patch_embedding"
     patches = patches_of(pixels.astype(m.dtype), part["weight"].shape[-1])
     side = isqrt(patches.shape[1])
@@ -37,7 +37,7 @@ def patches_column_by_column(m: Reference, w: Weights, pixels: Array) -> Array:
 
 
 def without_patch_bias(m: Reference, w: Weights, pixels: Array) -> Array:
-    """The patch embedding without its bias."""
+    """Return the patch embedding without its bias."""
     kernel = (w / "patch_embedding")["weight"]
     patches = patches_of(pixels.astype(m.dtype), kernel.shape[-1])
     return m.arithmetic.times(patches, kernel.reshape(len(kernel), -1).T)
@@ -63,7 +63,7 @@ def positions_before_norm(m: Reference, w: Weights, patches: Array) -> Array:
 
 
 def merged_as(x: Array, stride: int, order: tuple[int, ...]) -> Array:
-    """The squares of `merge_patches` with their axes (row, column, hidden) in another order."""
+    """Return the squares of `merge_patches` with their axes (row, column, hidden) in another order."""
     tiles, patches, hidden = x.shape
     side = isqrt(patches)
     squares = merge_patches(x, stride).reshape(tiles, (side + stride - 1) // stride, -1, stride, stride, hidden)
@@ -78,7 +78,7 @@ def merged_in_a_row(m: Reference, w: Weights, x: Array) -> Array:
 
 
 def layer_norm_without(m: Reference, w: Weights, x: Array, part: str) -> Array:
-    """The visual head's LayerNorm without its weight, its bias, or its mean."""
+    """Return the visual head's LayerNorm without its weight, its bias, or its mean."""
     eps, norm = 1e-5, w / "head_norm"
     centred = x if part == "mean" else x - x.mean(axis=-1, keepdims=True)
     y = centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
@@ -87,7 +87,7 @@ def layer_norm_without(m: Reference, w: Weights, x: Array, part: str) -> Array:
 
 
 def layer_norm_eps(m: Reference, w: Weights, x: Array, eps: float) -> Array:
-    """The visual head's LayerNorm with another epsilon."""
+    """Return the visual head's LayerNorm with another epsilon."""
     norm = w / "head_norm"
     centred = x - x.mean(axis=-1, keepdims=True)
     return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps) * norm["weight"] + norm["bias"]

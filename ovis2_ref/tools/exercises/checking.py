@@ -117,7 +117,7 @@ def differs(got: np.ndarray, expected: np.ndarray, exact: bool = False) -> np.nd
 
 
 def _known(exercise: Exercise, evidence: list[tuple[Inputs, Outcome]]) -> tuple[Wrong, ...]:
-    """The first of the wrong answers, then of their pairs, that does in every case what the student's function did."""
+    """Return the first of the wrong answers, then of their pairs, that does in every case what the student's function did."""
     if all(outcome.error is not None for _, outcome in evidence):
         return ()  # there are no results to compare
     for mistakes in _candidates(exercise):

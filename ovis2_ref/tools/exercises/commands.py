@@ -96,7 +96,7 @@ def verdict(exercise: Exercise, path: Path) -> str | None:
 
 
 def _in_time(job: Callable[[], Any]) -> Any:
-    """What `job` returns, or "late"; a job that is late is left behind on its thread, which ends with the process."""
+    """Return what `job` returns, or "late"; a job that is late is left behind on its thread, which ends with the process."""
     future: Future[Any] = Future()
 
     def work() -> None:

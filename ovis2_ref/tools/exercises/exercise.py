@@ -144,7 +144,7 @@ def _function(source: str) -> ast.FunctionDef:
 
 
 def extent(value: Any) -> tuple[int, float]:
-    """How large a case is: the numbers and words in it, then the sum of its whole numbers."""
+    """Return how large a case is: the numbers and words in it, then the sum of its whole numbers."""
     if isinstance(value, dict | list | tuple):
         parts = [extent(part) for part in (value.values() if isinstance(value, dict) else value)]
         return sum(count for count, _ in parts), sum(total for _, total in parts)

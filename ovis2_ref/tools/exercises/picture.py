@@ -48,7 +48,7 @@ def draw_failure(exercise: Exercise, failure: Failure, path: Path) -> bool:
 
 
 def _tiles(levels: np.ndarray) -> list[np.ndarray]:
-    """The pictures (height, width) or (height, width, 3) in an array of one, with or without channels, or of several."""
+    """Return the pictures (height, width) or (height, width, 3) in an array of one, with or without channels, or of several."""
     if levels.ndim == 2:
         return [levels]
     tiles = levels if levels.ndim == 4 else levels[None]

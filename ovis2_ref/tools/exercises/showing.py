@@ -114,7 +114,7 @@ def diagnosis(got: Any, expected: Any) -> str:
 
 
 def _window(wrong: np.ndarray) -> tuple[tuple[int | slice, ...], str]:
-    """The part of an array to show, around its first difference, and the words that say which part it is."""
+    """Return the part of an array to show, around its first difference, and the words that say which part it is."""
     first = [int(i) for i in np.argwhere(wrong)[0]] if wrong.any() else [0] * wrong.ndim
     window: list[int | slice] = [*first[:-2]]
     for i, size, n in zip(first[-2:], (ROWS, COLUMNS)[-wrong.ndim :], wrong.shape[-2:], strict=True):
@@ -127,7 +127,7 @@ def _window(wrong: np.ndarray) -> tuple[tuple[int | slice, ...], str]:
 
 
 def _cells(exercise: Exercise, array: np.ndarray, window: tuple[int | slice, ...], expected: np.ndarray) -> list[str]:
-    """The lines of `array[window]`; numbers that differ from `expected` get a star."""
+    """Return the lines of `array[window]`; numbers that differ from `expected` get a star."""
     part, target = np.atleast_2d(array[window]), np.atleast_2d(expected[window])
     if exercise.shown == "mask":
         opened = part if part.dtype.kind == "b" else part == 0
@@ -174,7 +174,7 @@ def _indented(text: str, spaces: int = 4) -> str:
 
 
 def _error_text(error: BaseException, path: Path) -> str:
-    """The error, and the lines of the student's file that led to it."""
+    """Return the error, and the lines of the student's file that led to it."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     where = "".join(f"\n    line {frame.lineno}: {frame.line}" for frame in frames)
     return f"Your function raised {type(error).__name__}: {error}{where}"

@@ -46,7 +46,7 @@ def beam_search(
 def in_arrays(
     model: Callable[[list[int]], np.ndarray], prompt: list[int], end: int, new_tokens: int, beams: int
 ) -> list[int]:
-    """The same with scores in one array, as the project has them."""
+    """Return the same with scores in one array, as the project has them."""
     texts: list[list[int]] = [[]]
     scores = np.zeros(1)
     best: tuple[float, list[int]] = (-np.inf, [])

@@ -27,7 +27,7 @@ def causal_mask(attention_mask: Int[np.ndarray, "batch keys"], queries: int) -> 
 
 
 def one_by_one(attention_mask: np.ndarray, queries: int) -> np.ndarray:
-    """The same number by number."""
+    """Return the same number by number."""
     batch, keys = attention_mask.shape
     mask = np.full((batch, queries, keys), np.finfo(np.float32).min, np.float32)
     for b in range(batch):

@@ -26,7 +26,7 @@ def choose_grid(kept: dict[tuple[int, int], float], threshold: float) -> tuple[i
 
 
 def one_by_one(kept: dict[tuple[int, int], float], threshold: float) -> tuple[int, int]:
-    """The same by comparing grid with grid."""
+    """Return the same by comparing grid with grid."""
     best, best_enough = None, False
     for grid, share in kept.items():
         tiles, enough = grid[0] * grid[1], share > threshold

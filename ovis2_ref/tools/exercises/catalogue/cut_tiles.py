@@ -31,7 +31,7 @@ def cut_tiles(
 
 
 def sliced(canvas: np.ndarray, thumbnail: np.ndarray) -> np.ndarray:
-    """The same by slices, as the project and transformers do it."""
+    """Return the same by slices, as the project and transformers do it."""
     side = thumbnail.shape[-1]
     tiles = [
         canvas[:, top : top + side, left : left + side]

@@ -27,7 +27,7 @@ def greedy(model: Callable[[list[int]], np.ndarray], prompt: list[int], end: int
 
 
 def from_behind(model: Callable[[list[int]], np.ndarray], prompt: list[int], end: int, new_tokens: int) -> list[int]:
-    """The same by recursion."""
+    """Return the same by recursion."""
     if new_tokens == 0:
         return []
     logits = model(prompt)

@@ -34,7 +34,7 @@ def grouped_query_attention(
 
 
 def head_by_head(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The same, one head of one sequence at a time."""
+    """Return the same, one head of one sequence at a time."""
     group = q.shape[1] // k.shape[1]
     return np.stack(
         [

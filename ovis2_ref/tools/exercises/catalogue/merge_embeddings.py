@@ -43,7 +43,7 @@ def one_by_one(
     atom_id: int,
     indicator_ids: list[int],
 ) -> np.ndarray:
-    """The same token by token."""
+    """Return the same token by token."""
     coming = iter([embedding for tile in visual for embedding in tile])
     rows = dict(zip(indicator_ids, indicators, strict=True))
     return np.array(

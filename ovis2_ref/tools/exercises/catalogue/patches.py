@@ -29,7 +29,7 @@ def patches(
 
 
 def sliced(pixel_values: np.ndarray, p: int) -> np.ndarray:
-    """The same by slices."""
+    """Return the same by slices."""
     _, _, height, width = pixel_values.shape
     corners = [(y, x) for y in range(0, height - p + 1, p) for x in range(0, width - p + 1, p)]
     return np.stack(

@@ -26,7 +26,7 @@ def resize_pass(
 
 
 def in_whole_numbers(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The same in Python's whole numbers: the weights are multiples of 2^-22."""
+    """Return the same in Python's whole numbers: the weights are multiples of 2^-22."""
     whole = [[int(w * 2**22) for w in row] for row in weights]
     sums = [[sum(w * int(x) for w, x in zip(row, column, strict=True)) for column in picture.T] for row in whole]
     return np.array([[min(max((s + 2**21) >> 22, 0), 255) for s in row] for row in sums], np.uint8)

@@ -28,7 +28,7 @@ def rotary_tables(
 
 
 def one_by_one(positions: np.ndarray, head_dim: int, theta: float) -> tuple[np.ndarray, np.ndarray]:
-    """The same as powers of one complex number for each pair."""
+    """Return the same as powers of one complex number for each pair."""
     turns = [np.exp(1j * theta ** (-2 * i / head_dim)) for i in range(head_dim // 2)]
     table = np.array([[[turn ** int(p) for turn in turns] for p in row] for row in positions])
     return table.real.astype(np.float32), table.imag.astype(np.float32)

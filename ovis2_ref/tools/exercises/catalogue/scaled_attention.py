@@ -31,7 +31,7 @@ def scaled_attention(
 
 
 def summed(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The same with its sums written out."""
+    """Return the same with its sums written out."""
     weights = ops.softmax(np.einsum("...qd,...kd->...qk", q, k) * q.shape[-1] ** -0.5)
     return np.einsum("...qk,...kd->...qd", weights, v)
 

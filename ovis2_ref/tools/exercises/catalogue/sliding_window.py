@@ -30,7 +30,7 @@ def sliding_window(queries: int, keys: int, window: int | None) -> Bool[np.ndarr
 
 
 def one_by_one(queries: int, keys: int, window: int | None) -> np.ndarray:
-    """The same pair by pair."""
+    """Return the same pair by pair."""
     seen = np.zeros((queries, keys), bool)
     for q in range(queries):
         position = keys - queries + q

@@ -37,7 +37,7 @@ def update_cache(
 
 
 def concatenated(store: np.ndarray, length: int, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same by concatenating."""
+    """Return the same by concatenating."""
     seen = np.concatenate([store[:, :, :length], keys], axis=2)
     capacities = (store.shape[2] * 2**doublings for doublings in range(64))
     capacity = next(c for c in capacities if c >= seen.shape[2])

@@ -35,7 +35,7 @@ def visual_tokens(
 def with_numpys_statistics(
     merged: np.ndarray, head: np.ndarray, norm_weight: np.ndarray, norm_bias: np.ndarray
 ) -> np.ndarray:
-    """The same with NumPy's mean and variance and the project's softmax."""
+    """Return the same with NumPy's mean and variance and the project's softmax."""
     logits = np.einsum("ntf,wf->ntw", merged, head)
     spread = np.sqrt(np.var(logits, axis=2, keepdims=True) + 1e-5)
     return ops.softmax((logits - np.mean(logits, axis=2, keepdims=True)) / spread * norm_weight + norm_bias)
