@@ -9,8 +9,10 @@ from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 from ovis2_ref.convention import TRANSFORMERS
 from ovis2_ref.generation.beam import beam_search as projects_beam_search
 from ovis2_ref.generation.continuation import Continuation
-from ovis2_ref.generation.sampling import sample
+from ovis2_ref.generation.greedy import greedy as projects_greedy
+from ovis2_ref.generation.record import Record
 from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.stopping import Stopping
 from ovis2_ref.image.filters import Windows
 from ovis2_ref.image.resize import resample_axis
 from ovis2_ref.language import masks, rope
@@ -121,9 +123,7 @@ def resize_pass(picture, weights):
 def greedy(model, prompt, end, new_tokens):
     if new_tokens == 0:
         return []
-    settings = GenerationSettings(eos_token_id=end)
-    text = TableText(model, prompt, 1)
-    return sample(text, settings, [], 0, new_tokens, np.random.default_rng(0), None)[0, len(prompt) :].tolist()
+    return projects_greedy(TableText(model, prompt, 1), new_tokens, [end], None)[0, len(prompt) :].tolist()
 
 
 PROJECT = (
@@ -147,5 +147,6 @@ def test_the_answer_to_beam_search_is_the_projects(seed):
     logits = rng.normal(size=(2, vocabulary, vocabulary)) + (np.arange(vocabulary) == 0)
     model = TableModel((logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))).tolist())
     settings = GenerationSettings(eos_token_id=0, pad_token_id=vocabulary - 1, num_beams=beams, early_stopping="never")
-    found = projects_beam_search(TableText(model, [1, 2], beams), settings, [], 0, new_tokens, rng)[0, 2:].tolist()
-    assert answer_to_beam_search(model, [1, 2], 0, new_tokens, beams) == found
+    text, asked = TableText(model, [1, 2], beams), (Stopping(settings), Record(settings))
+    found, _ = projects_beam_search(text, settings, [], 0, new_tokens, None, *asked)
+    assert answer_to_beam_search(model, [1, 2], 0, new_tokens, beams) == found[0, 2:].tolist()

@@ -196,7 +196,7 @@ EXERCISE = Exercise(
             "multiplied by the length", "Divide the score by the length.", ("candidate[0] / len", "candidate[0] * len")
         ),
     ),
-    solution=(beam.continuations, beam.update_ended, beam.go_on),
+    solution=(beam.beam_search, beam.continuations, beam.update_ended, beam.go_on),
     notice=(
         "the project does the same for many prompts in arrays, and stops early where no running beam can win any more. "
         "transformers' early_stopping and length_penalty say how sure it has to be; your search never stops early."
