@@ -125,14 +125,15 @@ class Bands:
 
         Of a value that float32 can't explain bit by bit, in a program that claims float64, the size of the deviation decides.
         """
-        deviation = np.square(value - truth).sum()
+        there = np.isfinite(truth) & np.isfinite(value)
+        deviation = np.square(value[there] - truth[there]).sum()
         best, name = EXPLAINED, None
         for lower in LOWER[self.claimed]:
             if lower in ROUNDINGS:
                 replay = self._replay_in(DTYPES["float32"], rounded_factors(lower))
             else:
                 replay = self._replay_in(DTYPES[lower.removeprefix("all in ")])
-            left = np.square(value - fit(replay.stage(tap)).astype(np.float64)).sum()
+            left = np.square(value[there] - fit(replay.stage(tap))[there].astype(np.float64)).sum()
             if np.isfinite(left) and 1 - left / deviation > best:
                 best, name = 1 - left / deviation, lower
         if name is None and self.claimed == "float64":

@@ -47,6 +47,14 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     compare.add_argument("--html", metavar="FILE", help="write a page, too")
     compare.set_defaults(run=_compare)
 
+    probes = actions.add_parser(
+        "probes", parents=[model], help="write pictures in which mistakes show, with golden files"
+    )
+    probes.add_argument(
+        "-o", "--output", metavar="FOLDER", default="probes", help="the folder to write (default: probes)"
+    )
+    probes.set_defaults(run=_probes)
+
     cases = actions.add_parser("cases", help="write drawn inputs and outputs of single components")
     cases.add_argument("-o", "--output", metavar="FOLDER", default="cases", help="the folder to write (default: cases)")
     cases.set_defaults(run=_cases)
@@ -107,6 +115,17 @@ def _write(path: str, text: str) -> None:
         Path(path).write_text(text, "utf-8")
     except OSError as error:
         raise InputError(f"{path} can't be written ({error.strerror})") from error
+
+
+def _probes(arguments: argparse.Namespace) -> None:
+    from ovis2_ref.golden.probes import PROBES, write_probes
+    from ovis2_ref.model import Ovis2ForConditionalGeneration
+    from ovis2_ref.text.processor import Ovis2Processor
+
+    checkpoint, convention = arguments.checkpoint, arguments.convention
+    model = Ovis2ForConditionalGeneration.from_pretrained(checkpoint, convention=convention)
+    write_probes(arguments.output, model, Ovis2Processor.from_pretrained(checkpoint, convention=convention))
+    print(f"{arguments.output}: {', '.join(PROBES)}", file=sys.stderr)
 
 
 def _cases(arguments: argparse.Namespace) -> None:
