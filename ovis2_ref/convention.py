@@ -5,6 +5,7 @@ programs differ ask it.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from ovis2_ref.errors import InputError
 
@@ -12,6 +13,10 @@ from ovis2_ref.errors import InputError
 @dataclass(frozen=True)
 class Convention:
     """What one of the two programs does: one field for each difference."""
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles of the two conventions are the two themselves."""
+        return (as_convention, (self.name,)) if self in (TRANSFORMERS, ORIGINAL) else object.__reduce_ex__(self, 2)
 
     name: str
     vision_final_norm: bool

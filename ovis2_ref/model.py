@@ -24,6 +24,7 @@ from ovis2_ref.language.decoder import decoder, embed_tokens
 from ovis2_ref.language.forward_pass import forward_pass
 from ovis2_ref.language.loss import causal_lm_loss
 from ovis2_ref.merge import atom_places, image_features, merge_embeddings
+from ovis2_ref.model_arguments import check_flags, check_labels, checked_arrays, kept_tokens
 from ovis2_ref.ops import linear
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.runtime.engine import engaged
@@ -133,8 +134,6 @@ class Ovis2Model(PretrainedModel):
         return merge_embeddings(ids, embeddings, images, self.config), images.pooler_output
 
     def _check_ids(self, ids: Array, pixel_values: Array | None) -> None:
-        if ids.ndim != 2 or ids.dtype.kind not in "iu":
-            raise InputError(f"input_ids should be whole numbers (batch, tokens), not {ids.dtype} of shape {ids.shape}")
         placeholders = {self.config.image_token_id, *self.config.visual_indicator_token_ids}
         lowest = min(0, *placeholders) if pixel_values is not None else 0
         if ids.shape[1] == 1 and array_module(ids) is not np:
@@ -168,12 +167,16 @@ class Ovis2Model(PretrainedModel):
         tiles of all pictures in reading order; attention_mask (batch, past + tokens), 0 at padding; position_ids (batch, tokens).
         Raises `InputError` for arguments that don't fit the model or each other.
         """
-        embeddings, visual = self._embed(input_ids, inputs_embeds, pixel_values)
+        check_flags(use_cache=use_cache, output_attentions=output_attentions)
+        check_flags(output_hidden_states=output_hidden_states, return_dict=return_dict)
+        given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "pixel_values": pixel_values}
+        given |= {"attention_mask": attention_mask, "position_ids": position_ids}
+        arrays = checked_arrays(self, past_key_values, given)
+        embeddings, visual = self._embed(arrays["input_ids"], arrays["inputs_embeds"], arrays["pixel_values"])
         if past_key_values is None and use_cache:
             past_key_values = self.new_cache(*embeddings.shape[:2])
-        positions, mask = (None if x is None else to_device(x, self.xp) for x in (position_ids, attention_mask))
         config, part = self.config.text_config, self.parts / "model" / "language_model"
-        this = forward_pass(embeddings, config, positions, mask, past_key_values)
+        this = forward_pass(embeddings, config, arrays["position_ids"], arrays["attention_mask"], past_key_values)
         with layer_values(part, config.num_hidden_layers, output_hidden_states, output_attentions) as values:
             last = decoder(embeddings, part, config, this)
         output = ModelOutput(last, past_key_values, **values, image_hidden_states=visual)
@@ -217,17 +220,17 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
         `logits_to_keep`: only for the last so many tokens (0: all), or for the tokens with these indices, negative ones from
         the end. Raises `InputError` as the model without its head does, and for an index of no token.
         """
+        check_flags(return_dict=return_dict)
+        labels = checked_arrays(self, None, {"labels": labels})["labels"]
         output: Any = super().forward(
             input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
             output_attentions, output_hidden_states,
         )  # fmt: skip
         hidden = output.last_hidden_state
-        if isinstance(logits_to_keep, int):
-            hidden = hidden[:, -logits_to_keep:]
-        else:
-            hidden = hidden[:, _checked_indices(to_device(logits_to_keep, self.xp), hidden.shape[1])]
-        logits = self.lm_head(hidden)
-        loss = None if labels is None else causal_lm_loss(logits, to_device(labels, self.xp))
+        logits = self.lm_head(hidden[:, kept_tokens(logits_to_keep, hidden.shape[1], self.xp)])
+        if labels is not None:
+            check_labels(labels, logits, self.config.text_config.vocab_size)
+        loss = None if labels is None else causal_lm_loss(logits, labels)
         result = CausalLMOutput(
             loss, logits, output.past_key_values, output.hidden_states, output.attentions, output.image_hidden_states
         )
@@ -237,17 +240,3 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
     def model(self) -> Ovis2Model:
         """The model without its output head, of the same weights."""
         return Ovis2Model(self.config, self.weights, self.convention)
-
-
-def _checked_indices(indices: Array, tokens: int) -> Int[Array, " kept"]:
-    """Return `indices`. Raises `InputError` unless they are indices of `tokens` tokens, where CuPy would count round."""
-    if indices.ndim != 1 or indices.dtype.kind not in "iu":
-        raise InputError(
-            f"logits_to_keep should be a number or whole numbers in one dimension, not {indices.dtype} of shape {indices.shape}"
-        )
-    if indices.size and (int(indices.min()) < -tokens or int(indices.max()) >= tokens):
-        raise InputError(
-            f"logits_to_keep has indices from {int(indices.min())} to {int(indices.max())}; "
-            f"{tokens} tokens were given, so they run from {-tokens} to {tokens - 1}"
-        )
-    return indices

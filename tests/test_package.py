@@ -25,7 +25,7 @@ ROOMS = (
         "vision",
         "language",
     ),
-    *("merge", "checkpoint", "generation", "model", "golden", "tools"),
+    *("merge", "checkpoint", "model_arguments", "generation", "model", "golden", "tools"),
 )
 """The rooms from the ground up: each imports only from those before it, and from itself, so no circle can close."""
 

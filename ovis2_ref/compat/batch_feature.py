@@ -15,7 +15,7 @@ RETURN_TENSORS = ("np", "pt", None)
 def check_return_tensors(kind: Any) -> str | None:
     """Return `return_tensors` as "np", "pt" or None. Raises `InputError` for any other kind."""
     kind = getattr(kind, "value", kind)  # transformers' TensorType is an enumeration
-    if kind not in RETURN_TENSORS:
+    if not (kind is None or (isinstance(kind, str) and kind in RETURN_TENSORS)):
         raise InputError(f'return_tensors={kind!r:.80} should be "np" (NumPy), "pt" (torch) or None (lists)')
     return kind
 

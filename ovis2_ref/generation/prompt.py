@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.settings import GenerationSettings
-from ovis2_ref.runtime.arrays import Array, array_module, to_device
+from ovis2_ref.model_arguments import cache_batch, checked_array
+from ovis2_ref.runtime.arrays import Array, array_module
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,9 @@ def read_prompt(
     Raises `InputError` for shapes that can't be.
     """
     xp = model.xp
-    embeddings = None if inputs_embeds is None else to_device(inputs_embeds, xp)
-    if embeddings is not None and embeddings.ndim != 3:
-        raise InputError(f"inputs_embeds should have the shape (batch, tokens, hidden), not {embeddings.shape}")
+    embeddings = checked_array("inputs_embeds", inputs_embeds, xp)
     if input_ids is not None:
-        ids = to_device(input_ids, xp)
-        if ids.ndim != 2 or ids.dtype.kind not in "iu":
-            raise InputError(f"input_ids should be whole numbers (batch, tokens), not {ids.dtype} of shape {ids.shape}")
-        ids = ids.astype(np.int64)
+        ids = checked_array("input_ids", input_ids, xp).astype(np.int64)
     elif embeddings is not None:
         ids = xp.zeros((len(embeddings), 0), dtype=np.int64)
     else:
@@ -87,14 +83,17 @@ def read_prompt(
         raise InputError(
             f"a prompt of the shape {shape} can't be continued" + (f"; input_ids: {ids.shape}" if ids.size else "")
         )
-    mask = _mask(settings, ids, shape) if attention_mask is None else to_device(attention_mask, xp)
+    mask = (
+        _mask(settings, ids, shape) if attention_mask is None else checked_array("attention_mask", attention_mask, xp)
+    )
     if mask.shape != shape:
         raise InputError(f"attention_mask should have the prompt's shape {shape}, not {mask.shape}")
     mask = (mask != 0).astype(np.int64)
     positions = xp.where(mask == 1, xp.cumsum(mask, axis=1) - 1, 0)
-    pixels = None if pixel_values is None else to_device(pixel_values, xp)
+    pixels = checked_array("pixel_values", pixel_values, xp)
     _warn_of_right_padding(settings, mask)
     if cache is not None:
+        cache_batch(model, cache)
         seen = cache.get_seq_length()
         if seen >= shape[1]:
             raise InputError(f"past_key_values hold {seen} tokens already; give input_ids that go on, not {shape[1]}")

@@ -5,8 +5,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from ovis2_ref.errors import InputError
 from ovis2_ref.ops import softmax
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
+from ovis2_ref.runtime.checks import shown
 
 
 @runtime_checkable
@@ -25,7 +27,13 @@ class NumPyGenerator:
 
     def __init__(self, generator: np.random.Generator | int | None = None) -> None:
         """A generator, a seed, or None for a seed from NumPy's global state, which `set_seed` sets."""
-        self._generator = np.random.default_rng(np.random.randint(2**31) if generator is None else generator)
+        seed = np.random.randint(2**31) if generator is None else generator
+        try:
+            self._generator = np.random.default_rng(seed)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"generator={shown(generator)} should be a NumPy generator or a whole number from 0"
+            ) from error
 
     def choose(self, scores: Float[Array, "rows vocabulary"]) -> Int[Array, " rows"]:
         """See `draw`."""

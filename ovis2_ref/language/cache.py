@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ovis2_ref.config import Qwen2Config
-from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.runtime.checks import whole
 
 
 class KVCache:
@@ -18,7 +19,6 @@ class KVCache:
     def __init__(self, config: Qwen2Config, batch: int, capacity: int, dtype: np.dtype, xp: ModuleType) -> None:
         """Make an empty cache on `xp`'s device, with room for `capacity` tokens of each of `batch` sequences."""
         shape = (config.num_hidden_layers, 2, batch, config.num_key_value_heads, max(capacity, 1), config.head_dim)
-        self.xp = xp
         self.store = xp.empty(shape, dtype=dtype)
         self.length = 0
         """Tokens held. Every layer has them, except while a forward pass is under way."""
@@ -77,11 +77,12 @@ class KVCache:
         self._replace(self.store[:, :, indices, :, : self.length], self.capacity)
 
     def crop(self, length: int) -> None:
-        """Forget all but the first `length` tokens."""
-        self.length = min(self.length, length)
+        """Forget all but the first `length` tokens, or, as in transformers, the last `-length`."""
+        length = whole("the length to crop to", length, -self.length)
+        self.length = min(self.length, length if length >= 0 else self.length + length)
 
     def _replace(self, kept: Float[Array, "layers 2 batch kv_heads length head_dim"], capacity: int) -> None:
-        self.store = self.xp.empty((*kept.shape[:4], capacity, kept.shape[5]), dtype=kept.dtype)
+        self.store = array_module(kept).empty((*kept.shape[:4], capacity, kept.shape[5]), dtype=kept.dtype)
         self.store[..., : self.length, :] = kept
 
 
@@ -96,7 +97,7 @@ class StaticCache:
         """Continue in the memory of `cache`, which has room for all tokens to come."""
         self.store = cache.store
         self.store[..., cache.length :, :] = 0
-        self.next = cache.xp.full(1, cache.length)
+        self.next = array_module(self.store).full(1, cache.length)
         """The place of the next token (1), on the device."""
 
     @property

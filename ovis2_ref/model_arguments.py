@@ -1,0 +1,155 @@
+"""The arguments of `forward`, checked where they come in: one table of what each may be, and what has to fit what.
+
+Lists and tensors become arrays on the model's device. A message says the argument, what was given and what was expected.
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from ovis2_ref.compat.tensors import to_array
+from ovis2_ref.errors import InputError
+from ovis2_ref.language.cache import KVCache, StaticCache
+from ovis2_ref.runtime.arrays import Array, array_module, to_device
+from ovis2_ref.runtime.checks import LARGEST, choice, is_whole, whole
+
+
+class Kind(NamedTuple):
+    """What an array argument may be."""
+
+    numbers: str
+    """NumPy's letters of the kinds of numbers: i and u whole, f float (bfloat16 counts as one), b booleans."""
+    axes: tuple[str, ...]
+    """A name stands for the same length in all arguments."""
+
+
+NUMBERS = {"iu": "whole numbers", "f": "floats", "fiu": "numbers", "iufb": "numbers or booleans"}
+
+
+KINDS = {
+    "input_ids": Kind("iu", ("batch", "tokens")),
+    "inputs_embeds": Kind("f", ("batch", "tokens", "hidden")),
+    "pixel_values": Kind("fiu", ("tiles", "channels", "height", "width")),
+    "attention_mask": Kind("iufb", ("batch", "past + tokens")),
+    "position_ids": Kind("iu", ("batch", "tokens")),
+    "labels": Kind("iu", ("batch", "tokens")),
+}
+"""The array arguments. An attention mask may be a whole one of four axes, too, which `layer_masks` checks."""
+
+
+def checked_array(name: str, value: Any, xp: ModuleType) -> Any:
+    """The argument called `name` as an array of `xp`, None if it is None. Raises `InputError` unless it is of its kind."""
+    if value is None:
+        return None
+    kind = KINDS[name]
+    wanted = f"{NUMBERS[kind.numbers]} ({', '.join(kind.axes)})"
+    array = _device_array(name, value, wanted, xp)
+    is_float = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
+    is_whole_mask = name == "attention_mask" and array.ndim == 4
+    if ("f" if is_float else array.dtype.kind) not in kind.numbers or not (
+        array.ndim == len(kind.axes) or is_whole_mask
+    ):
+        raise InputError(f"{name} should be {wanted}, not {array.dtype} of shape {array.shape}")
+    return array
+
+
+def checked_arrays(model: Any, cache: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments in `given` as arrays on the model's device. Raises `InputError` for those that don't fit it or each other."""
+    vision, text = model.config.vision_config, model.config.text_config
+    lengths = {"channels": vision.num_channels, "height": vision.image_size, "width": vision.image_size}
+    lengths["hidden"] = text.hidden_size
+    if cache is not None:
+        lengths["batch"] = cache_batch(model, cache)
+    arrays = {name: checked_array(name, value, model.xp) for name, value in given.items()}
+    for name, array in arrays.items():
+        if array is not None and array.ndim == len(KINDS[name].axes):
+            _fit(name, array, lengths)
+        if "tokens" in lengths:
+            lengths["past + tokens"] = lengths["tokens"] if cache is None else cache.keys(lengths["tokens"])
+    empty = [axis for axis, length in lengths.items() if length == 0 and axis != "past + tokens"]
+    if empty:
+        raise InputError(
+            f"there are no {empty[0]}{' in the batch' if empty[0] == 'tokens' else ''}: nothing can be computed"
+        )
+    positions = arrays.get("position_ids")
+    if positions is not None and array_module(positions) is np and positions.size:
+        whole("the largest of position_ids", max(int(positions.max()), -int(positions.min())), -LARGEST)
+    return arrays
+
+
+def check_flags(**flags: Any) -> None:
+    """Raise `InputError` unless each of `flags` is True, False or None (the default)."""
+    for name, value in flags.items():
+        choice(name, value, (True, False, None))
+
+
+def check_labels(labels: Array, logits: Array, vocabulary: int) -> None:
+    """Raise `InputError` for `labels` (batch, tokens) that aren't -100 or tokens, or don't fit `logits`."""
+    if labels.shape != logits.shape[:2]:
+        raise InputError(
+            f"labels of the shape {labels.shape} don't fit logits of the shape {logits.shape}: a label is needed for each token; "
+            "with labels, leave logits_to_keep out"
+        )
+    outside = (labels != -100) & ((labels < 0) | (labels >= vocabulary))
+    if bool(outside.any()):
+        raise InputError(
+            f"labels hold {int(labels[outside][0])}; each should be -100 or a token from 0 to {vocabulary - 1}"
+        )
+
+
+def kept_tokens(logits_to_keep: Any, tokens: int, xp: ModuleType) -> Any:
+    """The index of the tokens whose logits are wanted: of the last so many (0: all), or of those with these numbers."""
+    if is_whole(logits_to_keep):
+        return slice(-whole("logits_to_keep", logits_to_keep), None)
+    return _checked_indices(_device_array("logits_to_keep", logits_to_keep, "a number, or whole numbers", xp), tokens)
+
+
+def _checked_indices(indices: Array, tokens: int) -> Int[Array, " kept"]:
+    """Return `indices`. Raises `InputError` unless they are indices of `tokens` tokens, where CuPy would count round."""
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise InputError(
+            f"logits_to_keep should be a number or whole numbers in one dimension, not {indices.dtype} of shape {indices.shape}"
+        )
+    if indices.size and (int(indices.min()) < -tokens or int(indices.max()) >= tokens):
+        raise InputError(
+            f"logits_to_keep has indices from {int(indices.min())} to {int(indices.max())}; "
+            f"{tokens} tokens were given, so they run from {-tokens} to {tokens - 1}"
+        )
+    return indices
+
+
+def _device_array(name: str, value: Any, wanted: str, xp: Any) -> Array:
+    try:
+        return to_device(to_array(value), xp)
+    except Exception as error:
+        raise InputError(f"{name} can't be made an array ({error!s:.200}); {wanted} were expected") from error
+
+
+def _fit(name: str, array: Array, lengths: dict[str, int]) -> None:
+    """Compare the shape of `array` with the lengths that the model and earlier arguments have set, and note its own."""
+    axes = KINDS[name].axes
+    for length, axis in zip(array.shape, axes, strict=True):
+        if length != lengths.setdefault(axis, length) and not (
+            name == "position_ids" and axis == "batch" and length == 1
+        ):
+            expected = ", ".join(f"{axis} {lengths.get(axis, 'any')}" for axis in axes)
+            raise InputError(f"{name} has the shape {array.shape}; the model and the other arguments take ({expected})")
+
+
+def cache_batch(model: Any, cache: Any) -> int:
+    """The number of sequences in `cache`, which is a cache of such a model."""
+    if not isinstance(cache, KVCache | StaticCache):
+        raise InputError(
+            f"past_key_values should be a cache that this model has returned, or None, not a {type(cache).__name__}"
+        )
+    text = model.config.text_config
+    layers, _, batch, heads, _, width = cache.store.shape
+    if (layers, heads, width) != (text.num_hidden_layers, text.num_key_value_heads, text.head_dim):
+        raise InputError(
+            f"past_key_values is of a model of {layers} layers and {heads} heads of {width}; this one has "
+            f"{text.num_hidden_layers}, {text.num_key_value_heads} and {text.head_dim}"
+        )
+    return batch
