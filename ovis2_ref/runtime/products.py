@@ -32,9 +32,9 @@ def matmul(
         return matmul(grouped, b).reshape(*lead, heads, n, b.shape[-1])
     if array_module(a) is not np:
         return cublas_product(a, b, start)
+    if a.ndim == 2:
+        return _by_pieces(widened(a), b, start).astype(a.dtype, copy=False)
     with one_blas_thread():
-        if a.ndim == 2:
-            return _by_pieces(widened(a), b, start).astype(a.dtype, copy=False)
         y = widened(a) @ widened(b)
     return (y if start is None else y + start).astype(a.dtype, copy=False)
 
@@ -44,8 +44,12 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
     (n, k), m = a.shape, b.shape[1]
     widest = min(m // COLUMNS, n * k * m // SMALLEST_PIECE, 16)
     columns = 1 << max(0, widest.bit_length() - 1)  # a power of two, so that the threads finish together
-    few = 0 < n * k <= FEW_ROWS * k
+    few = 0 < n <= FEW_ROWS and k > 0
     at_once = max(16, UNCOPIED // (n * k)) if few and n > 1 else m
+    if columns == 1 and n < 2 * ROWS:
+        with one_blas_thread():
+            y = a @ widened(b)
+        return y if start is None else y + start
     y = np.empty((n, m), dtype=a.dtype)
 
     def run(rows: slice, columns: slice) -> None:

@@ -5,9 +5,8 @@ thread. So results are the same bits on any number of threads.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
 from itertools import count
@@ -102,20 +101,29 @@ def _blas() -> ThreadpoolController:
 
 
 _depth, _lock, _limits = 0, Lock(), []  # type: ignore[var-annotated]
+_limited: ContextVar[bool] = ContextVar("ovis2_ref_limited", default=False)
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Inside the block BLAS uses one thread for each call, in the whole process; afterwards as many as before."""
-    global _depth
-    with _lock:
-        _depth += 1
-        if _depth == 1:
-            _limits.append(_blas().limit(limits=1))
-    try:
-        yield
-    finally:
-        with _lock:
-            _depth -= 1
-            if _depth == 0:
-                _limits.pop().restore_original_limits()
+class one_blas_thread:  # noqa: N801
+    """Inside the block BLAS uses one thread for each call, in the whole process; afterwards as many as before.
+
+    A block inside a block costs nothing: a decoding step has hundreds.
+    """
+
+    def __enter__(self) -> None:
+        global _depth
+        self.token = None if _limited.get() else _limited.set(True)
+        if self.token is not None:
+            with _lock:
+                _depth += 1
+                if _depth == 1:
+                    _limits.append(_blas().limit(limits=1))
+
+    def __exit__(self, *error: object) -> None:
+        global _depth
+        if self.token is not None:
+            _limited.reset(self.token)
+            with _lock:
+                _depth -= 1
+                if _depth == 0:
+                    _limits.pop().restore_original_limits()
