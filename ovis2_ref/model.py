@@ -3,8 +3,6 @@
 The two classes check arguments and call the functions that are the model.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,36 +20,14 @@ from ovis2_ref.generation.generative_model import GenerativeModel
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
 from ovis2_ref.language.forward_pass import forward_pass
+from ovis2_ref.language.layer_values import layer_values
 from ovis2_ref.language.loss import causal_lm_loss
 from ovis2_ref.merge import atom_places, image_features, merge_embeddings
 from ovis2_ref.model_arguments import check_flags, check_labels, checked_arrays, kept_tokens
 from ovis2_ref.ops import linear
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.runtime.engine import engaged
-from ovis2_ref.runtime.taps import listening
 from ovis2_ref.runtime.weights import Weights
-
-
-@contextmanager
-def layer_values(
-    language_model: Weights, layers: int, output_hidden_states: bool, output_attentions: bool
-) -> Iterator[dict[str, tuple[Array, ...] | None]]:
-    """Listen to the decoder for `hidden_states` and `attentions`; those not asked for are None. They are there at the end.
-
-    hidden_states: the embeddings, then each layer's output, the last one after the final norm.
-    """
-    name, taken = language_model.name, dict[str, Array]()
-    states = [f"{name}.inputs_embeds", *(f"{name}.layers.{i}.output" for i in range(layers - 1)), f"{name}.norm.output"]
-    weights = [f"{name}.layers.{i}.self_attn.weights" for i in range(layers)]
-    wanted = {
-        "hidden_states": states if output_hidden_states else [],
-        "attentions": weights if output_attentions else [],
-    }
-    values: dict[str, tuple[Array, ...] | None] = {}
-    names = {*wanted["hidden_states"], *wanted["attentions"]}
-    with listening(taken.__setitem__, names.__contains__) if names else nullcontext():
-        yield values
-    values |= {key: tuple(taken[name] for name in names) or None for key, names in wanted.items()}
 
 
 class Ovis2Model(PretrainedModel):

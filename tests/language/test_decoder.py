@@ -21,7 +21,7 @@ from ovis2_ref.errors import ConfigError
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
 from ovis2_ref.language.forward_pass import forward_pass
-from ovis2_ref.model import layer_values
+from ovis2_ref.language.layer_values import layer_values
 from ovis2_ref.runtime import blocks
 from ovis2_ref.runtime.arrays import as_dtype
 from ovis2_ref.runtime.weights import Weights
