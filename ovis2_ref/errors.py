@@ -1,4 +1,4 @@
-"""The project's own errors, raised at the door: what was given, what was expected, what to do."""
+"""The project's own errors, raised where input comes in: what was given, what was expected, what to do."""
 
 
 class OvisError(Exception):

@@ -3,7 +3,7 @@
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 
 VISION = "model.vision_tower"
-TABLE = "model.visual_embeddings_table.weight"
+VISUAL_EMBEDDINGS = "model.visual_embeddings_table.weight"
 TEXT = "model.language_model"
 EMBEDDINGS = f"{TEXT}.embed_tokens.weight"
 HEAD = "lm_head.weight"
@@ -16,7 +16,10 @@ def expected_shapes(config: Ovis2Config) -> Shapes:
 
     A matrix is (outputs, inputs). A tied output head is no weight of its own.
     """
-    shapes = {**_vision_shapes(config.vision_config), TABLE: (config.vision_config.vocab_size, config.hidden_size)}
+    shapes = {
+        **_vision_shapes(config.vision_config),
+        VISUAL_EMBEDDINGS: (config.vision_config.vocab_size, config.hidden_size),
+    }
     shapes |= _text_shapes(config.text_config)
     if not config.tie_word_embeddings:
         shapes[HEAD] = (config.text_config.vocab_size, config.hidden_size)

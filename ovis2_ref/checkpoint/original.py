@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ovis2_ref.checkpoint.names import HEAD, TABLE, TEXT, VISION
+from ovis2_ref.checkpoint.names import HEAD, TEXT, VISION, VISUAL_EMBEDDINGS
 from ovis2_ref.checkpoint.safetensors_file import StoredTensor
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
@@ -24,7 +24,7 @@ _BEGINNINGS = {
     f"{_BACKBONE}.trunk.post_trunk_norm.": f"{VISION}.transformer.rms_norm.",
     "visual_tokenizer.head.0.": f"{VISION}.head_linear.",
     "visual_tokenizer.head.1.": f"{VISION}.head_norm.",
-    "vte.": TABLE.removesuffix("weight"),
+    "vte.": VISUAL_EMBEDDINGS.removesuffix("weight"),
     "llm.model.": f"{TEXT}.",
     "llm.lm_head.": HEAD.removesuffix("weight"),
 }

@@ -10,6 +10,7 @@ import numpy as np
 
 from ovis2_ref.compat.idle import Idle, Table
 from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.checks import shown
 
 
 def active(call: str, options: Mapping[str, Any], table: Table) -> dict[str, Any]:
@@ -69,8 +70,7 @@ def brief(value: Any) -> str:
     shape = getattr(value, "shape", None)
     if shape is not None:
         return f"<{type(value).__name__} of shape {tuple(shape)}>"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+    return shown(value, 80)
 
 
 def _same(value: Any, idle: Any) -> bool:

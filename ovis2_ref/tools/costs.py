@@ -6,14 +6,14 @@ Norms, activations, softmax and rotations are left out: they are below a hundred
 
 import math
 
-from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, TABLE, TEXT, VISION, expected_shapes
+from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, TEXT, VISION, VISUAL_EMBEDDINGS, expected_shapes
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 
 PARTS = {
     "vision: patches, positions": f"{VISION}.transformer.embeddings.",
     "vision: blocks": f"{VISION}.transformer.",
     "vision: head": f"{VISION}.",
-    "visual embedding table": TABLE,
+    "visual embedding table": VISUAL_EMBEDDINGS,
     "text embedding table": EMBEDDINGS,
     "language: blocks": f"{TEXT}.",
     "output head": HEAD,
