@@ -14,6 +14,7 @@ from ovis2_ref.runtime.arrays import Array, array_module
 
 Ids = Int[Array, "batch tokens"]
 Scores = Float[Array, "batch vocabulary"]
+"""The scores of the next token: logits, or what processors have made of them."""
 
 
 def token_mask(ids: Ids, vocabulary: int) -> Bool[Array, "batch vocabulary"]:

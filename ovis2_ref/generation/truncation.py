@@ -9,11 +9,9 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.generation.processors import log_softmax
+from ovis2_ref.generation.processors import Scores, log_softmax
 from ovis2_ref.ops import softmax
 from ovis2_ref.runtime.arrays import Array, array_module
-
-Scores = Float[Array, "batch vocabulary"]
 
 
 def best(scores: Scores, k: int) -> Int[Array, "batch k"]:

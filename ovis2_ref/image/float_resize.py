@@ -74,6 +74,7 @@ def float_windows(
     last = np.minimum(end.astype(np.int64), size_in)
     index = first[:, None] + np.arange((last - first).max())
     distance = (index.astype(dtype) - centre[:, None]).astype(np.float64) + 0.5
-    weights = kernel.value((distance * float(dtype.type(1 / stretch))).astype(dtype)).astype(dtype)
+    distance = (distance * float(dtype.type(1 / stretch))).astype(dtype).astype(np.float64)
+    weights = kernel.value(distance).astype(dtype)
     weights[index >= last[:, None]] = 0
     return first, weights / np.cumsum(weights, axis=1, dtype=dtype)[:, -1:]

@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import InputError
+from ovis2_ref.generation.streamers import TextStreamer
 from ovis2_ref.image.loading import load_image, load_video
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.runtime.arrays import Array
@@ -36,37 +37,19 @@ WRITTEN = {
 VISUAL, LOGITS = "model.visual_embeddings_table.output", "lm_head.output"
 
 
-class TextStream:
-    """A streamer for `generate` that prints the answer as its tokens come."""
+class TextStream(TextStreamer):
+    """Prints the answer as its tokens come, and counts them."""
 
     def __init__(self, processor: Ovis2Processor) -> None:
-        """Decode with `processor`."""
-        self._processor = processor
-        self._ids: list[int] = []
-        self._printed = ""
-        self._prompt_seen = False
+        """Decode with `processor`, control tokens left out."""
+        super().__init__(processor, skip_prompt=True, skip_special_tokens=True)
+        self.tokens = -1
+        """Tokens so far; the first call of `put` brings the prompt."""
 
-    def put(self, ids: np.ndarray) -> None:
+    def put(self, value: Any) -> None:
         """Take the prompt first, then each new token; print what is new in the text, but no half of a character."""
-        if self._prompt_seen:
-            self._ids += ids.reshape(-1).tolist()
-            text = self._processor.decode(self._ids, skip_special_tokens=True)
-            if not text.endswith("\ufffd"):
-                self._print(text)
-        self._prompt_seen = True
-
-    def end(self) -> None:
-        """Print what is left, and end the line."""
-        self._print(self._processor.decode(self._ids, skip_special_tokens=True) + "\n")
-
-    def _print(self, text: str) -> None:
-        print(text[len(self._printed) :], end="", flush=True)
-        self._printed = text
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens have come."""
-        return len(self._ids)
+        self.tokens += 1
+        super().put(value)
 
 
 class Stages:

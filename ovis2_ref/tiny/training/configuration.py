@@ -5,8 +5,10 @@ from pathlib import Path
 from transformers import GenerationConfig, Ovis2Config, Ovis2ForConditionalGeneration, Ovis2Processor, Qwen2Config
 from transformers.models.ovis2.configuration_ovis2 import Ovis2VisionConfig
 
+from ovis2_ref.text.chat import CHAT_TEMPLATE
+from ovis2_ref.text.layout import INDICATORS
 from ovis2_ref.tiny.training.pictures import CELLS, TILE_SIZE, image_processor
-from ovis2_ref.tiny.training.tokens import CHAT_TEMPLATE, INDICATORS, load_tokenizer
+from ovis2_ref.tiny.training.tokens import load_tokenizer
 
 VISUAL_WORDS = 256
 HIDDEN_SIZE = 128

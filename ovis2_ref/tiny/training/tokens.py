@@ -8,23 +8,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import Qwen2Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
+from ovis2_ref.text.chat import IMAGE_TOKEN
+from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
 from ovis2_ref.tiny.training.questions import ASKERS, ask
 from ovis2_ref.tiny.training.scenes import FIRST_TRAINING_SEED, draw_scene
 
-INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *INDICATORS)
-CHAT_TEMPLATE = (
-    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n'}}"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for content in message['content'] %}"
-    "{% if content['type'] == 'image' %}{{ '<image>\n' }}"
-    "{% elif content['type'] == 'text' %}{{ content['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}{{'<|im_end|>\n'}}{% endfor %}"
-    "{% if add_generation_prompt %}{{'<|im_start|>assistant\n' }}{% endif %}"
-)
-"""Ovis2's, as its checkpoints in transformers' format carry it."""
-
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", IMAGE_TOKEN, IMAGE_ATOM, *INDICATORS)
 VOCABULARY_SIZE = 502
 GREETING = ("Hello", "Hello. Show me a picture and ask me about it.")
 FRAME = "You are a helpful assistant.\nsystem\nuser\nassistant\nHello"
