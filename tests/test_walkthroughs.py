@@ -1,5 +1,8 @@
 """Every walkthrough runs, without torch and transformers: each compares its stages with the model's own values as it goes."""
 
+import ast
+import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +16,17 @@ WALKTHROUGHS = sorted((ROOT / "walkthroughs").glob("[0-9][0-9]_*.py"))
 ABSENT = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
 """Python raises ImportError for a module that is None there."""
 RUN = ABSENT + "import runpy; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[2], run_name='__main__')"
+
+
+EXECUTE = (
+    ABSENT + "import contextlib, json, build_notebooks as made; cells = made.cells_in(json.load(open(sys.argv[2])))\n"
+    "contextlib.chdir(made.NOTEBOOKS).__enter__(); made.run_cells([('code', made.SETUP), *cells])"
+)
+"""Run the cells of a notebook as they lie in its file."""
+
+specification = importlib.util.spec_from_file_location("build_notebooks", ROOT / "walkthroughs" / "build_notebooks.py")
+build_notebooks = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(build_notebooks)
 
 
 def tracked_files() -> dict[Path, int]:
@@ -50,3 +64,41 @@ def test_is_short(script: Path) -> None:
     lines = script.read_text().splitlines()
     assert len(lines) <= 210
     assert lines[0] == "# %% [markdown]" and lines[1].startswith(f"# # {script.name[:2]}. ")
+
+
+@pytest.mark.parametrize("script", WALKTHROUGHS, ids=lambda script: script.name)
+def test_notebook_is_the_script(script: Path) -> None:
+    """Its notebook has the same cells, was run from its first to its last, and shows a picture wherever the script keeps one."""
+    notebook = json.loads((build_notebooks.NOTEBOOKS / f"{script.stem}.ipynb").read_text(encoding="utf-8"))
+    assert build_notebooks.cells_in(notebook) == build_notebooks.cells_of(script.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        body = ast.parse("".join(cell["source"])).body
+        last = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
+        keeps = isinstance(last, ast.Call) and isinstance(last.func, ast.Name) and last.func.id == "keep"
+        assert any("image/png" in output.get("data", {}) for output in cell["outputs"]) == keeps
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(one, marks=[pytest.mark.slow] * (one != WALKTHROUGHS[0])) for one in WALKTHROUGHS]
+)
+def test_notebook_runs(script: Path) -> None:
+    """The cells in the notebook's file run from a clean start, in the notebook's folder."""
+    notebook = build_notebooks.NOTEBOOKS / f"{script.stem}.ipynb"
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.path.insert(0, sys.argv[1]);" + EXECUTE,
+        str(script.parent),
+        str(notebook),
+    ]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize("name", build_notebooks.PICTURES)
+def test_readme_shows(name: str) -> None:
+    """The pictures that are renewed with the notebooks are there, and the README shows them."""
+    assert (ROOT / "walkthroughs" / "pictures" / f"{name}.png").exists()
+    assert f"pictures/{name}.png" in (ROOT / "walkthroughs" / "README.md").read_text(encoding="utf-8")

@@ -99,6 +99,8 @@ comparison = compare(golden, candidate, reference)
 print(*(line[:140] for line in table(comparison).splitlines()[:12]), "...", verdict_line(comparison), sep="\n")
 found = comparison.of("wrong")
 assert found and found[0].tap.endswith("layers.0.self_attn.q_rotated"), "compare should name the first wrong stage"
+assert found[0].causes, "the mistake is a known one: with it, the reference gives the port's value"
+print("cause:", found[0].causes[0].cause.name)
 print(f"{len(found)} wrong, {len(comparison.of('inherited'))} inherited, {len(comparison.rows)} in all")
 
 # %% [markdown]

@@ -9,12 +9,15 @@ import base64
 import contextlib
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE / "notebooks"
+PICTURES = ("02_programs", "03_vectors", "05_words", "05_table", "07_changed", "09_red", "09_heads", "11_lens")
+"""Pictures that README.md shows: they are copied from `out` into `pictures`."""
 SETUP = "import sys\n\nsys.path.insert(0, '..')  # show.py, which the walkthroughs share, lies one folder up"
 """The cell that a notebook has before those of its script."""
 
@@ -77,7 +80,7 @@ def run_cells(cells: list[Cell]) -> dict[str, Any]:
 
 
 def main(names: list[str]) -> None:
-    """Make the notebooks of these scripts, or of all."""
+    """Make the notebooks of these scripts, or of all, and renew the README's pictures that they draw."""
     NOTEBOOKS.mkdir(exist_ok=True)
     for script in sorted(HERE.glob("[0-9][0-9]_*.py")):
         if names and script.stem not in names:
@@ -88,6 +91,9 @@ def main(names: list[str]) -> None:
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         (NOTEBOOKS / f"{script.stem}.ipynb").write_text(text, encoding="utf-8")
         print(f"notebooks/{script.stem}.ipynb: {len(text) // 1024} KiB")
+        for picture in PICTURES:
+            if picture.startswith(script.stem[:2]):
+                shutil.copyfile(HERE / "out" / f"{picture}.png", HERE / "pictures" / f"{picture}.png")
 
 
 if __name__ == "__main__":

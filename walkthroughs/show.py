@@ -8,7 +8,7 @@ from PIL import Image
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, Scene, cell_coverage, draw_scene
 
-OUT = Path(__file__).parent / "out"
+OUT = Path(__file__).resolve().parent / "out"
 """Where pictures go. git ignores it."""
 SCENE = draw_scene(3237)
 """A green cross, a blue square and a red circle; four tiles and a thumbnail. Training never saw it."""
@@ -83,5 +83,5 @@ def on_picture(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 WORDS = ["ground", *(f"{name} {column + 1}" for column in range(4) for name in COLOURED_SHAPES)]
 """What the tiny model's first visual words were trained to mean: a coloured shape in one of a tile's four columns of cells."""
 
-TESTS = Path(__file__).parent.parent / "tests"
+TESTS = OUT.parent.parent / "tests"
 """Where the authors' small checkpoint and golden values are: a clone has them, an installed package does not."""

@@ -129,13 +129,18 @@ def sizes_of(config: Ovis2Config, shapes: dict[str, tuple[int, ...]]) -> dict[st
     }
 
 
-def find_shape(shapes: dict[str, tuple[int, ...]], ending: str) -> tuple[int, ...]:
-    """Return the shape of the value whose name has this ending. Raises `OvisError` if none was recorded."""
-    pattern = re.escape(ending).replace(r"\*", r"\d+") + "$"
-    for name, shape in shapes.items():
-        if re.search(rf"(^|\.){pattern}", name):
-            return shape
-    raise OvisError(f"no recorded value has a name that ends in {ending}")
+def checked_shape(ending: str, recorded: dict[str, tuple[int, ...]], sizes: dict[str, int]) -> tuple[int, ...]:
+    """Return the shape of the recorded value whose name has this ending.
+
+    Raises `OvisError` if there is none, or if it isn't the one that its letters say.
+    """
+    pattern = re.compile(r"(^|\.)" + re.escape(ending).replace(r"\*", r"\d+") + "$")
+    shape = next((shape for name, shape in recorded.items() if pattern.search(name)), None)
+    letters = SHAPES[ending][0]
+    expected = tuple(_number(word, sizes) for word in letters.split())
+    if shape != expected:
+        raise OvisError(f"{ending} was recorded with the shape {shape}; {letters} says {expected}")
+    return expected
 
 
 def sheet() -> str:
@@ -155,13 +160,7 @@ def sheet() -> str:
         "|---|---|---|" + "---|" * len(names),
     ]
     for ending, (letters, formula) in SHAPES.items():
-        cells = []
-        for name in names:
-            shape = find_shape(recorded[name], ending)
-            expected = tuple(_number(word, sizes[name]) for word in letters.split())
-            if shape != expected:
-                raise OvisError(f"{ending} of {name} has the shape {shape}; {letters} says {expected}")
-            cells.append(" x ".join(map(str, shape)))
+        cells = [" x ".join(map(str, checked_shape(ending, recorded[name], sizes[name]))) for name in names]
         shown = letters.replace(" ", ", ").replace("*", " ")
         lines.append(f"| `{ending}` | {formula} | ({shown}) | {' | '.join(cells)} |")
     lines += ["", "| letter | | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
