@@ -80,8 +80,8 @@ print(f"{len(values)} values, for example:", *list(values)[::40], sep="\n  ")
 # %% [markdown]
 # ## Tiles -> patches -> features (03 and 04)
 # Each patch becomes a row of D numbers. In a block every patch looks at every other patch of its tile (attention), then
-# passes a small network by itself (SwiGLU): x + f(norm(x)), twice. What a patch looked like becomes what is to be seen
-# there.
+# passes a small network by itself (SwiGLU): x + f(norm(x)), twice. A vector that described the pixels of a patch comes
+# to describe what the patch is part of.
 
 # %%
 x = embed_patches(inputs["pixel_values"], tower / "transformer" / "embeddings", vision)

@@ -63,10 +63,10 @@ check("a token that is sure of word 7", certain @ table[:-5], table[[7]])
 
 # %% [markdown]
 # ## What the words of this model mean
-# The authors' model found its 65,536 words by itself, and most have no name. The tiny model's first words were trained
-# to have one: word 0 is empty ground, and each of the 24 coloured shapes has four words, one for each column of cells.
-# (With words that say only *what* is in a cell, the language model could not tell left from right.) Here are the words
-# of the thumbnail.
+# The authors gave the 65,536 words of their model no meanings; training found what each is for. The tiny model's first
+# words were trained to have a meaning: word 0 is empty ground, and each of the 24 coloured shapes has four words, one
+# for each column of cells. (With words that say only *what* is in a cell, the language model could not tell left from
+# right.) Here are the words of the thumbnail.
 
 # %%
 best = tokens[0, :, : len(WORDS)].argmax(axis=-1).reshape(cells, cells)

@@ -2,9 +2,9 @@
 # # 09. Grouped-query attention, and where the model looks when it says "red"
 #
 # The language model's attention is that of walkthrough 04 with three changes: a token sees no later token (the causal
-# mask), positions are brought in by turning (08), and several query heads share one head of keys and values. The code
-# that runs is `ovis2_ref/language/attention.py`. Ainslie et al., 2023, "GQA", section 2.2; Yang et al., 2024, "Qwen2
-# Technical Report", section 2.2.
+# mask), queries and keys are rotated by their positions (08), and several query heads share one head of keys and
+# values. The code that runs is `ovis2_ref/language/attention.py`. Ainslie et al., 2023, "GQA", section 2.2; Yang et
+# al., 2024, "Qwen2 Technical Report", section 2.2.
 
 # %%
 import numpy as np
