@@ -185,3 +185,22 @@ def test_errors_do_not_quote_whole_pictures() -> None:
     assert len(str(caught.value)) < 500
     with pytest.raises(InputError, match="download the picture"):
         processor(images="https://example.org/cat.png", text="<image>")
+
+
+def test_a_cache_goes_on_in_generate(model: Any) -> None:
+    """A second turn that starts from the first one's cache has the answer that reading everything again gives."""
+    picture = np.random.default_rng(0).integers(0, 256, (60, 150, 3), dtype=np.uint8)
+    processor = Ovis2Processor.from_pretrained(TINY)
+    inputs = processor(images=picture, text="<|im_start|>user\n<image>\nDescribe the image.<|im_end|>\n")
+    options = {"max_new_tokens": 6, "eos_token_id": None}
+    first = model.generate(**inputs, **options, return_dict_in_generate=True)
+    more = np.concatenate([first.sequences, processor(text="<|im_end|>\nHow many?").input_ids], axis=1)
+    expected = model.generate(more, pixel_values=inputs.pixel_values, **options)
+    cache = first.past_key_values
+    assert cache.get_seq_length() == first.sequences.shape[1] - 1
+    found = model.generate(more, pixel_values=inputs.pixel_values, past_key_values=cache, **options)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(InputError, match="tokens already"):
+        model.generate(more, past_key_values=cache, **options)
+    with pytest.raises(InputError, match="one row for each prompt"):
+        model.generate(np.tile(more, 2), past_key_values=cache, num_beams=2, **options)
