@@ -14,6 +14,7 @@ from PIL import Image
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.limits import COSTS, MAX_FRAMES, MEMORY, SECONDS
 from ovis2_ref.image.loading import load_image, load_video
+from ovis2_ref.image.pictures import as_picture, pillow_on_white
 from ovis2_ref.image.processor import Ovis2ImageProcessor
 from tests.hostile import picture_files as files
 from tests.hostile.bounded import bounded
@@ -94,6 +95,26 @@ def test_costly_files(name: str) -> None:
         assert outcome.kind in ("right", "refused"), outcome
         assert outcome.seconds < SECONDS / 5, outcome
         assert outcome.peak < MEMORY / 4, outcome
+
+
+LARGEST = {
+    "PNG": lambda: files.png(9400, 9400),
+    "JPEG": lambda: files.encoded(Image.new("RGB", (9400, 9400)), "JPEG", progressive=True, subsampling=0),
+    "WEBP": lambda: files.encoded(Image.new("RGBA", (7300, 7300)), "WEBP", lossless=True, method=0, quality=0),
+    "TIFF": lambda: files.encoded(Image.new("RGB", (9400, 9400)), "TIFF", compression="tiff_lzw"),
+    "GIF": lambda: files.encoded(Image.new("P", (8100, 8100)), "GIF"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LARGEST)
+def test_the_largest_pictures_keep_the_bounds(kind: str) -> None:
+    """Just small enough for their format: decoded and made an array within the stated memory and time."""
+    data = LARGEST[kind]()
+    outcome = bounded(lambda: as_picture(data, True, None, pillow_on_white).shape, 2 * SECONDS)
+    assert outcome.kind == "right", outcome
+    assert outcome.seconds < SECONDS
+    assert outcome.peak < MEMORY + len(data)
 
 
 def test_first_frames_of_costly_clips_are_pictures() -> None:
