@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -175,7 +174,6 @@ def test_watch_checks_what_is_saved(student, tmp_path):
             for line in watching.stdout:
                 if "then: ovis2-ref exercise check" in line:
                     break
-            time.sleep(0.5)
             write(tmp_path / "exercises", FIRST, f"import numpy as np\n{FIRST.source}")
             for line in watching.stdout:
                 if "is right" in line:

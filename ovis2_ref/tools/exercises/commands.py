@@ -116,9 +116,9 @@ def _in_time(job: Callable[[], Any]) -> Any:
 
 def watch(folder: Folder, name: str | None) -> int:
     """Check an exercise whenever its file is saved, each in a process of its own, until Ctrl-C."""
+    seen = _saved(folder)  # before anything is printed: a file may be saved as soon as somebody reads it
     print(f"Watching {folder.path}: save a file to have it checked, Ctrl-C to stop.\n")
     show_next(folder, None)
-    seen = _saved(folder)
     while True:
         time.sleep(GLANCE)
         now = _saved(folder)
