@@ -75,7 +75,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Raise an `ImportError` that says what to do instead of a name that only transformers has."""
+    """Raise an `ImportError` that says what to use instead of a name that only transformers has."""
     if any(name in names.split() for names in PACKAGE.values()):
         raise MissingNameError(missing_feature("ovis2_ref", name, "transformers", PACKAGE))
     raise AttributeError(f"ovis2_ref has no {name!r}")

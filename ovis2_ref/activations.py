@@ -1,6 +1,6 @@
-"""The activation functions that a configuration can name, as transformers 5.23's `ACT2FN` defines them (and torch computes them).
+"""The activation functions that a configuration can name, as transformers 5.24's `ACT2FN` defines them and torch computes them.
 
-Those with learnable parameters (prelu, xielu) can't be a `hidden_act`: no checkpoint of an Ovis2 has a place for them.
+Those with learnable parameters (prelu, xielu) are left out: no Ovis2 checkpoint stores such parameters.
 
 In float16 and bfloat16 an activation that is one torch function is computed in float32, and the caller rounds the result once.
 One that transformers writes as an expression (`@written_out`) is rounded by torch after every operation: here `_rounded` marks
@@ -83,7 +83,7 @@ def silu(x: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    """The hyperbolic tangent."""
+    """(exp(x) - exp(-x)) / (exp(x) + exp(-x)), the hyperbolic tangent."""
     return array_module(x).tanh(widened(x))
 
 
@@ -101,7 +101,7 @@ def _softplus(wide: Array) -> Array:
 
 @written_out
 def sqrtsoftplus(x: Array) -> Array:
-    """The square root of log(1 + exp(x))."""
+    """sqrt(log(1 + exp(x)))."""
     return array_module(x).sqrt(_rounded(_softplus(widened(x)), x.dtype))
 
 
@@ -133,7 +133,7 @@ def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
 
 
 def erf(x: Array) -> Array:
-    """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, of float32 or float64.
+    """2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, the error function; `x` is float32 or float64.
 
     Rational approximations of W. J. Cody (1969, "Rational Chebyshev Approximations for the Error Function", tables II and III),
     within 2 units in the last place. Cody's third, for |x| > 4, isn't needed: there the second is off by less than half a unit.
@@ -177,7 +177,7 @@ def gelu_pytorch_tanh(x: Array) -> Array:
 
 @written_out
 def gelu_new(x: Array) -> Array:
-    """The same as `gelu_pytorch_tanh`, written out."""
+    """The formula of `gelu_pytorch_tanh`, written out."""
     wide = widened(x)
     square = wide * wide
     if x.dtype == ml_dtypes.bfloat16:  # torch.pow(x, 3) on a CPU rounds x * x in bfloat16, and not in float16

@@ -1,7 +1,7 @@
-"""Two programs run the same Ovis2 weights and compute different things: transformers' and the authors'. This is what differs.
+"""Where the two programs that run the Ovis2 weights, transformers' and the authors', compute different things.
 
-They are never mixed: a `Convention` is chosen once, when a model or a processor is made, and the few places where the two
-programs differ ask it.
+A `Convention` is chosen once, when a model or a processor is made, and the two are never mixed. It has one field for each
+difference; the line of code where the programs differ reads that field.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ovis2_ref.errors import InputError
 
 @dataclass(frozen=True)
 class Convention:
-    """What one of the two programs does: one field for each difference."""
+    """One of the two programs, a field for each difference."""
 
     def __reduce__(self) -> Any:
         """Copies and pickles of the two conventions are the two themselves."""

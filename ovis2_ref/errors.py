@@ -1,29 +1,29 @@
-"""The project's own errors, raised where input comes in: what was given, what was expected, what to do."""
+"""The project's own errors. A message says what was given, what was expected and what to do."""
 
 
 class OvisError(Exception):
-    """Anything that `ovis2_ref` refuses. Its message is one that a user can act on."""
+    """The base of all errors that `ovis2_ref` raises on purpose."""
 
 
 class ConfigError(OvisError, ValueError):
-    """A configuration that can't work, or that this version does not know."""
+    """A configuration is contradictory, out of bounds or unknown to this version."""
 
 
 class InputError(OvisError, ValueError):
-    """An argument of a call (a picture, a prompt, a mask, an option) that can't be used."""
+    """An argument of a call (a picture, a prompt, a mask, an option) is not usable."""
 
 
 class CheckpointError(OvisError):
-    """A checkpoint folder that is missing, damaged, hostile or not an Ovis2."""
+    """A checkpoint folder is missing, damaged, hostile or not an Ovis2."""
 
 
 class DeviceError(OvisError, RuntimeError):
-    """A device that was asked for and is not there."""
+    """A device was asked for and is not available."""
 
 
 class MissingFeatureError(OvisError, AttributeError):
-    """A name that transformers' class has and ours doesn't: the message says what to do instead."""
+    """transformers' class has this attribute and ours does not; the message says what to do instead."""
 
 
 class MissingNameError(OvisError, ImportError):
-    """A name of transformers that the package doesn't have: the message says what to do instead."""
+    """transformers exports this name and `ovis2_ref` does not; the message says what to do instead."""

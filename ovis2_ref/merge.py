@@ -1,4 +1,4 @@
-"""Picture and text meet here: tiles become visual embeddings, and these replace the placeholders among the text embeddings.
+"""Merge pictures and text: tiles become visual embeddings, which replace the placeholders among the text embeddings.
 
 ids -> rows of the text table; <IMG_ATOM> -> visual embeddings; <IMG_START> ... <IMG_END> -> the table's last rows
 """

@@ -1,6 +1,6 @@
-"""The whole model: tiles and tokens in; hidden states, logits, a loss or an answer out.
+"""The whole model: from tiles and tokens to hidden states, logits, a loss or an answer.
 
-The two classes check arguments and call the functions that are the model.
+The two classes check their arguments and call the functions that compute.
 """
 
 from typing import Any
@@ -60,9 +60,7 @@ class Ovis2Model(PretrainedModel):
 
     @with_tensors
     def get_input_embeddings(self, input_ids: Array | None = None) -> Any:
-        """Return the text table's rows for `input_ids` (batch, tokens), row 0 for ids below 0; without ids, the table as a
-        function.
-        """
+        """Return the text table's rows for `input_ids` (batch, tokens), row 0 for ids below 0; without ids, a callable table."""
         if input_ids is None:
             return Table(self.weights[EMBEDDINGS], self.get_input_embeddings)
         ids = to_device(input_ids, self.xp)
@@ -81,9 +79,7 @@ class Ovis2Model(PretrainedModel):
         return (ids == self.config.image_token_id)[..., None]
 
     def _placeholder_ids(self, input_ids: Array | None, inputs_embeds: Array) -> Int[Array, "batch tokens"]:
-        """Return the ids, or, where only embeddings were given, the ids of those that equal a placeholder's embedding, and
-        else -1.
-        """
+        """Return the ids; where only embeddings were given, the placeholders' ids by comparing embeddings, and else -1."""
         if input_ids is not None:
             return to_device(input_ids, self.xp)
         ids = self.xp.full(inputs_embeds.shape[:2], -1, dtype=np.int64)
@@ -113,7 +109,7 @@ class Ovis2Model(PretrainedModel):
         placeholders = {self.config.image_token_id, *self.config.visual_indicator_token_ids}
         lowest = min(0, *placeholders) if pixel_values is not None else 0
         if ids.shape[1] == 1 and array_module(ids) is not np:
-            return  # a decoding step on a GPU: to look at the ids, the CPU would wait for it at every token
+            return  # a decoding step on a GPU: checking the ids would make the CPU wait for the GPU at every token
         if ids.size and (int(ids.min()) < lowest or int(ids.max()) >= self.config.text_config.vocab_size):
             raise InputError(
                 f"input_ids run from {int(ids.min())} to {int(ids.max())}; this model's vocabulary from 0 to "
@@ -137,7 +133,7 @@ class Ovis2Model(PretrainedModel):
         output_hidden_states: bool = False,
         return_dict: bool = True,
     ) -> ModelOutput | tuple[Any, ...]:
-        """Hidden states of every token.
+        """Return the hidden states of every token.
 
         input_ids (batch, tokens) or inputs_embeds (batch, tokens, hidden); pixel_values (tiles, channels, side, side), the
         tiles of all pictures in reading order; attention_mask (batch, past + tokens), 0 at padding; position_ids (batch, tokens).
@@ -191,7 +187,7 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
         logits_to_keep: int | Array = 0,
         return_dict: bool = True,
     ) -> CausalLMOutput | tuple[Any, ...]:
-        """Logits of the next token after every token, and the loss if `labels` (batch, tokens) are given.
+        """Return the logits of the next token after every token, and the loss if `labels` (batch, tokens) are given.
 
         `logits_to_keep`: only for the last so many tokens (0: all), or for the tokens with these indices, negative ones from
         the end. Raises `InputError` as the model without its head does, and for an index of no token.

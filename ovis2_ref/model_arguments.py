@@ -108,7 +108,7 @@ def kept_tokens(logits_to_keep: Any, tokens: int, xp: ModuleType) -> Any:
 
 
 def _checked_indices(indices: Array, tokens: int) -> Int[Array, " kept"]:
-    """Return `indices`. Raises `InputError` unless they are indices of `tokens` tokens, where CuPy would count round."""
+    """Return `indices`. Raises `InputError` for an index of no token, which CuPy would wrap around."""
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise InputError(
             f"logits_to_keep should be a number or whole numbers in one dimension, not {indices.dtype} of shape {indices.shape}"

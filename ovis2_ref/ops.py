@@ -1,7 +1,7 @@
-"""The operations that every part of the model is made of: products, norms, softmax, attention, SwiGLU.
+"""The operations that every part of the model uses: linear layers, norms, softmax, attention, SwiGLU.
 
 Sums over float16 and bfloat16 are carried in float32 and rounded once, where transformers rounds; float32 and float64 are
-computed as they are, from end to end. Where 16-bit values are rounded, on a CPU, in transformers and here:
+computed in their own precision. Where transformers on a CPU rounds 16-bit values, and where we do:
 
 | operation | computed in | rounded |
 |---|---|---|
@@ -20,8 +20,8 @@ computed as they are, from end to end. Where 16-bit values are rounded, on a CPU
 | logits | float32 | once; the loss is computed from them in float32 |
 | rotary inverse frequencies | float32 always, in float64 too | each operation |
 
-torch rounds W x before the bias, too, where x isn't contiguous, as in transformers' vision tower with biases, where patches are
-transposed: 2 of 3 values then equal ours. No released model has those biases.
+torch also rounds W x before it adds the bias where x isn't contiguous, as in transformers' vision tower with biases, where
+patches are transposed: 2 of 3 values then equal ours. No released model has those biases.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
-"""What the package promises of itself: what it needs, which way its imports go, how long its files are."""
+"""The package's own rules: what it depends on, which way its imports go, how long its files are, what its README names."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,17 @@ def imports_of(path: Path) -> set[str]:
     return rooms
 
 
+def functions_of(path: Path) -> set[str]:
+    """Return the functions that a file defines, methods as Class.method."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{method.name}" for method in node.body if isinstance(method, ast.FunctionDef)}
+        elif isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+    return names
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
@@ -61,8 +73,37 @@ def test_every_room_is_known():
 
 
 def test_files_are_short():
-    """At most 250 lines each."""
+    """At most 250 lines each, and ten files at the top level."""
     assert [path.name for path in FILES if len(path.read_text().splitlines()) > 250] == []
+    assert len(list(ROOT.glob("*.py"))) <= 10
+
+
+def test_the_readme_lists_the_rooms_in_order():
+    """README's table of rooms has every room once, in the order of their imports, and names files that exist."""
+    table = (ROOT / "README.md").read_text().split("## ")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
+    rooms = [name.removesuffix(".py").rstrip("/") for first, _ in rows for name in re.findall(r"`([^`]+)`", first)]
+    assert [room for room in rooms if room in ROOMS] == list(ROOMS)
+    assert set(rooms) - set(ROOMS) == {"tiny"}
+    for first, purpose in rows:
+        folder = ROOT / re.findall(r"`([^`]+)`", first)[0]
+        if folder.is_dir():
+            named = re.findall(r"`([a-z0-9_]+)`", purpose)
+            assert [name for name in named if not (folder / f"{name}.py").is_file()] == []
+
+
+def test_the_readme_finds_the_formulas():
+    """Every function in README's table of formulas is defined in the file that the table names."""
+    table = (ROOT / "README.md").read_text().split("## Where to find a formula")[1].split("## ")[0]
+    rows = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ") and "`" in row]
+    assert len(rows) >= 13
+    for row in rows:
+        path = None
+        for name in re.findall(r"`([^`]+)`", row):
+            if name.endswith(".py"):
+                path = ROOT / name
+            else:
+                assert path is not None and name in functions_of(path), row
 
 
 def test_nothing_but_the_dependencies():

@@ -1,4 +1,4 @@
-"""A checkpoint of the authors' layout becomes one of transformers': keys renamed, qkv split, special tokens added."""
+"""Convert a checkpoint from the authors' layout to transformers': rename keys, split qkv, add special tokens."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ovis2_ref.runtime.writing import replacing_files
 
 
 def convert_original(source: str | Path, target: str | Path) -> None:
-    """Write the model in `source`, a folder of the authors' layout, into the new folder `target` as transformers has it.
+    """Write the model in `source`, a folder of the authors' layout, into the new folder `target` in transformers' layout.
 
     The weights keep their bits and their types and are copied one at a time. The special tokens for pictures are added to the
     tokenizer and get rows of the text table that no token uses yet. The processor is the one that transformers makes. The folder
@@ -27,9 +27,7 @@ def convert_original(source: str | Path, target: str | Path) -> None:
     root, out = checked_folder(source), Path(target)
     layout = read_json(root, "config.json").get("model_type")
     if layout != "ovis":
-        raise CheckpointError(
-            f"{root} is of model_type {layout!r}; only the authors' layout, 'ovis', is to be converted"
-        )
+        raise CheckpointError(f"{root} is of model_type {layout!r}; only the authors' layout, 'ovis', can be converted")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out} is there already; give a folder that doesn't exist yet, or an empty one")
     config = read_config(root)

@@ -1,4 +1,4 @@
-"""A checkpoint folder becomes a configuration and arrays; everything wrong with it is said in one message."""
+"""Load a configuration and arrays from a checkpoint folder. One error lists everything that is wrong with the weights."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,14 +20,14 @@ from ovis2_ref.runtime.files import checked_folder, has_file, read_json
 from ovis2_ref.text.layout import ORIGINAL_IDS
 
 MOST_NAMED = 200
-"""Faults that one message lists; the rest are counted."""
+"""Faults that one message lists; it counts the rest."""
 
 
 def read_config(folder: str | Path, convention: str | Convention = "transformers") -> Ovis2Config:
     """Return the configuration in `folder`, of transformers' layout (model_type ovis2) or the authors' (ovis).
 
-    Under convention "original" the placeholders have the authors' ids, whatever the layout. `tie_word_embeddings` is what holds
-    for the weights that are there: see `_head_is_tied`.
+    Under convention "original" the placeholders have the authors' ids, whatever the layout. `tie_word_embeddings` describes
+    the stored weights: see `_head_is_tied`.
     Raises `CheckpointError` for a folder without a readable config.json, `ConfigError` for one of another model.
     """
     root = checked_folder(folder)
@@ -52,7 +52,7 @@ def read_config(folder: str | Path, convention: str | Convention = "transformers
 
 
 def read_generation_config(folder: str | Path) -> dict[str, Any]:
-    """Return what generation_config.json in `folder` says, as it stands; nothing if there is none."""
+    """Return the values in generation_config.json of `folder`, unchecked; an empty dict if there is none."""
     return read_json(folder, "generation_config.json") if has_file(folder, "generation_config.json") else {}
 
 
@@ -89,7 +89,7 @@ def load_weights(
 
 
 def find_faults(tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """Return what the headers show to be wrong with `tensors`, by name. A stored head that isn't needed is no fault."""
+    """Return the faults that the headers of `tensors` show, by name. A stored head that isn't needed is no fault."""
     faults = {name: f"missing, shape {shape} expected" for name, shape in shapes.items() if name not in tensors}
     for name, tensor in tensors.items():
         if name not in shapes:
@@ -120,8 +120,8 @@ def raise_faults(folder: str | Path, faults: Mapping[str, str]) -> None:
 def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, StoredTensor]) -> bool:
     """Return whether the output head is the text table.
 
-    A head that is stored and differs from the table counts, whatever the configuration says (transformers 5; 4.56 would
-    overwrite it). Without one, either of the two configurations may call it tied: 4.56 asks text_config, 5 the whole.
+    A stored head that differs from the table is used, whatever the configuration says (as in transformers 5; 4.56 overwrites
+    it). Without a stored head, either configuration may call it tied: transformers 4.56 reads text_config, 5 the whole one.
     """
     claimed = config.tie_word_embeddings or config.text_config.tie_word_embeddings
     head, table = tensors.get(HEAD), tensors.get(EMBEDDINGS)
@@ -133,7 +133,7 @@ def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, StoredTensor]) -> b
 
 
 def _shown(names: list[str], tensors: Mapping[str, StoredTensor], progress: bool) -> Any:
-    """`names`, with a bar that moves by the bytes of each tensor, if `progress` and on a terminal."""
+    """Return `names`, with a progress bar in bytes if `progress` is true and stderr is a terminal."""
     if not progress:
         return names
     from tqdm import tqdm

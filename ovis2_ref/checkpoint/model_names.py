@@ -1,4 +1,4 @@
-"""What scripts ask of a model beside its forward pass: its device and type, its weights by name, and moving it."""
+"""The methods of a model that transformers' scripts call: device and type, weights by name, moving and converting."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
@@ -22,7 +22,7 @@ class Table:
     """A weight matrix as a callable: the rows of some ids, or the scores of some states."""
 
     def __init__(self, weight: Any, apply: Any) -> None:
-        """`apply(x)` is what a call returns."""
+        """Take the matrix, and the function `apply` that a call runs."""
         self.weight, self._apply = script_array(weight), apply
 
     def __call__(self, x: Any) -> Any:
@@ -45,7 +45,7 @@ class ModelNames(Counterpart):
     config_class = Ovis2Config
     training = is_gradient_checkpointing = is_quantized = supports_gradient_checkpointing = False
     parameter_prefix = ""
-    """What transformers leaves out of a weight's name."""
+    """The prefix that transformers leaves out of weight names."""
 
     @property
     def device(self) -> Device:
@@ -78,11 +78,11 @@ class ModelNames(Counterpart):
         return self.config.visual_indicator_token_ids
 
     def can_generate(self) -> bool:
-        """Return whether there is an output head to generate with."""
+        """Return True if the model has an output head, so that it can generate."""
         return not self.parameter_prefix
 
     def eval(self) -> Self:
-        """Return the model: it is never in training."""
+        """Return the model unchanged, since it is never in training mode."""
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -106,7 +106,7 @@ class ModelNames(Counterpart):
         device, dtype = options.pop("device", None), options.pop("dtype", None)
         options.pop("non_blocking", None)
         if options:
-            raise InputError(f"to has no argument {next(iter(options))!r}; it knows device and dtype")
+            raise InputError(f"to has no argument {next(iter(options))!r}; give device or dtype")
         for argument in arguments:
             if (isinstance(argument, str | int) and not _names_dtype(argument)) or type(argument).__name__ == "device":
                 device = argument

@@ -14,7 +14,7 @@ Shapes = dict[str, tuple[int, ...]]
 def expected_shapes(config: Ovis2Config) -> Shapes:
     """Return every weight that a model of `config` has, with its shape, in the order in which the model uses them.
 
-    A matrix is (outputs, inputs). A tied output head is no weight of its own.
+    A matrix is (outputs, inputs). A tied output head is not listed.
     """
     shapes = {
         **_vision_shapes(config.vision_config),

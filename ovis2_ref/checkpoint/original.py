@@ -1,6 +1,6 @@
-"""The authors' layout (AIDC-AI/Ovis, branch v2.0): its configuration and its weights' names, in transformers' terms.
+"""The authors' layout (AIDC-AI/Ovis, branch v2.0): translate its configuration and weight names to transformers'.
 
-Nothing is computed on the way: a renamed weight is the same bytes of the same file, a third of a fused one a third of them.
+Nothing is computed: a renamed weight is the same bytes of the same file, and a third of a fused weight is a third of its bytes.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _IN_BLOCKS = {
 
 
 def transformers_name(key: str) -> str:
-    """transformers' name of the authors' weight `key`; a name that isn't the authors' is returned as it is."""
+    """Return transformers' name of the authors' weight `key`; return any other name unchanged."""
     for theirs, ours in _BEGINNINGS.items():
         if key.startswith(theirs):
             key = ours + key.removeprefix(theirs)
@@ -55,7 +55,7 @@ def in_transformers_layout(tensors: Mapping[str, StoredTensor]) -> dict[str, Sto
     """Return the authors' weights under transformers' names and in its shapes: qkv (3 D, D) as three, the positions (1, N, D)
     as (N, D).
 
-    Raises `CheckpointError` if two weights claim one name. A shape that can't be right is left for the loader to name.
+    Raises `CheckpointError` if two weights claim one name. The loader checks the shapes.
     """
     renamed: dict[str, StoredTensor] = {}
     for key, tensor in tensors.items():
@@ -110,7 +110,7 @@ def original_config(values: Mapping[str, Any], folder: Path, convention: Convent
 
 def placeholder_ids(folder: Path) -> list[int]:
     """Return the ids of the picture's special tokens once they are added to the tokenizer in `folder`: the next free ones."""
-    from ovis2_ref.text.tokenizer import Tokenizer  # brings in `tokenizers`, which the other ways of loading don't need
+    from ovis2_ref.text.tokenizer import Tokenizer  # imports `tokenizers`, which the other ways of loading don't need
 
     tokenizer = Tokenizer.from_pretrained(folder)
     tokenizer.add_special_tokens((IMAGE_ATOM, *INDICATORS))

@@ -1,4 +1,4 @@
-"""What every model here is: a configuration, weights by checkpoint name, and a convention; from a folder, drawn, to a folder."""
+"""The base of the models: a configuration, weights by checkpoint name and a convention; loaded, drawn at random, or saved."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +22,11 @@ from ovis2_ref.runtime.arrays import Array, array_module, device_module
 from ovis2_ref.runtime.weights import Weights
 
 LOADED = ("torch_dtype", "device_map", "revision", "cache_dir", "config", "generation_config")
-"""transformers' arguments of `from_pretrained` that are honoured, beside our own."""
+"""transformers' arguments of `from_pretrained` that have an effect, beside our own."""
 
 
 class PretrainedModel(ModelNames):
-    """Holds what a model's functions need. `weights` may be any mapping of arrays: in memory, on a GPU, or read on demand."""
+    """Hold what a model's functions need. `weights` may be any mapping of arrays: in memory, on a GPU, or read on demand."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class PretrainedModel(ModelNames):
         convention: str | Convention = "transformers",
         generation_config: Mapping[str, Any] | None = None,
     ) -> None:
-        """A model of `config`, with `weights` by checkpoint name, that computes what `convention` computes."""
+        """Make a model of `config`, with `weights` by checkpoint name, that computes what `convention` computes."""
         check_weights(weights, type(self).__name__)
         self.config = config
         self.weights: Mapping[str, Array] = weights  # type: ignore[assignment]
@@ -84,7 +84,7 @@ class PretrainedModel(ModelNames):
 
     @classmethod
     def random(cls, config: Ovis2Config, seed: int, *, dtype: Any = "float32", device: str = "cpu") -> Self:
-        """Return a model of that shape with weights drawn from `seed`, for trying out and measuring."""
+        """Return a model of that configuration with random weights drawn from `seed`, for tests and measurements."""
         xp = device_module(device)
         return cls(config, {name: xp.asarray(weight) for name, weight in random_weights(config, seed, dtype).items()})
 

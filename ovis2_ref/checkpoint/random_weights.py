@@ -1,4 +1,4 @@
-"""Drawn weights: a model of any shape with no files at hand, for trying things out and for measuring."""
+"""Random weights: a model of any shape without files, for tests and measurements."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,10 +12,10 @@ from ovis2_ref.runtime.arrays import Array, as_dtype
 
 
 class DrawnWeights(Mapping[str, Array]):
-    """Weights that are drawn when they are looked up, the same ones each time: nothing is in memory but what the caller holds."""
+    """Weights that are drawn at every look-up, the same each time; only what the caller keeps is in memory."""
 
     def __init__(self, config: Ovis2Config, seed: int, dtype: str | np.dtype = "float32") -> None:
-        """Weights of a model of `config`. One `seed` gives the same numbers for every dtype, rounded to it."""
+        """Draw weights of a model of `config`. A `seed` gives the same numbers for every dtype, rounded to it."""
         self._shapes, self._seed, self._dtype = expected_shapes(config), seed, as_dtype(dtype)
         self._places = {name: place for place, name in enumerate(self._shapes)}
 
@@ -38,7 +38,7 @@ def random_weights(config: Ovis2Config, seed: int, dtype: str | np.dtype = "floa
 
 
 def draw_weight(name: str, shape: tuple[int, ...], seed: list[int], dtype: np.dtype) -> Float[Array, "..."]:
-    """Normal numbers: a matrix with variance 1 / inputs, a table with variance 1, weights of norms near 1, biases near 0."""
+    """Draw normal numbers: a matrix with variance 1 / inputs, a table with variance 1, weights of norms near 1, biases near 0."""
     drawn = np.empty(shape, dtype)
     flat = drawn.reshape(-1)
     generator = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
-"""The safetensors format: eight bytes of length, a JSON header, and the numbers, read one tensor at a time.
+"""Read the safetensors format: eight bytes of length, a JSON header, and the numbers, one tensor at a time.
 
 Format: https://huggingface.co/docs/safetensors. The `safetensors` library's NumPy side can't read bfloat16 (0.8.0), and its
-header limit of 100 MB takes gigabytes to parse; so this is our own reader. Nothing in a header is believed before it is checked.
+header limit of 100 MB takes gigabytes to parse; so this is our own reader. It checks every entry of a header before its use.
 """
 
 import math
@@ -22,7 +22,7 @@ from ovis2_ref.runtime.files import open_regular, parse_json
 HEADER_LIMIT = 4 * 2**20
 """Bytes: the longest published Ovis2 header takes 0.2 MB."""
 BLOCK = 2**20
-"""Numbers converted at a time: few enough for the cache, many enough for the loop to cost nothing."""
+"""Numbers converted at a time: they fit the cache, and the loop's overhead stays small."""
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
@@ -38,7 +38,7 @@ WEIGHT_DTYPES = {
 
 
 class StoredFile:
-    """A file that is kept open and read piece by piece, from any thread."""
+    """A file that stays open and is read piece by piece, from any thread."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         """Read from `file`, opened from `path`."""
@@ -60,8 +60,8 @@ class StoredFile:
 class StoredTensor:
     """A tensor that lies in a file: nothing of it is in memory until it is read.
 
-    The file is read, not mapped into memory: a mapped file that somebody cuts short kills the process (SIGBUS), and one that
-    somebody writes to changes the weights.
+    The file is read, not mapped into memory: truncating a mapped file kills the process (SIGBUS), and writing to it changes the
+    weights.
     """
 
     key: str
@@ -116,15 +116,13 @@ class StoredTensor:
 
 
 def all_finite(array: Float[Array, "..."]) -> bool:
-    """Return True if `array` holds neither an infinity nor a NaN; looked at block by block."""
+    """Return True if `array` holds neither an infinity nor a NaN; checked block by block."""
     flat = array.reshape(-1)
     return all(np.isfinite(flat[start : start + BLOCK]).all() for start in range(0, flat.size, BLOCK))
 
 
 def open_safetensors(path: Path) -> dict[str, StoredTensor]:
-    """Return every tensor of the file at `path`, by name, in the order in which they lie there. Raises as
-    `open_with_metadata`.
-    """
+    """Return every tensor of the file at `path`, by name, in file order. Raises as `open_with_metadata`."""
     tensors, _ = open_with_metadata(path)
     return {tensor.key: tensor for tensor in sorted(tensors.values(), key=_place)}
 
@@ -132,8 +130,8 @@ def open_safetensors(path: Path) -> dict[str, StoredTensor]:
 def open_with_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:
     """Return every tensor of the file at `path`, by name, in the order of its header, and the texts of its `__metadata__`.
 
-    Raises `CheckpointError` if the file is cut short, or its header is too long, no JSON object, or says anything that can't be:
-    a number type that isn't one, a shape that doesn't fill its place, tensors that overlap, leave a gap or end outside the file.
+    Raises `CheckpointError` if the file is cut short, or its header is too long, no JSON object or invalid: an unknown number
+    type, a shape that doesn't fill its bytes, tensors that overlap, leave a gap or end outside the file.
     """
     file = open_regular(path)
     size = file.seek(0, 2)
@@ -165,7 +163,7 @@ def _bytes(source: StoredFile, offset: int, count: int) -> bytes:
 
 
 def _tensor(place: str, key: str, entry: Any, data: int, source: StoredFile) -> StoredTensor:
-    """Return the tensor that a header's `entry` speaks of, the numbers of the file beginning at byte `data`."""
+    """Return the tensor that a header's `entry` describes; the numbers of the file begin at byte `data`."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise CheckpointError(f"{place} should be described by dtype, shape and data_offsets")
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -190,7 +188,7 @@ def _whole_numbers(values: Any) -> bool:
 
 
 def _expect_no_gaps(path: Path, tensors: list[StoredTensor], start: int, size: int) -> None:
-    """Tensors lie one after the other, from the header to the end of the file."""
+    """Raise `CheckpointError` unless the tensors fill the file from the header to its end."""
     end = start
     for tensor in tensors:
         if tensor.offset != end:
@@ -199,4 +197,4 @@ def _expect_no_gaps(path: Path, tensors: list[StoredTensor], start: int, size: i
         end += tensor.bytes
     if end != size:
         what = "is cut short" if end > size else "goes on after its last tensor"
-        raise CheckpointError(f"{path} {what}: its header speaks of {end} bytes, it has {size}")
+        raise CheckpointError(f"{path} {what}: its header describes {end} bytes, the file has {size}")

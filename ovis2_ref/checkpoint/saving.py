@@ -1,4 +1,4 @@
-"""Writing what transformers loads: config.json, generation_config.json, and the weights in one safetensors file or in shards."""
+"""Write what transformers loads: config.json, generation_config.json, and the weights in one safetensors file or in shards."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from ovis2_ref.runtime.arrays import Array, to_host
 from ovis2_ref.runtime.writing import json_text, replacing, replacing_files, write_text
 
 SHARD_BYTES = 5 * 10**9
-"""The largest file, where one weight alone isn't larger."""
+"""Bytes of a file at most, unless a single weight is larger."""
 WEIGHT_FILE = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json")
 KINDS = {dtype: kind for kind, dtype in WEIGHT_DTYPES.items()}
 
@@ -36,13 +36,13 @@ def save_checkpoint(
     """Write a model into `folder` as transformers' `save_pretrained` does, in the type of its text table.
 
     Weights are looked up one at a time, so they may be drawn or streamed, from this folder too. A tied head isn't written. All
-    files are written before the first of them replaces one in the folder; then what the folder holds of another model's weights
-    is removed. Raises `CheckpointError` if it can't be written, which leaves the folder as it was, or if the configuration has
-    the authors' negative placeholder ids, which transformers' layout has no place for.
+    files are written before the first of them replaces one in the folder; then the weight files of another model are removed.
+    Raises `CheckpointError` if they can't be written, which leaves the folder unchanged, or if the configuration has the authors'
+    negative placeholder ids, which transformers' layout can't express.
     """
     if config.image_token_id < 0:
         raise CheckpointError(
-            "a model of convention 'original' has no ids for pictures that transformers could use; load it with "
+            "a model of convention 'original' has placeholder ids that transformers can't use; load it with "
             "convention='transformers' to save it"
         )
     dtype = weights[EMBEDDINGS].dtype
@@ -118,7 +118,7 @@ def _check_readable(path: Path) -> None:
         with safe_open(path, framework="numpy") as file:
             file.keys()
     except SafetensorError as error:
-        raise CheckpointError(f"{path.name} was not written whole ({error}); is the disk sound?") from error
+        raise CheckpointError(f"{path.name} was not written completely ({error}); check the disk") from error
 
 
 def _bytes(slot: tuple[np.dtype, tuple[int, ...]]) -> int:

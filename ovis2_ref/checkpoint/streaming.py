@@ -1,4 +1,4 @@
-"""Weights that stay in their file: each is read and converted when the model looks it up, and forgotten after its layer."""
+"""Streamed weights stay in their file: the model reads and converts each when it needs it, and drops it after its layer."""
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -19,15 +19,14 @@ from ovis2_ref.runtime.arrays import Array, as_dtype
 class StreamedWeights(Mapping[str, Array]):
     """The weights in a folder, by transformers' names, equal to those that `load_weights` gives, with little in memory.
 
-    Kept is the text table alone, which every step of a generation looks into; of the rest only what the caller still holds.
+    Only the text table stays in memory, since every step of a generation reads it; other weights as long as the caller keeps
+    them.
     """
 
     def __init__(
         self, folder: str | Path, config: Ovis2Config, dtype: str | np.dtype = "float32", device_module: ModuleType = np
     ) -> None:
-        """Look at the headers alone. Raises `CheckpointError` as `load_weights` does, and for a weight that isn't finite when it
-        is looked up.
-        """
+        """Read only the headers. Raises `CheckpointError` as `load_weights` does; at look-up for a weight that isn't finite."""
         self._folder, self._dtype, self._xp = folder, as_dtype(dtype), device_module
         self._config, self._shapes = config, expected_shapes(config)
         self._tensors = open_weights(folder)
@@ -35,7 +34,7 @@ class StreamedWeights(Mapping[str, Array]):
         self._kept: dict[str, Array] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles open the folder again."""
+        """Let copies and pickles open the folder again."""
         return _reopened, (self._folder, self._config, self._dtype.name, self._xp.__name__)
 
     def __getitem__(self, name: str) -> Array:

@@ -1,4 +1,4 @@
-"""Which files of a folder hold the weights: one, or the shards of an index; never a pickle, nothing outside."""
+"""Find the weight files of a folder: one file, or the shards of an index; never a pickle, never a file outside the folder."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,8 +17,8 @@ MOST_SHARDS = 1000
 def open_weights(folder: str | Path) -> dict[str, StoredTensor]:
     """Return every weight in `folder` under transformers' name, from either layout, with nothing read but the headers.
 
-    As in transformers, model.safetensors goes before model.safetensors.index.json. Raises `CheckpointError` if there is neither,
-    or if one is damaged or leads out of the folder.
+    As in transformers, model.safetensors takes precedence over model.safetensors.index.json. Raises `CheckpointError` if there
+    is neither, or if one is damaged or leads out of the folder.
     """
     root = checked_folder(folder)
     if has_file(root, SINGLE):
@@ -47,7 +47,7 @@ class StoredWeights(Mapping[str, Array]):
         return iter(self._tensors)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of weights."""
         return len(self._tensors)
 
 
@@ -88,7 +88,7 @@ def _no_weights(root: Path) -> str:
     except OSError as error:
         return f"{root} can't be listed ({error.strerror})"
     if not pickles:
-        return f"{root} holds neither {SINGLE} nor {INDEX}; is it a checkpoint folder, and downloaded whole?"
+        return f"{root} holds neither {SINGLE} nor {INDEX}; is it a checkpoint folder, and is the download complete?"
     return (
         f"{root} holds its weights as {pickles[0]!r}, a pickle: reading one runs whatever code it contains, so it is refused. "
         f"Save the model as safetensors with the program that made it (in transformers: save_pretrained)"

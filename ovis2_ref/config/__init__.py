@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: `config.json`, as three plain records that are checked when they are made.
+"""The configuration of a checkpoint: `config.json` as three plain records that are checked when they are made.
 
 Fields, defaults and their meaning are those of transformers' `Ovis2VisionConfig`, `Qwen2Config` and `Ovis2Config`.
 """
@@ -177,7 +177,7 @@ class Qwen2Config(Record, ConfigNames):
             self.expect_positive("sliding_window")
 
     def _fill_in(self) -> None:
-        """What is left open follows from the rest, as in transformers."""
+        """Derive what is left open from the other fields, as transformers does."""
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
         if self.head_dim is None:
@@ -198,7 +198,7 @@ class Qwen2Config(Record, ConfigNames):
 
 @dataclass
 class Ovis2Config(Record, ConfigNames):
-    """The whole model: vision, language, and the tokens that stand between them."""
+    """The whole model: vision, language, and the placeholder tokens that join them."""
 
     vision_config: Ovis2VisionConfig = field(default_factory=Ovis2VisionConfig)
     text_config: Qwen2Config = field(default_factory=Qwen2Config)

@@ -1,4 +1,4 @@
-"""What scripts ask of a configuration beside its fields: loading, saving, JSON."""
+"""The methods of a configuration that transformers' scripts call: loading, saving, JSON."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The six released sizes of Ovis2, from their public model cards (AIDC-AI/Ovis2-1B to Ovis2-34B): what config.json would say."""
+"""The six released sizes of Ovis2 as configurations, from their public model cards (AIDC-AI/Ovis2-1B to Ovis2-34B)."""
 
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ RELEASED = {
 
 
 def preset(name: str) -> dict[str, Any]:
-    """Return what config.json of the size called `name` says, in transformers' layout. Raises `ConfigError` for another name."""
+    """Return config.json of the size called `name`, in transformers' layout. Raises `ConfigError` for another name."""
     if name not in RELEASED:
         raise ConfigError(f"{name!r} is not a released size; known are {', '.join(RELEASED)}")
     vision, text = RELEASED[name]

@@ -1,4 +1,4 @@
-"""What the settings of the rotary embedding (`rope_parameters` of a configuration) have to hold, kind by kind."""
+"""Check the settings of the rotary embedding (`rope_parameters` of a configuration)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "yarn": ("factor",),
     "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
 }
-"""The kinds, and the numbers that each can't do without."""
+"""Every kind, and the numbers that it needs."""
 OPTIONAL = (
     "original_max_position_embeddings",
     "beta_fast",
@@ -23,11 +23,11 @@ OPTIONAL = (
     "mscale_all_dim",
     "attention_factor",
 )
-"""Numbers that may be there: the length of texts before they were stretched, and YaRN's."""
+"""Optional numbers: the length of texts that the model was trained on, and YaRN's settings."""
 
 
 def rope_fault(rope: dict[str, Any], head_dim: int) -> str | None:
-    """Return what is wrong with the settings `rope` for heads of `head_dim` numbers, in words; None if nothing is."""
+    """Return a message that says what is wrong with the settings `rope` for heads of `head_dim` numbers; None if nothing is."""
     kind = rope.get("rope_type")
     if not isinstance(kind, str) or kind not in NEEDED:
         return f"rope_type={shown(kind, 40)} is not one of {', '.join(NEEDED)}"
@@ -39,7 +39,7 @@ def rope_fault(rope: dict[str, Any], head_dim: int) -> str | None:
         if not (is_number(value) and SMALLEST < value < LARGEST):
             return f"{name}={shown(value, 40)} of the rope_type {kind!r} should be a number above 0"
     if rope.get("partial_rotary_factor") not in (None, 1):
-        return "partial_rotary_factor is set; Qwen2 turns whole heads only"
+        return "partial_rotary_factor is set; Qwen2 rotates whole heads only"
     if kind == "dynamic" and (rope["factor"] < 1 or head_dim == 2):
         return "the rope_type 'dynamic' needs a factor of at least 1, and a head_dim above 2"
     if kind == "yarn" and (rope["rope_theta"] <= 1 or not isinstance(rope.get("truncate", True), bool)):

@@ -1,4 +1,4 @@
-"""The two programs' arithmetic of pictures, each as one small object: transformers' processor on Pillow, and the one on torch."""
+"""The picture arithmetic of transformers' two processors, on Pillow and on torch, each as one small object."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from ovis2_ref.image.values import pillow_values, torch_values
 
 
 class Arithmetic(NamedTuple):
-    """What a processor asks: each function's own docstring says what it computes."""
+    """The functions that differ between the processors; each function's docstring says what it computes."""
 
     resize: Callable[[Picture, tuple[int, int], ImageOptions], tuple[Picture, bool]]
     values: Callable[..., np.ndarray]
@@ -23,7 +23,7 @@ class Arithmetic(NamedTuple):
 
 
 def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
-    """Return the levels of `picture`, resized, and whether they stand for 0 to 1 (see `as_levels`)."""
+    """Return the levels of `picture`, resized, and whether they are floats from 0 to 1, scaled (see `as_levels`)."""
     levels, scaled = as_levels(picture)
     (h, w), (H, W) = levels.shape[1:], size
     check_passes((H, w) if vertical_first((h, w), size, options.pillow) else (h, W))
@@ -31,8 +31,8 @@ def resize_levels_pillow(picture: Picture, size: tuple[int, int], options: Image
 
 
 def resize_levels_torch(picture: Picture, size: tuple[int, int], options: ImageOptions) -> tuple[Picture, bool]:
-    """Return the levels of `picture`, resized, which don't stand for 0 to 1; floats stay floats, other integers than bytes
-    are rounded.
+    """Return the levels of `picture`, resized, and False (see `as_levels`); floats stay floats, other integers than bytes are
+    rounded.
 
     Raises `InputError` for a filter that torch doesn't have.
     """

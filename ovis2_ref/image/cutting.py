@@ -1,4 +1,4 @@
-"""A picture becomes tiles of levels, in each program's way: from the full picture or from a canvas, the thumbnail first."""
+"""Cut a picture into tiles of levels as either program does: from the full picture or from a canvas, the thumbnail first."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from ovis2_ref.runtime.taps import is_listening, tap
 
 
 class Tiles(NamedTuple):
-    """A picture, cut: its tiles, thumbnail first; whether their levels stand for 0 to 1 (see `as_levels`); its grid."""
+    """A picture's tiles, thumbnail first; whether their levels are scaled floats from 0 to 1 (see `as_levels`); its grid."""
 
     tiles: list[Picture]
     scaled: bool
@@ -25,14 +25,14 @@ class Tiles(NamedTuple):
 def resized(
     picture: Picture, size: tuple[int, int], options: ImageOptions, arithmetic: Arithmetic
 ) -> tuple[Picture, bool]:
-    """Return `picture` in `size` by the options' filter, and whether its levels stand for 0 to 1.
+    """Return `picture` in `size` by the options' filter, and whether its levels are scaled floats from 0 to 1 (see `as_levels`).
 
     Raises `InputError` for a size beyond `MAX_PIXELS`, or of 0 pixels.
     """
     check_pixels(size[1], size[0], "the resized picture")
     if 0 in size:
         raise InputError(
-            f"resized to {size[1]}x{size[0]} (w x h), a picture has no pixels left: it is too narrow for this size"
+            f"resized to {size[1]}x{size[0]} (w x h), a picture would have no pixels: it is too narrow for this size"
         )
     return arithmetic.resize(picture, size, options)
 
@@ -46,7 +46,7 @@ def cut_whole(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -
 
 
 def canvas_grid(height: int, width: int, options: ImageOptions, transposed: bool) -> Grid:
-    """(rows, columns) of tiles for a picture of that size: from the covering area, or from the closest aspect ratio."""
+    """Return the grid (rows, columns) for a picture of that size: by the covering area, or by the closest aspect ratio."""
     tile = options.tile_size
     if not options.use_covering_area_grid:
         return closest_grid(height, width, tile, options.min_patches, options.max_patches)
@@ -57,7 +57,7 @@ def canvas_grid(height: int, width: int, options: ImageOptions, transposed: bool
 
 
 def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
-    """transformers' way: the picture resized to a canvas of tiles, its aspect ratio lost, and cut.
+    """Resize the picture to a canvas of tiles, without keeping its aspect ratio, and cut it (transformers).
 
     A picture of one tile has no thumbnail.
     """
@@ -76,7 +76,7 @@ def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, 
 
 
 def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
-    """Return what transformers' `_preprocess` makes of a picture before it rescales and normalises."""
+    """Return the tiles that transformers' `_preprocess` makes of a picture, before it rescales and normalises them."""
     if options.crop_to_patches and options.max_patches > 1:
         cut = cut_canvas(picture, options, arithmetic, transposed)
     else:
@@ -88,7 +88,7 @@ def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithm
 
 
 def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
-    """Return the authors' way: regions cut from the full picture, each resized with its aspect ratio kept (see `fitted_size`).
+    """Cut regions from the full picture, and resize each with its aspect ratio kept (the authors; see `fitted_size`).
 
     A tile may be smaller than its square: it is padded after normalising. Source: AIDC-AI/Ovis v2.0, `preprocess_image`.
     """
@@ -105,9 +105,9 @@ def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic
 
 
 def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """(height, width) with the longer edge brought to `side` and the shorter, int(short / long * side), truncated.
+    """Return (height, width): `side` for the longer edge, and int(short / long * side) for the shorter one.
 
-    Raises `InputError` where nothing is left of the shorter, as of 600x1 in 448: the authors' code fails there too.
+    Raises `InputError` where the shorter one becomes 0 (600x1 in 448), where the authors' code fails too.
     """
     shorter = int(min(height, width) / max(height, width) * side)
     if shorter == 0:

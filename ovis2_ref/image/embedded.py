@@ -1,4 +1,4 @@
-"""Pictures inside a text: data: URLs and base64."""
+"""Decode pictures inside a text: data: URLs and base64."""
 
 import base64
 import binascii
@@ -8,13 +8,14 @@ from ovis2_ref.compat.arguments import brief
 from ovis2_ref.errors import InputError
 
 SHORTEST = 64
-"""Characters: no picture's base64 is shorter, so a shorter text is the name of a file."""
+"""Characters of base64 at least; no picture is shorter, so a shorter text is the name of a file."""
 
 
 def embedded_picture(source: str) -> bytes | None:
     """Return the bytes of the picture that a text holds: a data: URL, or base64; None for the name of a file.
 
-    A file of that name goes first, as in transformers. Raises `InputError` for a web address, and for a data: URL without base64.
+    A file of that name takes precedence, as in transformers. Raises `InputError` for a web address, and for a data: URL without
+    base64.
     """
     if source.startswith(("http://", "https://")):
         raise InputError(
@@ -32,7 +33,7 @@ def embedded_picture(source: str) -> bytes | None:
 
 
 def _decoded(text: str) -> bytes | None:
-    """Return the bytes that base64 spells, line breaks aside; None if it is none."""
+    """Return the bytes that the base64 text encodes, line breaks ignored; None if it isn't base64."""
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):

@@ -6,7 +6,7 @@ t = max(s, 1) and f a filter of support r, output pixel i sits at c = (i + 1/2) 
     w[i, j] = f((j - c + 1/2) / t) / sum_j f((j - c + 1/2) / t),    int(c - r t + 1/2) <= j < int(c + r t + 1/2).
 
 A picture that shrinks stretches the filter (t > 1), which is what "antialias" means. Source: Pillow, src/libImaging/Resample.c;
-torch's `interpolate(..., antialias=True)` took windows and filters over from it. All of it is float64, on the host.
+torch's `interpolate(..., antialias=True)` uses the same windows and filters. All of it is computed in float64, on the host.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Windows(NamedTuple):
     size_in: int
 
     def matrix(self) -> Float64[np.ndarray, "out in"]:
-        """Return the whole matrix W of the pass, to look at (`draw.draw_weights`): it has in x out numbers, nearly all 0."""
+        """Return the whole matrix W of the pass (out x in numbers, nearly all 0), to draw it (`draw.draw_weights`)."""
         dense = np.zeros((len(self.first), self.size_in + self.weights.shape[1]))
         taps = self.first[:, None] + np.arange(self.weights.shape[1])
         np.put_along_axis(dense, taps, self.weights, axis=1)
@@ -46,7 +46,7 @@ def box(x: Samples) -> Samples:
 
 
 def bilinear(x: Samples) -> Samples:
-    """Return the triangle 1 - |x|."""
+    """1 - |x| for |x| < 1."""
     return np.maximum(1.0 - np.abs(x), 0.0)
 
 
@@ -86,7 +86,7 @@ FILTERS = {
 
 
 def windows(size_in: int, size_out: int, kernel: Filter) -> Windows:
-    """Return the windows that bring an axis of `size_in` pixels to `size_out`, as in the module's formula.
+    """Return the windows w[i, j] that resize an axis of `size_in` pixels to `size_out`, by the module's formula.
 
     `taps`, the width of the widest window, is at most 2 r t + 2: the weights number 2 r (in + out) + 2 out at most.
     """
@@ -115,7 +115,7 @@ PILLOW_BITS = 22
 
 
 def torch_bits(weights: Samples) -> int:
-    """Fractional bits of torch's weights: as many as let the largest weight fit int16, 22 at most.
+    """Return the fractional bits of torch's weights: as many as let the largest weight fit int16, 22 at most.
 
     The largest p <= 22 with int(max(w) 2^p + 1/2) < 2^15. Source: torch, aten/src/ATen/native/cpu/UpSampleKernel.cpp,
     `_compute_index_ranges_int16_weights`.

@@ -1,4 +1,4 @@
-"""Resizing pictures of floats as torch does it: the windows of `filters`, in the pictures' own type, without rounding to levels.
+"""Resize pictures of floats as torch does: the windows of `filters`, in the pictures' own type, without rounding to levels.
 
 out[i] = w[i, 0] x[first_i] + w[i, 1] x[first_i + 1] + ..., added up in that order, columns (the horizontal pass) first.
 Source: torch, aten/src/ATen/native/cpu/UpSampleKernel.cpp, `HelperInterpBase::_compute_indices_min_size_weights_aa`.
@@ -23,10 +23,10 @@ def check_torch_filter(name: str) -> None:
 def torch_resize_floats(
     picture: Float[np.ndarray, "channels height width"], size: tuple[int, int], resample: str = "bicubic"
 ) -> Float[np.ndarray, "channels new_height new_width"]:
-    """`picture` resized to `size` (height, width) as torch's `interpolate(..., mode=resample, antialias=True)` does it.
+    """Resize `picture` to `size` (height, width) as torch's `interpolate(..., mode=resample, antialias=True)` does it.
 
-    Each number is torch's but for the rounding of its sum, which torch may carry out with fused multiplications; a result that
-    is one pixel wide is right here, where torch 2.13 reads other rows' pixels.
+    Each number equals torch's up to the rounding of its sum, which torch may compute with fused multiplications. For a result one
+    pixel wide torch 2.13 reads pixels of other rows; here it is right.
     """
     for axis in (2, 1):
         picture = np.moveaxis(_resize_last(np.moveaxis(picture, axis, -1), size[axis - 1], FILTERS[resample]), -1, axis)
@@ -36,7 +36,7 @@ def torch_resize_floats(
 def torch_nearest(
     picture: Shaped[np.ndarray, "channels height width"], size: tuple[int, int]
 ) -> Shaped[np.ndarray, "channels new_height new_width"]:
-    """Pixel int((i + 1/2) in / out) for output pixel i, scale and product rounded to float32 (torch's mode nearest-exact)."""
+    """Take pixel int((i + 1/2) in / out) for output pixel i, scale and product in float32 (torch's mode nearest-exact)."""
     rows, columns = (
         np.minimum(
             ((np.arange(m) + 0.5) * float(np.float32(n) / np.float32(m))).astype(np.float32).astype(np.int64), n - 1
@@ -61,7 +61,7 @@ def _resize_last(
 def float_windows(
     size_in: int, size_out: int, kernel: Filter, dtype: np.dtype
 ) -> tuple[Int64[np.ndarray, " out"], Float[np.ndarray, "out taps"]]:
-    """For each output pixel the first input pixel and the weights from there on, 0 past the end.
+    """Return for each output pixel the first input pixel and the weights from there on, 0 past the end.
 
     Each step is computed in float64, where a 1/2 is added, and kept in `dtype`.
     """

@@ -1,4 +1,4 @@
-"""What a picture file may cost, and what it would cost by its headers: checked before anything is decoded.
+"""Limits for picture files: check what a file would cost by its headers, before anything is decoded.
 
 One bound for all formats: `MEMORY` bytes beside the file itself, and `SECONDS` on one core. Pillow's decoders differ, so each
 format has its measured cost per pixel (`COSTS`), and a picture is refused if its pixels times that cost exceed the bound.
@@ -27,11 +27,11 @@ MEMORY = 2**30
 """Bytes that decoding one picture takes at most, the file's own bytes not counted."""
 
 SECONDS = 30
-"""What decoding one picture or looking through one clip takes at most, on a core of the year 2020."""
+"""Seconds that decoding a picture or scanning a clip takes at most, on a core of the year 2020."""
 
 
 class Cost(NamedTuple):
-    """What the worst picture of a format costs per pixel while Pillow decodes it and converts it to RGB."""
+    """The cost per pixel of a format's worst picture while Pillow decodes it and converts it to RGB."""
 
     bytes: int
     nanoseconds: int
@@ -48,7 +48,7 @@ COSTS = {
     "AVIF": Cost(16, 170),
 }
 """The formats that are opened. Others are left out: EPS runs Ghostscript, JPEG 2000 takes 1 KiB for a pixel, ICNS and others
-hold pictures within pictures, and nobody sends a model the rest."""
+hold pictures within pictures, and the rest are rare."""
 
 JPEG_SCAN = 12
 """Nanoseconds per pixel for each scan of a JPEG: a progressive one has about ten, a hostile one thousands."""
@@ -83,7 +83,7 @@ def check_tiles(count: int, height: int, width: int) -> None:
 
 
 def check_file(data: bytes, name: str) -> None:
-    """Raise `InputError` for a GIF too large to be opened: Pillow allocates its first frame when it only looks at the header."""
+    """Raise `InputError` for a GIF too large to be opened: Pillow allocates its first frame as it reads the header."""
     if data[:6] in (b"GIF87a", b"GIF89a"):
         width, height, frames = gif_canvas(data)
         check_pixels(width, height, name)
@@ -120,20 +120,20 @@ def check_cost(image: "Image.Image", data: bytes, name: str, frames: int = 1) ->
 
 
 def _check_tiff_tile(image: "Image.Image", name: str) -> None:
-    """libtiff allocates a whole tile or strip, however small the picture is."""
+    """Raise `InputError` for huge tiles: libtiff allocates a whole tile or strip, however small the picture is."""
     tags = image.tag_v2  # type: ignore[attr-defined]
     width, height = tags.get(322, 0), tags.get(323, 0)
     if not (isinstance(width, int) and isinstance(height, int)) or width * height > max(
         2**22, 2 * image.width * image.height
     ):
-        raise InputError(f"{name}: tiles of {width!r:.20}x{height!r:.20} don't suit a picture of {image.size}")
+        raise InputError(f"{name}: tiles of {width!r:.20}x{height!r:.20} don't fit a picture of {image.size}")
 
 
 def gif_canvas(data: bytes) -> tuple[int, int, int]:
-    """(width, height, frames) of a GIF, read off its blocks: the canvas grows with any frame that reaches beyond it.
+    """Return (width, height, frames) of a GIF, read from its blocks: the canvas grows with any frame that reaches beyond it.
 
     Counts to `MAX_FRAMES` + 1 at most. It reads odd files exactly as Pillow's `GifImageFile._seek` does: bytes that are no block
-    are skipped, ";" between blocks ends the file, and an extension with an empty first part swallows the part after it.
+    are skipped, ";" between blocks ends the file, and an extension with an empty first part includes the part after it.
     Source: the GIF89a specification, appendix A.
     """
     width, height = _u16(data, 6), _u16(data, 8)
@@ -173,7 +173,7 @@ def _after_sub_blocks(data: bytes, place: int) -> int:
 
 
 def webp_canvas(data: bytes) -> tuple[int, int]:
-    """(width, height) that a WebP's first chunk claims, (0, 0) if it is damaged. Source: the WebP container specification."""
+    """Return the (width, height) in a WebP's first chunk, (0, 0) if it is damaged. Source: the WebP container specification."""
     chunk, start = data[12:16], data[20:30]
     if chunk == b"VP8X":
         return 1 + int.from_bytes(start[4:7], "little"), 1 + int.from_bytes(start[7:10], "little")

@@ -1,7 +1,7 @@
-"""Picture files and clips, decoded by Pillow (imported when the first one is met).
+"""Decode picture files and clips with Pillow, which is imported at the first one.
 
-Files are hostile: whatever is wrong with one is an `InputError`, only the formats of `limits.COSTS` are opened, whatever the
-file's name ends with, and what decoding may cost is bounded (see `limits`).
+Files may be hostile: any damage raises an `InputError`; only the formats in `limits.COSTS` are opened, whatever the file's name
+is; and `limits` bounds what decoding may cost.
 """
 
 import io
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def is_pil_image(image: Any) -> bool:
-    """Return whether it is a Pillow image; if Pillow was never imported, it isn't."""
+    """Return True for a Pillow image. Does not import Pillow."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(image, pillow.Image)
 
@@ -30,9 +30,9 @@ def is_pil_image(image: Any) -> bool:
 def load_image(source: Any) -> Any:
     """Return the picture in a file (its name, its bytes, or these in base64) as a Pillow image in mode RGB; others pass through.
 
-    A file's picture is turned as its EXIF orientation says and converted to RGB, which drops transparency; of an animation it is
-    the first frame. Source: transformers 5.24, `image_utils.load_image`.
-    Raises `InputError` if the file is missing, not a picture, damaged, cut short, or beyond the bounds of `limits`.
+    A file's picture is rotated as its EXIF orientation says and converted to RGB, which drops transparency; an animation gives
+    its first frame. Source: transformers 5.24, `image_utils.load_image`. Raises `InputError` if the file is missing, not a
+    picture, damaged, cut short, or beyond the bounds of `limits`.
     """
     if not isinstance(source, str | bytes | Path):
         return source
@@ -45,11 +45,11 @@ def load_image(source: Any) -> Any:
 
 
 def load_video(source: str | bytes | Path, frames: int = 8) -> "list[Image.Image]":
-    """`frames` frames of an animated GIF, WebP, AVIF, APNG or TIFF: the middle one of as many equal stretches of the clip.
+    """Return `frames` frames of an animated GIF, WebP, AVIF, APNG or TIFF: the middle frame of each of `frames` equal parts.
 
-    Of n frames that is int(n (2 i + 1) / (2 frames)); a clip of no more than `frames` gives all of them, a still picture one.
-    Ovis2 looks at a clip as pictures of one tile each (`max_patches=1`), with an <image> in the prompt for each.
-    Raises `InputError` as `load_image` does, and for a clip that is too long to look through.
+    Of n frames that is number int(n (2 i + 1) / (2 frames)); a clip of no more than `frames` gives all of them, a still picture
+    one. Ovis2 reads a clip as pictures of one tile each (`max_patches=1`), with an <image> in the prompt for each.
+    Raises `InputError` as `load_image` does, and for a clip that is too long to scan.
     """
     if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
         raise InputError(f"frames={frames!r:.40} should be a whole number above 0")
@@ -80,7 +80,7 @@ def frame_numbers(count: int, frames: int) -> list[int]:
 
 
 def _count_frames(image: "Image.Image", data: bytes, name: str) -> int:
-    """Return how many frames the opened clip has. The pictures that a JPEG of a phone holds beside the first are no frames."""
+    """Return how many frames the opened clip has. Further pictures in a phone's JPEG are no frames."""
     if image.format in ("JPEG", "MPO"):
         return 1
     if image.format == "GIF":
@@ -103,7 +103,7 @@ def _count_frames(image: "Image.Image", data: bytes, name: str) -> int:
 
 @contextmanager
 def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, bytes, str]]":
-    """A Pillow image, opened but not decoded, its file's bytes, and what to call it; Pillow's errors become `InputError`."""
+    """Open a file as a Pillow image, not decoded, its bytes, and its name for messages; Pillow's errors become `InputError`."""
     from PIL import Image
 
     if isinstance(source, str):
@@ -125,7 +125,7 @@ def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, bytes, st
 
 @contextmanager
 def pillow_errors(name: str) -> Iterator[None]:
-    """What Pillow raises in the block becomes an `InputError` about `name`."""
+    """Turn what Pillow raises in the block into an `InputError` about `name`."""
     try:
         yield
     except InputError:
@@ -137,9 +137,7 @@ def pillow_errors(name: str) -> Iterator[None]:
 
 
 def _read(path: str | Path) -> bytes:
-    """Return the bytes of the regular file at `path`, at most one more than `MAX_BYTES`. Follows links; never waits for a
-    pipe.
-    """
+    """Return the bytes of the regular file at `path`, at most one more than `MAX_BYTES`. Follow links; never wait for a pipe."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

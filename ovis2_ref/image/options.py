@@ -14,7 +14,7 @@ RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's numbers of its filters, 0 to 5."""
 
 LARGEST_FLOAT = 1e30
-"""Of a mean, a deviation or a factor; larger numbers leave float32, in which pixel values are computed."""
+"""Limit of a mean, a deviation or a factor; larger numbers don't fit float32, in which pixel values are computed."""
 
 SIZES = (
     {"height", "width"},
@@ -36,7 +36,7 @@ ORIGINAL_ONLY = {
 
 @dataclass(kw_only=True)
 class ImageOptions:
-    """What may be set when a processor is made, and again for one call.
+    """The options of a processor, set when it is made or for one call.
 
     `size` and `crop_size` may be a number (a square), a pair (height, width) or a dict; `resample` is Pillow's number or a name;
     `image_mean` and `image_std` are a number or one for each channel. A tile is called a patch here, as in transformers.
@@ -61,7 +61,7 @@ class ImageOptions:
     data_format: str = "channels_first"
     input_data_format: str | None = None
     pillow: str = "13"
-    """Which Pillow's order of passes the Pillow processor has, see `resize.vertical_first`. No option of transformers'."""
+    """The Pillow version whose order of passes is used, see `resize.vertical_first`. transformers has no such option."""
 
     def __post_init__(self) -> None:
         self.size = size_dict("size", self.size)
@@ -76,7 +76,7 @@ class ImageOptions:
         if self.rescale_factor == 0.0:
             raise InputError("rescale_factor=0 leaves nothing of a picture")
         if 0.0 in (self.image_std if isinstance(self.image_std, tuple) else (self.image_std,)):
-            raise InputError(f"image_std={self.image_std} holds a 0, by which nothing can be divided")
+            raise InputError(f"image_std={self.image_std} holds a 0; the picture is divided by it")
         for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb",
                      "crop_to_patches", "use_covering_area_grid"):  # fmt: skip
             flag(name, getattr(self, name))
@@ -86,7 +86,7 @@ class ImageOptions:
             self.input_data_format = _layout("input_data_format", self.input_data_format)
 
     def check_original(self) -> None:
-        """Raises `InputError` for an option that the authors' program doesn't have; it asserts some of these itself."""
+        """Raise `InputError` for an option that the authors' program doesn't have; it asserts some of these itself."""
         size = self.crop_size or self.size
         if "shortest_edge" not in size and size.get("height") != size.get("width"):
             raise InputError(f'the tiles of convention "original" are square, not {size}')
@@ -96,7 +96,7 @@ class ImageOptions:
 
     @property
     def original_side(self) -> int:
-        """A tile's side for the authors: their `get_image_size` asks `crop_size`, and in its absence here `size`."""
+        """A tile's side for the authors: `crop_size`, as in their `get_image_size`, or `size` where it is missing."""
         size = self.crop_size or self.size
         return size["height"] if "height" in size else size["shortest_edge"]
 
@@ -107,14 +107,14 @@ class ImageOptions:
 
     @property
     def center_size(self) -> tuple[int, int]:
-        """The (height, width) of the centre crop. Raises `InputError` where `crop_size` doesn't say."""
+        """The (height, width) of the centre crop. Raises `InputError` if `crop_size` doesn't give both."""
         if self.crop_size is None or "height" not in self.crop_size:
             raise InputError(f"do_center_crop=True takes a crop_size of height and width, not {self.crop_size}")
         return self.crop_size["height"], self.crop_size["width"]
 
     @property
     def tile_size(self) -> tuple[int, int]:
-        """A tile's (height, width). Raises `InputError` where `size` doesn't say."""
+        """A tile's (height, width). Raises `InputError` if `size` doesn't give both."""
         if "height" not in self.size:
             raise InputError(f"tiles take a size of height and width, not {self.size}")
         return self.size["height"], self.size["width"]
@@ -161,7 +161,7 @@ def output_size(height: int, width: int, size: dict[str, int]) -> tuple[int, int
 
 
 def _filter(value: Any) -> int:
-    """Pillow's number of a filter that is given by it, or by name ("bicubic"; also torchvision's enumeration of names)."""
+    """Return Pillow's number of a filter, given by number or by name ("bicubic", or torchvision's enumeration of names)."""
     value = getattr(value, "value", value)
     if isinstance(value, str):
         return RESAMPLE.index(choice("resample", value.lower(), RESAMPLE))

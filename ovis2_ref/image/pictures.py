@@ -1,4 +1,4 @@
-"""Whatever a caller calls a picture becomes one array (channels, height, width), floats become levels where bytes are needed."""
+"""Convert pictures of all kinds to arrays (channels, height, width), and floats to levels where bytes are needed."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from ovis2_ref.image.loading import is_pil_image, load_image, pillow_errors
 from ovis2_ref.runtime.arrays import to_host
 
 Picture = Shaped[np.ndarray, "channels _height _width"]
-"""Its channels stay what they are from one function to the next; its size need not."""
+"""The number of channels is the same for all pictures of a function; the size may differ."""
 
 Rgb = Shaped[np.ndarray, "3 height width"]
 Rgba = Shaped[np.ndarray, "4 height width"]
@@ -23,7 +23,7 @@ BLOCK_PIXELS = 2**20
 """Pixels that are converted at a time."""
 
 AS_THEY_ARE = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-"""Pillow's modes whose arrays hold intensities. Others hold an index into a palette, other colours than RGB, or transparency."""
+"""Pillow's modes whose arrays hold intensities. Others hold an index into a palette, colours other than RGB, or transparency."""
 
 
 def flat_pictures(images: Any) -> Iterator[Any]:
@@ -38,22 +38,23 @@ def flat_pictures(images: Any) -> Iterator[Any]:
 
 
 def as_picture(image: Any, to_rgb: bool, layout: str | None, on_white: OnWhite | None) -> Picture:
-    """A Pillow image, an array, a file's name or its bytes as an array (channels, height, width) of uint8, integers or floats.
+    """Return a Pillow image, an array, a file's name or its bytes as an array (channels, height, width) of uint8, integers or
+    floats.
 
-    to_rgb: Make it three channels: grey is repeated, a transparent picture laid on white, all other modes converted by Pillow.
-    layout: "channels_first", "channels_last", or None to look where an axis of 1, 3 or 4 is.
+    to_rgb: Make it three channels: repeat grey, lay a transparent picture on white, let Pillow convert all other modes.
+    layout: "channels_first", "channels_last", or None to find an axis of 1, 3 or 4.
     on_white: How an array of four channels is laid on white (Pillow's images by Pillow); None drops the transparency.
 
-    Raises `InputError` for a picture without pixels; for one that turns out to be damaged when Pillow decodes it; with numbers
-    that are not finite; of a number of channels that has no meaning; and, where transformers would go on and be wrong, for one
-    whose two outer axes could both be channels (it takes the first), and with to_rgb=False for one in a Pillow mode whose
-    numbers are not intensities, and for booleans.
+    Raises `InputError` for a picture without pixels, one that Pillow can't decode, one with numbers that are not finite, and one
+    with an unknown number of channels. It also raises where transformers would continue with a wrong picture: for a picture
+    whose two outer axes could both be channels (transformers takes the first), for booleans, and with to_rgb=False for a
+    Pillow mode whose numbers are not intensities.
     """
     if isinstance(image, str | bytes | Path):
         image = load_image(image)
     if is_pil_image(image):
         if 0 in image.size:
-            raise InputError(f"a picture of {image.size[0]}x{image.size[1]} pixels has nothing to see")
+            raise InputError(f"a picture of {image.size[0]}x{image.size[1]} pixels is empty")
         check_pixels(image.width, image.height, "the picture")
         with pillow_errors("the picture"):
             image.load()
@@ -68,7 +69,7 @@ def as_picture(image: Any, to_rgb: bool, layout: str | None, on_white: OnWhite |
 
 
 def height_width(picture: Picture) -> tuple[int, int]:
-    """(height, width)"""
+    """Return (height, width)."""
     return picture.shape[1], picture.shape[2]
 
 
@@ -161,11 +162,11 @@ def torch_on_white(pixels: Rgba) -> Rgb:
 
 
 def as_levels(pixels: Picture) -> tuple[UInt8[np.ndarray, "channels height width"], bool]:
-    """Return a picture's bytes, and whether it was scaled: floats from 0 to 1 (then level = int(float32(255 x))), else 0 to 255.
+    """Return a picture's bytes, and whether it was scaled: level = int(float32(255 x)) for floats from 0 to 1, else x itself.
 
     Source: transformers' `_rescale_for_pil_conversion`: a picture of whole numbers (within 1e-8 + 1e-5 |x|) is not scaled; it is
-    truncated. Raises `InputError` for numbers in neither range; and for floats that are 0 or 1 alone, which transformers takes
-    for the two darkest levels of 255 when white was meant.
+    truncated. Raises `InputError` for numbers in neither range; and for floats that are all 0 or 1, which transformers
+    takes for levels, so that white becomes the second darkest one.
     """
     if pixels.dtype == np.uint8:
         return pixels, False
@@ -173,7 +174,7 @@ def as_levels(pixels: Picture) -> tuple[UInt8[np.ndarray, "channels height width
     if low >= 0 and high <= 255 and np.allclose(pixels, pixels.astype(int)):
         if pixels.dtype.kind == "f" and 0 < high <= 1:
             raise InputError(
-                "a float picture of 0 and 1 alone: are these levels or black and white? Give bytes from 0 to 255"
+                "a float picture holds only 0 and 1, which may be levels or black and white: give bytes from 0 to 255"
             )
         return pixels.astype(np.uint8), False
     if low >= 0 and high <= 1:

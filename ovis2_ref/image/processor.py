@@ -1,4 +1,4 @@
-"""Pictures become the model's tiles: transformers' two Ovis2 image processors, and the authors' way under convention "original".
+"""Make the model's tiles from pictures: transformers' two Ovis2 image processors, and the authors' under convention "original".
 
 picture -> (3, h, w) levels -> resized and cut into tiles, a thumbnail first -> rescaled, normalised -> (tiles, 3, S, S)
 """
@@ -35,7 +35,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
     arithmetic: ClassVar[Arithmetic] = PILLOW
 
     def __init__(self, convention: str | Convention = TRANSFORMERS, **options: Any) -> None:
-        """Raises `InputError` for an option that is not known, or a value that can't be used."""
+        """Set options. Raises `InputError` for an unknown one, or a value that can't be used."""
         self.convention = as_convention(convention)
         if self.convention.crop_before_resize:
             options = {"crop_to_patches": True, "max_patches": self.convention.max_tiles} | _given(options)
@@ -45,10 +45,9 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], convention: str | Convention = TRANSFORMERS) -> Self:
-        """Return the processor that a preprocessor_config.json, or the image processor's part of a processor_config.json,
-        describes.
+        """Return the processor of a preprocessor_config.json, or of the image processor's part of a processor_config.json.
 
-        Entries that are no options (`image_processor_type`, ...) are passed over.
+        Entries that are no options (`image_processor_type`, ...) are ignored.
         """
         return cls(convention, **{key: value for key, value in values.items() if key in OPTIONS})
 
@@ -66,9 +65,10 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         """Return the tiles of `images` (a picture or several: see `flat_pictures` and `as_picture`), with `options` for this
         call.
 
-        Returns `pixel_values` (tiles, channels, height, width), the tiles of all pictures one after another, float32 unless
-        nothing is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np", as tensors
-        with "pt", as lists with None. A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail, first.
+        The result has `pixel_values` (tiles, channels, height, width), the tiles of all pictures one after another, float32
+        unless nothing is computed, and `grids` (pictures, 2) int64, each (rows, columns): as arrays with return_tensors="np",
+        as tensors with "pt", as lists with None. A picture whose grid is not (1, 1) has one more tile, itself as a thumbnail,
+        first.
         """
         kind = check_return_tensors(return_tensors)
         call = self.changed(options)
@@ -96,9 +96,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         return tiles.convert_to_tensors(kind)
 
     def resize(self, image: Any, size: Any, resample: int | None = None) -> np.ndarray:
-        """Return a picture resized, channels first; with `resample` None bilinearly, as in transformers, whatever its own
-        option is.
-        """
+        """Return a picture resized, channels first; `resample` None means bilinear, as in transformers."""
         call = self.changed({"size": size, "resample": 2 if resample is None else resample})
         picture = as_picture(image, False, call.input_data_format, None)
         levels, scaled = resized(picture, output_size(*height_width(picture), call.size), call, self.arithmetic)
@@ -114,9 +112,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         patch_size: Any = None,
         resample: int | None = None,
     ) -> tuple[list[Picture], list[int]]:
-        """Return the tiles of one picture, neither rescaled nor normalised, and its grid [rows, columns]; `resample` as in
-        `resize`.
-        """
+        """Return a picture's tiles, neither rescaled nor normalised, and its grid [rows, columns]; `resample` as in `resize`."""
         call = self.changed(
             {
                 "min_patches": min_patches,
@@ -132,7 +128,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         return [unscaled(tile) if part.scaled else tile for tile in part.tiles], list(part.grid)
 
     def changed(self, options: Mapping[str, Any]) -> Self:
-        """Return a processor with the settings of this one, but for `options`. Raises `InputError` for one that is not known."""
+        """Return a processor with this one's settings, changed by `options`. Raises `InputError` for an unknown one."""
         changes = {**_given(options), "convention": self.convention}
         return replace(self, **changes)
 
@@ -143,7 +139,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         dtype = np.result_type(*(self._finish(tile[:, :1, :1], scaled) for tile, scaled in tiles))
         one_size = len(set(shapes)) == 1
         values = np.zeros((len(tiles), *shapes[0]), dtype) if one_size else [np.zeros(shape, dtype) for shape in shapes]
-        # What doesn't fill its shape is padded with 0 after normalising: only the authors' tiles don't.
+        # Only the authors' tiles can be smaller than their shape: they are padded with 0 after normalising.
         tables = {(len(tile), scaled): self._finish(every_level(len(tile)), scaled) for tile, scaled in tiles}
         for (tile, scaled), whole in zip(tiles, values, strict=True):
             middle = whole[(slice(None), *map(middle_slice, whole.shape[1:], tile.shape[1:]))]
@@ -178,7 +174,7 @@ class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are set. Raises `InputError` for one that is not known."""
+    """Return the options that are set. Raises `InputError` for an unknown one."""
     options = active("the image processor", options, IMAGE_OPTIONS)
     check_names("the image processor", options, OPTIONS)
     return given(options)

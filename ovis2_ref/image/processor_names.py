@@ -1,4 +1,4 @@
-"""What scripts ask of an image processor beside its call: loading, saving, its settings as a dictionary."""
+"""The methods of an image processor that transformers' scripts call: loading, saving, its settings as a dictionary."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,13 +83,11 @@ class ImageProcessorNames(Counterpart):
         return self._values(image, scale, None, None)
 
     def normalize(self, image: Any, mean: Any, std: Any, **_: Any) -> np.ndarray:
-        """(picture - mean) / std, channels first."""
+        """Return (picture - mean) / std, channels first."""
         return self._values(image, None, mean, std)
 
     def center_crop(self, image: Any, size: Any, **_: Any) -> np.ndarray:
-        """Return the `size` (height, width) in the middle of a picture, channels first, with zeros where the picture is
-        smaller.
-        """
+        """Return the middle `size` (height, width) of a picture, channels first, with zeros where the picture is smaller."""
         size = size_dict("size", size)
         return center_crop(as_picture(image, False, None, None), (size["height"], size["width"]), self.arithmetic)
 
@@ -97,7 +95,7 @@ class ImageProcessorNames(Counterpart):
         return self.arithmetic.values(as_picture(image, False, None, None), scale, mean, std)
 
     def fetch_images(self, images: Any) -> Any:
-        """Return the pictures in files called so, or in lists of such names; pictures pass through."""
+        """Return the pictures in the named files, or in lists of names; pictures pass through."""
         return (
             [self.fetch_images(image) for image in images] if isinstance(images, list | tuple) else load_image(images)
         )

@@ -1,4 +1,4 @@
-"""Resizing pictures of bytes, to the bit as Pillow and as torch do it: two passes, each a matrix product.
+"""Resize pictures of bytes, with the same bits as Pillow and as torch: two passes, each a matrix product.
 
 A pass resizes one axis: out = clip(floor(W x + 1/2), 0, 255), where row i of W holds the fixed-point weights of output pixel i
 (`filters`). Weights are integers times 2^-22 and pixels are bytes, so every product and every sum fits float64's 53 bits: the
@@ -27,7 +27,7 @@ def pillow_resize(
     """Resize `picture` to `size` (height, width) as Pillow's `Image.resize` does it on modes L and RGB.
 
     `resample` is one of nearest, box, bilinear, hamming, bicubic, lanczos. A pass over an axis that keeps its size is left out.
-    `order` names the Pillow whose order of passes is used: it matters, since the bytes between the passes are rounded.
+    `order` names the Pillow version whose order of passes is used: it matters, since the bytes between the passes are rounded.
     """
     if resample == "nearest":
         xp = array_module(picture)
@@ -86,9 +86,7 @@ def to_bytes(sums: Float64[Array, "..."]) -> UInt8[Array, "..."]:
 def resample_axis(
     picture: UInt8[Array, "channels height width"], band: Windows, axis: int
 ) -> UInt8[Array, "channels new_height new_width"]:
-    """Return one pass over axis 1 (vertical) or 2 (horizontal): W picture, or picture W^T, in bytes; W is the matrix of
-    `band`.
-    """
+    """Return W picture (axis 1, the vertical pass) or picture W^T (axis 2, the horizontal pass) in bytes, with W from `band`."""
     W = to_device(band.matrix(), array_module(picture))
     return to_bytes(W @ picture) if axis == 1 else to_bytes(picture @ W.T)
 

@@ -1,4 +1,4 @@
-"""How many tiles a picture is cut into, in how many rows and columns.
+"""Choose the grid: how many rows and columns of tiles a picture is cut into.
 
 A grid is (rows, columns). Two rules find one: the covering area (the authors', and transformers' default), and the closest
 aspect ratio (transformers' `use_covering_area_grid=False`). Pure integer and float arithmetic, as the two programs do it.
@@ -31,9 +31,7 @@ def candidate_grids(min_tiles: int, max_tiles: int) -> tuple[Grid, ...]:
 
 
 def split_regions(height: int, width: int, grid: Grid) -> list[Region]:
-    """Return the picture's pixels split among the grid's cells, in reading order; the last row and column take what is left
-    over.
-    """
+    """Split the picture's pixels among the grid's cells, in reading order; the last row and column take the remainder."""
     rows, columns = grid
     row_height, column_width = height // rows, width // columns
     return [
@@ -49,9 +47,9 @@ def split_regions(height: int, width: int, grid: Grid) -> list[Region]:
 
 
 def covering_area(region: Region, side: int) -> float:
-    """Pixels of a region that survive when its longer edge is brought down to `side`, the aspect ratio kept.
+    """Return l s, or side (s / l side) where l > side: the pixels that a region of edges l >= s keeps, fitted into `side`.
 
-    With l >= s the edges: l s, or side (s / l side) where l > side.
+    The aspect ratio is kept, and a smaller region is not enlarged.
     """
     left, upper, right, lower = region
     longer, shorter = max(right - left, lower - upper), min(right - left, lower - upper)
@@ -64,8 +62,9 @@ def covering_area(region: Region, side: int) -> float:
 def covering_grid(height: int, width: int, side: int, max_tiles: int, threshold: float = 0.9) -> Grid:
     """Return the grid (rows, columns) with the fewest tiles that together keep more than `threshold` of the picture's pixels.
 
-    Among as few tiles the one that keeps most; if no grid keeps enough, the one that keeps most of all. Source: the authors'
-    `preprocess_image`; transformers' `get_min_tile_covering_grid`, whose caller then takes the result as (columns, rows).
+    Of grids with equally few tiles, the one that keeps most; if no grid keeps enough, the one that keeps most of all. Source:
+    the authors' `preprocess_image`; transformers' `get_min_tile_covering_grid`, whose caller then takes the result as (columns,
+    rows).
     """
     kept = {
         grid: sum(covering_area(region, side) for region in split_regions(height, width, grid)) / (height * width)
@@ -81,7 +80,7 @@ def covering_grid(height: int, width: int, side: int, max_tiles: int, threshold:
 def closest_grid(height: int, width: int, tile: tuple[int, int], min_tiles: int, max_tiles: int) -> Grid:
     """Return the grid (rows, columns) whose columns / rows is closest to width / height.
 
-    Of grids as close, a later one (more tiles) wins if the picture has more than half its canvas' pixels, for tiles of
+    Of equally close grids, a later one (more tiles) wins if the picture has more than half its canvas' pixels, for tiles of
     `tile` (height, width). Source: transformers' `get_optimal_tiled_canvas`, whose grids are (columns, rows).
     """
     ratio, best, smallest = width / height, (1, 1), float("inf")

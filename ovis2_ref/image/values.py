@@ -1,6 +1,6 @@
-"""Levels (bytes, 0 to 255) become pixel values: rescaling and normalising, in each program's own order of operations.
+"""Rescale and normalise levels (bytes, 0 to 255) to pixel values, in each program's own order of operations.
 
-A byte has 256 values, so the formula is computed once for each and looked up: to the bit what computing it for every pixel gives.
+A byte has 256 values, so the formula is computed once for each and looked up, with the same bits as computing it per pixel.
 """
 
 from collections.abc import Sequence
@@ -61,28 +61,28 @@ def per_channel(statistic: Statistic, pixels: np.ndarray, name: str) -> Float[np
 
 
 def every_level(channels: int) -> UInt8[np.ndarray, "channels 1 256"]:
-    """Return a picture that holds every level once in every channel: what becomes of it is the table for `look_up`."""
+    """Return a picture that holds every level once in every channel; its pixel values are the table for `look_up`."""
     return np.broadcast_to(np.arange(256, dtype=np.uint8), (channels, 1, 256))
 
 
 def look_up(levels: UInt8[np.ndarray, "channels height width"], table: np.ndarray, out: np.ndarray) -> None:
-    """out[c, y, x] = table[c, 0, levels[c, y, x]]"""
+    """Return out[c, y, x] = table[c, 0, levels[c, y, x]]."""
     for channel, row in enumerate(table[:, 0]):
         if out.flags.c_contiguous:
-            # Into a contiguous `out` of its own type, and with a mode that can't fail midway, take writes without a copy.
+            # `take` writes without a copy into a contiguous `out` of its own type, in a mode that can't fail midway.
             np.take(row, levels[channel], out=out[channel], mode="clip")
         else:
             out[channel] = row[levels[channel]]
 
 
 def unscaled(levels: UInt8[np.ndarray, "channels height width"]) -> np.ndarray:
-    """Return the floats from 0 to 1 that levels stand for: float32(float64(level) (1 / 255)), as transformers' `resize` has
-    it.
+    """Return float32(float64(level) (1 / 255)), the floats from 0 to 1 of levels that were scaled, as in transformers'
+    `resize`.
     """
     return (levels.astype(np.float64) * (1 / 255)).astype(np.float32)
 
 
 def middle_slice(whole: int, part: int) -> slice:
-    """Return where `part` pixels sit in the middle of `whole`, nearer the start where they can't be quite central."""
+    """Return the slice of `part` pixels in the middle of `whole`, one nearer to the start if the rest is odd."""
     start = (whole - part) // 2
     return slice(start, start + part)

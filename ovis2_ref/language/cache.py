@@ -13,7 +13,7 @@ from ovis2_ref.runtime.checks import whole
 class KVCache:
     """One preallocated array (layers, 2, batch, kv_heads, capacity, head_dim): keys at index 0, values at 1.
 
-    Layers with a sliding window keep every token, too, and read only the last ones.
+    Layers with a sliding window also keep every token, and read only the last ones.
     """
 
     def __init__(self, config: Qwen2Config, batch: int, capacity: int, dtype: np.dtype, xp: ModuleType) -> None:
@@ -25,7 +25,7 @@ class KVCache:
 
     @property
     def next(self) -> int:
-        """The place of the next token."""
+        """The position of the next token."""
         return self.length
 
     def keys(self, tokens: int) -> int:
@@ -98,7 +98,7 @@ class StaticCache:
         self.store = cache.store
         self.store[..., cache.length :, :] = 0
         self.next = array_module(self.store).full(1, cache.length)
-        """The place of the next token (1), on the device."""
+        """The position of the next token, of shape (1,), on the device."""
 
     @property
     def length(self) -> int:
@@ -123,5 +123,5 @@ class StaticCache:
         return all_keys, all_values
 
     def advance(self, tokens: int) -> None:
-        """Go on to the next place."""
+        """Move to the next position."""
         self.next += tokens

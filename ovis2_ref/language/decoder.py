@@ -22,7 +22,7 @@ def embed_tokens(input_ids: Int[Array, "batch tokens"], w: Weights) -> Float[Arr
 def decoder(
     x: Float[Array, "batch tokens hidden"], w: Weights, config: Qwen2Config, this: ForwardPass
 ) -> Float[Array, "batch tokens hidden"]:
-    """Return the hidden states of the embeddings `x`: pass all layers, norm. The cache of `this` pass takes the tokens in."""
+    """Return the hidden states of the embeddings `x`: pass all layers, norm. Add the tokens to the cache of `this` pass."""
     w.tap("inputs_embeds", x)
     (w / "rotary_emb").tap("cos", this.cos)
     (w / "rotary_emb").tap("sin", this.sin)

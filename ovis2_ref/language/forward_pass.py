@@ -13,13 +13,13 @@ from ovis2_ref.runtime.arrays import Array, array_module
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """Some new tokens of each sequence, after those that a cache holds."""
+    """One pass of new tokens, which follow the tokens in a cache."""
 
     config: Qwen2Config
     cos: Float[Array, "_ tokens pairs"]
     sin: Float[Array, "_ tokens pairs"]
     masks: dict[str, Float[Array, "_ _ tokens keys"] | None]
-    """What is added to the scores, for each kind of layer."""
+    """The mask that is added to the scores, for each kind of layer."""
     cache: KVCache | StaticCache | None
 
     def keys_and_values(

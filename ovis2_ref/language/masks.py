@@ -57,8 +57,8 @@ def causal_mask(
     """Return the mask over the keys from number `first` on; None if every query sees every key.
 
     A query sees the keys up to itself, of these the last `window`, and of these those whose `padding` isn't 0.
-    Without a cache and without `padding`, transformers takes a jump in the positions as the start of another text; texts don't
-    see each other.
+    Without a cache and without `padding`, a jump in the positions starts another text, as in transformers; a query does not see
+    the keys of another text.
     """
     xp = array_module(position_ids)
     tokens, start = position_ids.shape[1], seen or 0
@@ -80,7 +80,7 @@ def causal_mask(
 def given_mask(mask: Shaped[Array, "_ _ tokens keys"], dtype: np.dtype) -> Float[Array, "_ _ tokens keys"]:
     """Return a whole mask as numbers to add: numbers as they are, true as 0 and false as the lowest number.
 
-    transformers' default, "sdpa", does so, too; its "eager" attention adds true and false as 1 and 0.
+    transformers' default attention, "sdpa", does the same; its "eager" attention adds true and false as 1 and 0.
     """
     return _blocked(mask, dtype) if mask.dtype == np.bool_ else mask
 

@@ -45,8 +45,8 @@ def dynamic_theta(position_ids: Int[Array, "batch tokens"], config: Qwen2Config)
     """theta (s length / max - (s - 1))^(d / (d - 2)), s the factor, d the head's width, for a length above
     max = `max_position_embeddings`; else theta ("dynamic NTK"). The length is the highest position + 1.
 
-    Keys in a cache stay turned as they were. transformers goes on with the longest length it has seen until one below max
-    comes; here the length is that of this call. In a text that grows the two agree.
+    Keys in a cache keep their rotation. transformers keeps the longest length of all calls until a call stays below max; here
+    the length is that of this call. While a text grows, the two agree.
     """
     xp = array_module(position_ids)
     rope = config.rope_parameters

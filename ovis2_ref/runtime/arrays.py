@@ -1,4 +1,4 @@
-"""Where an array lives and what numbers are in it: the dispatch between NumPy and CuPy, and the compute types."""
+"""Array modules and compute types: choose NumPy or CuPy, move arrays between host and device, convert their numbers."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +11,7 @@ import numpy as np
 from ovis2_ref.errors import DeviceError, InputError
 
 Array: TypeAlias = Any
-"""A `numpy.ndarray` or a `cupy.ndarray`. Shapes and kinds of numbers stand in signatures: `Float[Array, "batch hidden"]`."""
+"""A `numpy.ndarray` or a `cupy.ndarray`. Signatures give shapes and kinds of numbers: `Float[Array, "batch hidden"]`."""
 
 DTYPES = {
     "float32": np.dtype(np.float32),
@@ -22,9 +22,7 @@ DTYPES = {
 
 
 def array_module(x: Array) -> ModuleType:
-    """Return the module that computes on `x`: `cupy` for an array on a GPU, else `numpy`. CuPy is never imported for the
-    question.
-    """
+    """Return the module that computes on `x`: `cupy` for an array on a GPU, else `numpy`. Does not import CuPy."""
     cupy = sys.modules.get("cupy")
     return np if cupy is None else cupy.get_array_module(x)
 
@@ -64,7 +62,7 @@ def rounded(x: Array, dtype: np.dtype) -> Array:
 
 
 def to_device(x: Any, xp: ModuleType) -> Array:
-    """`x` (an array of either module, a nested list, a CPU tensor) as an array of `xp`; what is there already is not copied.
+    """Return `x` (an array of either module, a nested list, a CPU tensor) as an array of `xp`, without a copy where possible.
 
     With `to_host`, one of the two places where data crosses between host and device.
     """
@@ -72,9 +70,7 @@ def to_device(x: Any, xp: ModuleType) -> Array:
 
 
 def to_host(x: Any) -> np.ndarray:
-    """Return `x` as a NumPy array: a device array is copied once the device has finished it, what is on the host already is
-    not.
-    """
+    """Return `x` as a NumPy array: a device array is copied once the device has computed it, a host array is not copied."""
     return np.asarray(x) if array_module(x) is np else x.get()
 
 
@@ -83,7 +79,7 @@ def device_module(device: str) -> ModuleType:
     current one (new arrays live there); "auto" takes GPU 0 if it works, else NumPy.
 
     Raises `InputError` for another name, `DeviceError` if a GPU is asked for and CuPy, the driver, the device or CUDA's
-    libraries are missing: the message says which, and how to get it.
+    libraries are missing: the message says which, and how to install it.
     """
     kind, _, index = device.partition(":")
     if device == "auto":
@@ -102,7 +98,7 @@ def device_module(device: str) -> ModuleType:
 
 
 def _missing(index: int) -> str | None:
-    """Return what is missing for GPU `index` to compute, with how to get it, in a line; None if nothing is."""
+    """Return a line that says what GPU `index` lacks to compute, and how to install it; None if it lacks nothing."""
     try:
         import cupy
     except ImportError as error:
@@ -111,7 +107,9 @@ def _missing(index: int) -> str | None:
     runtime = cupy.cuda.runtime
     driver, built = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
     if driver == 0:
-        return "there is no NVIDIA driver, and pip can't bring one: install it, and see that nvidia-smi lists the GPU"
+        return (
+            "there is no NVIDIA driver, and pip can't install one: install it, and check that nvidia-smi lists the GPU"
+        )
     if driver < built:
         extra = f"pip uninstall -y cupy-cuda{built}x && pip install 'ovis2_ref[cuda{driver}]'"
         return f"the driver is for CUDA {driver}, this CuPy for CUDA {built}: {extra}, or a newer driver"

@@ -1,6 +1,6 @@
 """A matrix product whose matrix is a band: each row of W has few weights, side by side, so W is cut into small dense blocks.
 
-A 4000x3000 picture resized to 1344 x 1344 takes 100 times fewer multiplications so. Blocks of the picture run on several threads.
+Resizing a 4000x3000 picture to 1344 x 1344 so takes 100 times fewer multiplications. Several threads share the blocks.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,9 +16,9 @@ from ovis2_ref.runtime.blocks import run_in_turn
 from ovis2_ref.runtime.threads import run_tasks
 
 BLOCK_BYTES = 2**24
-"""Bytes of a block of pixels as float64: what a thread works on. Smaller blocks spend their time waiting for each other."""
+"""Bytes of a block of pixels as float64, the work of one task. With smaller blocks the overhead of tasks shows."""
 BLOCK_WINDOW = 64
-"""Input pixels under a block of W, about: wider ones waste more of the band's corners, narrower ones call more products."""
+"""Input pixels of a block of W, about. A wider block holds more zeros; narrower blocks mean more products."""
 
 Pass = Callable[[Array, Any, int], Array]
 

@@ -1,8 +1,8 @@
 """Blocks: run a plain formula over blocks of rows, or of heads and queries, that don't depend on each other.
 
 The formula's text is the same for a block and for the whole. A block's intermediate arrays stay in the cache, blocks run on
-several threads, and the memory that they need doesn't grow with the input. Values that the formula taps are put together from
-the blocks before the listeners get them. Blocks depend on shapes alone, so results don't depend on the number of threads.
+several threads, and the memory that they need doesn't grow with the input. Tapped values are assembled from the blocks before
+the listeners receive them. Blocks depend on shapes alone, so results don't depend on the number of threads.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,15 +25,15 @@ Formula = TypeVar("Formula", bound=Callable[..., Any])
 IN_CACHE = 2**18
 """Numbers in a block of rows of one thread: 256 KiB of float32, so that a few such arrays fit a core's second-level cache."""
 IN_MEMORY = 2**20
-"""Numbers in a block of rows that all threads work on, 4 MiB of float32: what is made of a row may be 16 times as wide."""
+"""Numbers in a block of rows that all threads share, 4 MiB of float32. Intermediate arrays may be 16 times as large."""
 ON_GPU = 16
-"""On a GPU only the memory sets a limit: blocks are so many times larger."""
+"""Blocks on a GPU are this many times larger, since only its memory limits them."""
 QUERIES = 256
 """Queries of one head in a block: their scores over 2,000 keys take 1 MiB of float32."""
 
 
 class Assembly:
-    """Whole arrays that are written block by block: a result, and the tapped values on the way to it."""
+    """Whole arrays that are written block by block: a result, or tapped values."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, Array] = {}
@@ -42,7 +42,7 @@ class Assembly:
     def put(
         self, name: str, block: Array, shape: tuple[int, ...], place: tuple[slice, ...], fill: float | None = None
     ) -> None:
-        """Write `block` at `place` of the array called `name`, of `shape`; `fill` is for places that no block comes to."""
+        """Write `block` at `place` of the array called `name`, of `shape`; `fill` goes where no block is written."""
         with self._lock:
             if name not in self.arrays:
                 xp = array_module(block)

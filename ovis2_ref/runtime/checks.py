@@ -56,14 +56,14 @@ def number(name: str, value: Any, least: float, most: float, error: Raise = Inpu
 
 
 def flag(name: str, value: Any, error: Raise = InputError) -> bool:
-    """`value`, which is True or False."""
+    """Return `value` if it is True or False."""
     if not isinstance(value, bool):
         raise error(f"{name}={shown(value)} should be True or False")
     return value
 
 
 def choice(name: str, value: Any, allowed: Collection[Any], error: Raise = InputError) -> Any:
-    """`value`, which is one of `allowed`: texts, None, True or False."""
+    """Return `value` if it is one of `allowed`: texts, None, True or False."""
     if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
         raise error(f"{name}={shown(value)} should be one of {', '.join(map(repr, allowed))}")
     return value

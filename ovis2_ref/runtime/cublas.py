@@ -1,8 +1,8 @@
 """Matrix products on a GPU: a whole stack of them is one call of cuBLAS, in the type that the arrays have.
 
-CuPy's own `@` has no stacks of bfloat16 matrices, multiplies those of float16 in float32, copies operands that aren't contiguous
-(such as the keys and values of a cache), and can't start from a bias. cuBLAS does all of it: a matrix may be transposed and its
-rows may lie apart; as long as the matrices of a stack lie evenly, nothing is copied.
+CuPy's own `@` has no stacks of bfloat16 matrices, multiplies those of float16 in float32, copies operands that aren't
+contiguous (such as the keys and values of a cache), and can't start from a bias. cuBLAS does all of this: a matrix may be
+transposed, and its rows need not be contiguous; if the matrices of a stack are evenly spaced, nothing is copied.
 """
 
 import ctypes
@@ -23,9 +23,9 @@ TYPES = {
     "float32": ("CUDA_R_32F", "CUBLAS_COMPUTE_32F"),
     "float64": ("CUDA_R_64F", "CUBLAS_COMPUTE_64F"),
 }
-"""What cuBLAS calls a type, and how it sums: float32 is summed as float32, not as TF32, whatever CUPY_TF32 says."""
+"""cuBLAS's names of a type and of the type of its sums: float32 is summed as float32, not as TF32, whatever CUPY_TF32 says."""
 FACTORS = {name: [np.array(factor, dtype=name) for factor in (0, 1)] for name in ("float32", "float64")}
-"""The numbers that cuBLAS multiplies by, in the type of the sums; it reads them from the host."""
+"""The factors 1 and 0 in the type of the sums; cuBLAS reads them from the host."""
 ADDRESSES = {name: [factor.ctypes.data for factor in factors] for name, factors in FACTORS.items()}
 
 
@@ -74,8 +74,8 @@ def cublas_product(
 def reserve_workspace(cupy: ModuleType) -> UInt8[Array, " bytes"]:
     """Give cuBLAS memory of its own on the current stream, and return it: it has to live as long as products run there.
 
-    Without it, cuBLAS allocates while a stream is being captured, and the allocations become a part of the graph. Call it after
-    the first product on the stream: a change of the stream takes the memory away again.
+    Without it, cuBLAS allocates while a stream is being captured, and the allocations become part of the graph. Call this after
+    the first product on the stream: setting another stream resets the workspace.
     """
     workspace = cupy.empty(WORKSPACE, dtype=np.uint8)
     _call("cublasSetWorkspace_v2", _handle(cupy), workspace.data.ptr, WORKSPACE)
@@ -96,8 +96,8 @@ _own = _Handles()
 def _handle(cupy: ModuleType) -> int:
     """Return this thread's handle on the current device, set to the current stream.
 
-    It is not CuPy's, so that nobody else changes its mode, its stream or its workspace. The mode forbids a product that is split
-    over k to add its parts in 16 bits.
+    It is not CuPy's, so that no other code changes its mode, stream or workspace. The mode forbids cuBLAS to add the parts of a
+    product that is split over k in 16 bits.
     """
     device, stream = cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
     if device not in _own.handles:
@@ -130,8 +130,8 @@ def _library() -> ctypes.CDLL:
 def _layout(
     x: Float[Array, "count rows columns"], cupy: ModuleType
 ) -> tuple[Float[Array, "count rows columns"], bool, int, int]:
-    """`x`, or a copy if it lies as cuBLAS can't read it; is it stored by columns; numbers from one row (or column) to the next;
-    and from one matrix to the next.
+    """Return `x`, or a copy if cuBLAS can't read its strides; whether it is stored by columns; how many numbers lie from one row
+    (or column) to the next; and from one matrix to the next.
     """
     _, rows, columns = x.shape
     stride, down, right = (step // x.itemsize for step in x.strides)

@@ -1,4 +1,4 @@
-"""What a call of the model runs inside: its own GPU as the current one, and BLAS at one thread a call."""
+"""The context of a call of the model: its GPU is the current one; on a CPU, BLAS uses one thread for each product."""
 
 from collections.abc import Callable
 from functools import wraps

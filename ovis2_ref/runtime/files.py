@@ -1,4 +1,4 @@
-"""Opening the files of a checkpoint folder: each lies inside it, is a regular file of a bounded size, and is read, never run."""
+"""Open the files of a checkpoint folder. Each must lie inside it and be a regular file of a bounded size."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from typing import IO, Any
 from ovis2_ref.errors import CheckpointError
 
 JSON_LIMIT = 2**20
-"""Bytes: a hundred times the largest configuration that is published, and little enough for the memory that parsing takes."""
+"""Bytes of a JSON file at most: a hundred times the largest published configuration; parsing it takes little memory."""
 
 
 DEEPEST = 50
-"""Levels of a JSON file at most; a configuration has five. What is written again is written by a recursive program."""
+"""Levels of a JSON file at most; a configuration has five. Writing JSON is recursive, so a deeper file could end Python."""
 
 
 def checked_folder(folder: str | Path) -> Path:
@@ -60,7 +60,7 @@ def path_inside(folder: str | Path, name: str) -> Path:
 def open_regular(path: Path) -> IO[bytes]:
     """Open the regular file at `path`, whose links have been followed. Raises `CheckpointError` if it can't be opened.
 
-    What is checked is the file that was opened: if a link or a pipe has taken the place of the file since, it is refused.
+    The check looks at the opened file, so that a link or a pipe that has replaced the file in between is refused.
     """
     flags = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     try:
@@ -79,7 +79,7 @@ def has_file(folder: str | Path, name: str) -> bool:
     try:
         return path.exists() or path.is_symlink()
     except OSError as error:
-        raise CheckpointError(f"{path} can't be looked at ({_reason(error)})") from error
+        raise CheckpointError(f"{path} can't be examined ({_reason(error)})") from error
 
 
 def read_bounded(folder: str | Path, name: str, limit: int) -> bytes:
@@ -97,12 +97,12 @@ def read_bounded(folder: str | Path, name: str, limit: int) -> bytes:
 
 
 def read_json(folder: str | Path, name: str, limit: int = JSON_LIMIT) -> dict[str, Any]:
-    """The JSON object in the file called `name` in `folder`. Raises `CheckpointError` if it has none of at most `limit` bytes."""
+    """Return the JSON object in the file called `name` in `folder`. Raises `CheckpointError` if it isn't there or too large."""
     return parse_json(read_bounded(folder, name, limit), str(Path(folder) / name))
 
 
 def parse_json(content: bytes, source: str) -> dict[str, Any]:
-    """The JSON object that `content` spells, its keys unique. Raises `CheckpointError`, naming `source`, if it is not one."""
+    """Return the JSON object in `content`; keys must be unique. Raises `CheckpointError`, naming `source`, if it is none."""
     try:
         text = content.decode("utf-8")
         values = json.loads(text, object_pairs_hook=_unique)

@@ -11,12 +11,12 @@ from ovis2_ref.runtime.arrays import array_module
 
 
 def fused(formula: Callable[..., Any]) -> Callable[..., Any]:
-    """`formula`, which on CuPy's arrays is compiled to one kernel (`cupy.fuse`); on NumPy's it is the function that it was.
+    """Return `formula`, compiled to one kernel for CuPy arrays (`cupy.fuse`); NumPy arrays call it unchanged.
 
-    Its arguments are arrays, or numbers after the first array; CuPy shows it placeholders for both, without shapes. It consists
-    of operators, elementwise functions and conversions, and sums nothing up: a fused sum of 16-bit numbers doesn't compile in
-    CuPy 14. Nor does CuPy convert to bfloat16 inside: a formula rounds to 16 bits by writing to one of its arguments,
-    `y[...] = ...` or `out=y`, in NumPy as well.
+    Its arguments are arrays, or numbers after the first array; CuPy calls it with placeholders for both, which have no shapes.
+    The formula may use operators, elementwise functions and conversions, but no sums: CuPy 14 can't compile a fused sum of
+    16-bit numbers. CuPy also can't convert to bfloat16 inside a kernel: to round to 16 bits, write to one of the arguments,
+    `y[...] = ...` or `out=y`.
     """
 
     @wraps(formula)

@@ -1,7 +1,8 @@
-"""Twins of the operations for a GPU: a chain of elementwise steps is one kernel (`fused`), so that a layer launches half as many.
+"""Twins of the operations for a GPU: a chain of elementwise steps is one kernel (`fused`), so that a layer launches half as
+many kernels.
 
-`@on_gpu(twin)` above a plain formula sends arrays on a GPU to the twin. Tests hold the two equal. A twin takes the formula's
-arguments. Sums stay outside of the fused parts (see `fusion.py`).
+`@on_gpu(twin)` above a plain formula sends arrays on a GPU to the twin. A twin takes the formula's arguments, and
+tests compare the two. Sums stay outside of the fused parts (see `fusion.py`).
 """
 
 from collections.abc import Callable

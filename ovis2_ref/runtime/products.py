@@ -1,4 +1,4 @@
-"""Matrix products: the formula is a @ b; here are the types of its sums, threads on a CPU, and cuBLAS on a GPU."""
+"""Matrix products a @ b: the type of the sums, threads on a CPU, cuBLAS on a GPU."""
 
 from functools import partial
 from itertools import product
@@ -12,11 +12,11 @@ from ovis2_ref.runtime.cublas import cublas_product
 from ovis2_ref.runtime.threads import one_blas_thread, run_tasks
 
 SMALLEST_PIECE = 2**18
-"""Multiplications below which a piece isn't worth a thread: 2^18 weights are read in some 50 microseconds."""
+"""Multiplications of a piece at least; a smaller one isn't worth a thread (reading 2^18 weights takes some 50 microseconds)."""
 ROWS, COLUMNS = 1024, 256
-"""Rows of a piece at most, and columns at least: BLAS copies both operands, and narrow pieces would copy the first one often."""
+"""Rows of a piece at most, and columns at least: BLAS copies both operands, and narrow pieces copy the first one more often."""
 FEW_ROWS, UNCOPIED = 16, 10**6
-"""With few rows the copy of the second operand is what takes the time. OpenBLAS makes none up to 10^6 multiplications."""
+"""With few rows, copying the second operand takes most of the time. OpenBLAS makes no copy up to 10^6 multiplications."""
 
 
 def matmul(
@@ -24,7 +24,8 @@ def matmul(
 ) -> Float[Array, "*batch n m"]:
     """start + a b. Float16 and bfloat16 are summed in float32 and rounded once, at the end.
 
-    A stack `b` of fewer matrices than `a` (key heads that groups of query heads share) counts each for several of `a` in a row.
+    Where the stack `b` has fewer matrices than `a` (key heads shared by groups of query heads), each of `b` is multiplied with
+    several of `a` in a row.
     """
     if a.ndim > 2 and a.shape[-3] != b.shape[-3]:
         (*lead, heads, n, k), shared = a.shape, b.shape[-3]

@@ -1,4 +1,4 @@
-"""What the configurations share: plain records, to and from the dictionaries of JSON, whose fields are checked by their types."""
+"""Plain records of configuration values, to and from dictionaries of JSON; their annotations check the fields."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -33,7 +33,7 @@ class Record:
         return ConfigError(f"{type(self).__name__}: {message}")
 
     def expect_types(self, *names: str) -> None:
-        """Check that the fields called `names`, or all, hold what they are annotated with; make floats of whole numbers there."""
+        """Check that the fields called `names`, or all, fit their annotations; convert a whole number in a float field."""
         kinds = get_type_hints(type(self))
         for name in names or kinds:
             value, kind = getattr(self, name), kinds[name]

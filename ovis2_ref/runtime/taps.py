@@ -5,7 +5,7 @@
     values["model.vision_tower.transformer.encoder.layers.3.attention.weights"]
 
 A tap is named after the module that makes the value, in the checkpoint's own naming, plus a last word for what is inside it.
-Listeners nest: all open ones receive a value. With none open, a tap costs one comparison.
+Listeners nest: every open one receives the value. With none open, a tap costs one comparison.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from ovis2_ref.runtime.arrays import Array
 
 
 class Listener(NamedTuple):
-    """Receive the values whose names it wants."""
+    """A function that receives values, and a test of the names that it wants."""
 
     take: Callable[[str, Array], None]
     wants: Callable[[str], bool]
@@ -39,7 +39,7 @@ def anybody_listens() -> bool:
 
 
 def is_listening(name: str) -> bool:
-    """Return True if an open listener wants `name`: for values that have to be put together before they can be shown."""
+    """Return True if an open listener wants `name`: to decide whether to assemble a value only for listeners."""
     return any(listener.wants(name) for listener in _listeners.get())
 
 
@@ -58,7 +58,7 @@ def listening(take: Callable[[str, Array], None], wants: Callable[[str], bool] =
 
 @contextmanager
 def collecting(take: Callable[[str, Array], None]) -> Iterator[None]:
-    """Inside the block, let `take` receive what the open listeners want, in their place: they get it later, put together."""
+    """Inside the block, send what the open listeners want to `take` instead; the caller passes assembled values on later."""
     listeners = _listeners.get()
     wanted = Listener(take, lambda name: any(listener.wants(name) for listener in listeners))
     token = _listeners.set((wanted,) if listeners else ())
@@ -70,7 +70,7 @@ def collecting(take: Callable[[str, Array], None]) -> Iterator[None]:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Inside the block no tap reaches a listener."""
+    """Close all listeners inside the block."""
     token = _listeners.set(())
     try:
         yield

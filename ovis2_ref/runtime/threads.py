@@ -20,7 +20,7 @@ from ovis2_ref.errors import InputError
 Result = TypeVar("Result")
 
 VARIABLES = ("OVIS2_REF_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Environment variables that set the number of threads; the first that holds a whole number above 0 counts."""
+"""Environment variables that set the number of threads; the first that holds a whole number above 0 is used."""
 
 _chosen: int | None = None
 _inside: ContextVar[bool] = ContextVar("ovis2_ref_inside_a_task", default=False)
@@ -105,9 +105,9 @@ _limited: ContextVar[bool] = ContextVar("ovis2_ref_limited", default=False)
 
 
 class one_blas_thread:  # noqa: N801
-    """Inside the block BLAS uses one thread for each call, in the whole process; afterwards as many as before.
+    """Limit BLAS to one thread for each call inside the block, in the whole process; restore its limits afterwards.
 
-    A block inside a block costs nothing: a decoding step has hundreds.
+    A block inside a block costs nothing, since a decoding step has hundreds.
     """
 
     def __enter__(self) -> None:

@@ -1,7 +1,7 @@
-"""Writing files so that nothing is lost: a file or a folder is written beside its target, and replaces it once it is complete.
+"""Write files without losing any: write a file or a folder beside its target, and replace the target once it is complete.
 
-A full disk, an error or Ctrl-C leaves what was there before. The new file is made under a name that nobody can foresee, and only
-if nothing has that name, so a planted link is never written through.
+A full disk, an error or Ctrl-C leaves what was there before. The new file gets a random name, and is made only if nothing has
+that name, so a planted link is never written through.
 """
 
 import json
@@ -18,7 +18,7 @@ from ovis2_ref.errors import CheckpointError, OvisError
 
 @contextmanager
 def replacing(path: str | Path, error: type[OvisError] = CheckpointError) -> Iterator[IO[bytes]]:
-    """A new file that replaces the one at `path` when the block ends without an error.
+    """Open a new file that replaces the one at `path` when the block ends without an error.
 
     Raises `error` if it can't be written, or if `path` is there and no regular file.
     """
@@ -41,9 +41,9 @@ def replacing(path: str | Path, error: type[OvisError] = CheckpointError) -> Ite
 
 @contextmanager
 def replacing_files(folder: str | Path, error: type[OvisError] = CheckpointError) -> Iterator[Path]:
-    """A new empty folder, whose files move into `folder` when the block ends without an error, replacing those of their names.
+    """Make a new empty folder, whose files move into `folder` when the block ends without an error, and replace its files.
 
-    A `folder` that isn't there appears whole. Raises `error` if it can't be written.
+    A new `folder` appears only once it is complete. Raises `error` if it can't be written.
     """
     target = Path(folder)
     with _errors(target, error):

@@ -21,7 +21,7 @@ def vision_transformer(
     """Return the features of every patch of every tile: embed, pass all blocks, norm.
 
     transformers' `Ovis2VisionTransformer` ends with an RMSNorm. The authors' code has that norm but takes its features from
-    before it (`hidden_states[-1]`, collected ahead of `post_trunk_norm`); the weights were trained so.
+    before it (`hidden_states[-1]`, collected ahead of `post_trunk_norm`), and the weights were trained that way.
     """
     x = embed_patches(pixel_values, w / "embeddings", config)
     for i in range(config.num_hidden_layers):
@@ -42,7 +42,7 @@ def patch_embedding(
 ) -> Float[Array, "tiles patches hidden"]:
     """W patch + b, patches in reading order: a convolution whose stride is its kernel, as one product.
 
-    Pixels to the right of and below the last whole patch are not looked at (padding="valid").
+    Pixels to the right of and below the last whole patch are ignored (padding="valid").
     """
     patch = w["weight"].shape[-1]
     tiles, channels, height, width = pixel_values.shape

@@ -101,7 +101,7 @@ def embed_visual_tokens(
 ) -> Float[Array, "*batch hidden"]:
     """Return the expected row of the table, sum_w tokens_w table_w; for whole numbers, the row of that number.
 
-    Both programs append zeros for the indicators to the tokens, and multiply them too: adding 0 changes nothing.
+    Both programs append zeros for the indicators to the tokens and multiply these too, which changes no sum.
     """
     if tokens.dtype.kind in "iu":
         return table[tokens]

@@ -36,7 +36,7 @@ def on_a_full_disk(case: Callable[[], Any], room: int) -> Outcome:
 
     outcome = bounded(limited)
     assert outcome.kind == "refused", outcome
-    assert "can't be written" in outcome.message or "not written whole" in outcome.message
+    assert "can't be written" in outcome.message or "not written completely" in outcome.message
     return outcome
 
 

@@ -235,7 +235,7 @@ def test_layouts_and_lists() -> None:
         ({"return_tensors": "tf"}, "return_tensors"),
         ({"pillow": "9"}, "pillow"),
         ({"rescale_factor": 0}, "rescale_factor"),
-        ({"size": {"max_height": 1, "max_width": 100}, "input_data_format": "channels_last"}, "no pixels left"),
+        ({"size": {"max_height": 1, "max_width": 100}, "input_data_format": "channels_last"}, "would have no pixels"),
     ],
 )
 def test_refused(chosen: dict[str, Any], words: str) -> None:
