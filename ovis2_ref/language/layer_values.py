@@ -12,7 +12,7 @@ from ovis2_ref.runtime.weights import Weights
 def layer_values(
     language_model: Weights, layers: int, output_hidden_states: bool, output_attentions: bool
 ) -> Iterator[dict[str, tuple[Array, ...] | None]]:
-    """Listen to the decoder for `hidden_states` and `attentions`; those not asked for are None. They are there at the end.
+    """Collect the decoder's `hidden_states` and `attentions` inside the block; those not asked for are None.
 
     hidden_states: the embeddings, then each layer's output, the last one after the final norm.
     """
