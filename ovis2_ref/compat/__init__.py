@@ -1,4 +1,4 @@
 """What scripts written for transformers expect beside the model: names, arguments, tensors, outputs as dictionaries.
 
-The formulas don't know this room; see its README.
+No formula imports this package; see its README.
 """

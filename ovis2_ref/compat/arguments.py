@@ -1,4 +1,4 @@
-"""Checks of arguments: those of a table that change nothing, names that nothing knows, values of another kind."""
+"""Check the arguments of scripts: arguments that change nothing, unknown names, values of the wrong kind."""
 
 import difflib
 import inspect
@@ -14,7 +14,7 @@ from ovis2_ref.runtime.checks import shown
 
 
 def active(call: str, options: Mapping[str, Any], table: Table) -> dict[str, Any]:
-    """Return `options` without those in `table`. Raises `InputError` for one of these whose value would change something."""
+    """Return `options` without those in `table`. Raises `InputError` for a value that would change something."""
     for name, entry in table.items():
         value = options.get(name)
         if isinstance(entry, Idle) and value is not None and not any(_same(value, idle) for idle in entry.values):
@@ -27,7 +27,7 @@ def check_names(call: str, options: Collection[str], known: Collection[str]) -> 
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(sorted(known))}"
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(sorted(known))}"
             raise InputError(f"{call} has no argument {name!r}; {hint}")
 
 
@@ -37,14 +37,14 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 ARRAYS = ("input_ids", "inputs_embeds", "pixel_values", "attention_mask", "position_ids", "labels", "logits_to_keep")
-"""Arguments that are arrays, or what NumPy makes one of."""
+"""Arguments that are arrays, or nested lists."""
 
 METHODS = {"past_key_values": "update", "streamer": "put", "generation_config": "items", "tokenizer": "decode"}
-"""Arguments that are objects, and a method by which each is known."""
+"""Arguments that are objects, and a method that each must have."""
 
 
 def checked_value(name: str, value: Any) -> Any:
-    """Return the value of an argument, a list in place of an array as an array. Raises `InputError` for one of another kind."""
+    """Return the value of an argument, nested lists as an array. Raises `InputError` for a value of the wrong kind."""
     if name in ARRAYS and not hasattr(value, "ndim") and not isinstance(value, int):
         try:
             array = np.asarray(value)
@@ -59,14 +59,14 @@ def checked_value(name: str, value: Any) -> Any:
 
 
 def mapping(name: str, value: Any) -> dict[str, Any]:
-    """Return the argument `name`, a dictionary or None, as a dictionary of its own. Raises `InputError` for another kind."""
+    """Return the argument `name`, a dictionary or None, as a new dictionary. Raises `InputError` for another kind."""
     if value is not None and not isinstance(value, Mapping):
         raise InputError(f"{name} should be a dictionary, not {brief(value)}")
     return dict(value or {})
 
 
 def brief(value: Any) -> str:
-    """Return what to show of a value in an error: arrays, pictures and long texts are not quoted whole."""
+    """Return a short description of a value for an error: arrays, pictures and long texts are not quoted whole."""
     shape = getattr(value, "shape", None)
     if shape is not None:
         return f"<{type(value).__name__} of shape {tuple(shape)}>"
@@ -78,7 +78,7 @@ def _same(value: Any, idle: Any) -> bool:
 
 
 def script_arguments(table: Table, renamed: Mapping[str, str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a method take what scripts give: None for a default, the idle arguments of `table`, other names for its own.
+    """Decorate a method: accept None for a default, the idle arguments of `table`, and other names of its arguments.
 
     `renamed`: other name -> own name. The method raises `InputError` for an argument that it doesn't have.
     """

@@ -27,7 +27,7 @@ class BatchFeature(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"there is no {name!r} in these inputs; there are {', '.join(self)}") from None
+            raise AttributeError(f"there is no {name!r} in these inputs; they hold {', '.join(self)}") from None
 
     skip_tensor_conversion = None
 

@@ -1,4 +1,6 @@
-"""Base classes that scripts derive their own logits processors and stopping criteria from. Any function of that form will do."""
+"""Base classes that scripts derive their own logits processors and stopping criteria from. Any function of that form works,
+too.
+"""
 
 from typing import Any
 
@@ -7,7 +9,7 @@ class LogitsProcessor:
     """A function (ids so far (rows, tokens), scores (rows, vocabulary)) -> scores."""
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """Return the scores to go on with."""
+        """Return the new scores."""
         raise NotImplementedError(f"{type(self).__name__} needs a __call__(input_ids, scores)")
 
 
@@ -15,7 +17,7 @@ class StoppingCriteria:
     """A function (ids so far (rows, tokens), scores of the steps or None) -> true at the end, for all rows or for each."""
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Return whether to stop."""
+        """Return True to stop."""
         raise NotImplementedError(f"{type(self).__name__} needs a __call__(input_ids, scores)")
 
 
@@ -30,10 +32,10 @@ class LogitsProcessorList(list[Any]):
 
 
 class StoppingCriteriaList(list[Any]):
-    """Criteria of which any one stops."""
+    """Criteria, any of which stops."""
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Return whether any criterion says so."""
+        """Return True if any criterion is met."""
         stop: Any = False
         for criterion in self:
             stop = stop | criterion(input_ids, scores)

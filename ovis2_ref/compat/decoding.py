@@ -1,4 +1,4 @@
-"""Options of transformers' decoding that are not here."""
+"""Options of transformers' decoding that are not supported here."""
 
 UNSUPPORTED = {
     "assistant_confidence_threshold": None,
@@ -18,10 +18,10 @@ UNSUPPORTED = {
     "use_mtp": False,
     "watermarking_config": None,
 }
-"""Options of transformers that change the answer and are not here, with the value that does nothing."""
+"""Options of transformers that change the answer and are not supported here, with the value that does nothing."""
 
 ASSISTED = (
     *("assistant_lookbehind", "continuous_batching_config", "max_matching_ngram_size", "num_assistant_tokens"),
     *("num_assistant_tokens_schedule", "speculation_type", "target_lookbehind"),
 )
-"""Options of assisted decoding, which do nothing without the option that asks for it."""
+"""Options of assisted decoding, which do nothing without the option that switches it on."""

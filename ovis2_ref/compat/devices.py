@@ -1,4 +1,4 @@
-"""Where a model computes and in which type, in the words of scripts: "cuda", torch.bfloat16, device_map="auto"."""
+"""Translate what scripts call a device and a type: "cuda", torch.bfloat16, device_map="auto"."""
 
 from collections.abc import Mapping
 from types import ModuleType
@@ -32,7 +32,7 @@ def device_of(xp: ModuleType, array: Any) -> Device:
 
 
 def device_name(device: Any) -> str:
-    """Return the name of a torch device, a name, a GPU's number, or what `device_map` may be.
+    """Return the name of a device, given as a torch device, a name, a GPU's number or a `device_map`.
 
     A `device_map` is a device, "auto" (a GPU if there is one), or a dictionary that puts everything on one device.
     """
@@ -49,7 +49,7 @@ def device_name(device: Any) -> str:
 
 
 def compute_dtype(dtype: Any, stored: Any = None) -> np.dtype:
-    """Return the compute type that scripts call `dtype`: a torch type, a NumPy type, a name, or "auto" for the `stored` one."""
+    """Return the compute type of `dtype`: a torch type, a NumPy type, a name, or "auto" for the `stored` type."""
     if isinstance(dtype, str) and dtype == "auto":
         dtype = stored or "float32"
     torch = torch_module()

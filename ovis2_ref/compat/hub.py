@@ -1,4 +1,4 @@
-"""A checkpoint by its hub id: found in the local hub cache, never downloaded."""
+"""Find a checkpoint by its hub id in the local hub cache; nothing is downloaded."""
 
 import os
 import re

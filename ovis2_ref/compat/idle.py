@@ -1,4 +1,4 @@
-"""For each call of transformers' the arguments that change nothing here, or can't be honoured."""
+"""The arguments of transformers' calls that change nothing here, or are not supported."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class Ignored:
 IGNORED = Ignored()
 Table = Mapping[str, Idle | Ignored]
 
-HUB = "files are read from a local folder alone: download the checkpoint first, and give its folder"
+HUB = "files are read from a local folder only: download the checkpoint first, and give its folder"
 FULL_WEIGHTS = "weights are read as they are stored and computed in `dtype`; leave it out"
 NO_CODE = "code from a checkpoint is never executed; leave it out"
 
@@ -125,7 +125,7 @@ PROCESSOR_OPTIONS: Table = {
 TEMPLATE_OPTIONS: Table = dict.fromkeys(
     ("tools", "documents", "xml_tools", "enable_thinking", "template_kwargs"), IGNORED
 )
-"""`apply_chat_template`: what templates of other models look at, and Ovis2's doesn't."""
+"""`apply_chat_template`: arguments that templates of other models use, and Ovis2's doesn't."""
 
 FORWARD: Table = {
     **dict.fromkeys(("cache_position", "return_loss", "num_items_in_batch", "is_first_iteration"), IGNORED),

@@ -8,7 +8,7 @@ from ovis2_ref.errors import MissingFeatureError
 Missing = Mapping[str, str]
 """What to do instead -> the names, separated by spaces."""
 
-NO_GRADIENTS = "forward passes are all that is computed; train with transformers, and load the folder that it saves"
+NO_GRADIENTS = "ovis2_ref computes forward passes only; train with transformers, and load the folder that it saves"
 FUNCTIONS = "the model is plain functions over `model.weights`; ovis2_ref.recording() shows every value inside by name"
 WEIGHTS = "change a copy of the mapping `model.weights`, and make a model of it: type(model)(config, weights)"
 ONE_DEVICE = (
@@ -129,7 +129,7 @@ PACKAGE: Missing = {
     "AutoModelForMultimodalLM AutoModelForSeq2SeqLM AutoModelForPreTraining PreTrainedModel GenerationMixin",
     "call a processor and a model": "pipeline Pipeline ImageTextToTextPipeline",
     FULL_TYPES: "BitsAndBytesConfig GPTQConfig AwqConfig QuantoConfig TorchAoConfig HqqConfig",
-    "leave past_key_values out: the output's go on": "DynamicCache StaticCache Cache QuantizedCache OffloadedCache",
+    "leave past_key_values out; to continue, pass an output's": "DynamicCache StaticCache Cache QuantizedCache OffloadedCache",
     "use AutoProcessor or Ovis2Processor": "ProcessorMixin PreTrainedTokenizer PreTrainedTokenizerFast "
     "PreTrainedTokenizerBase BaseImageProcessor ImageProcessingMixin",
     "use Ovis2Config": "PretrainedConfig PreTrainedConfig",
@@ -142,7 +142,7 @@ NONE: Missing = {}
 
 
 class Counterpart:
-    """A class with a counterpart in transformers. A name that only the counterpart has is an error that says what to do."""
+    """A class with a counterpart in transformers. A name that only the counterpart has raises an error that says what to do."""
 
     counterpart = ""
     missing = NONE  # without an annotation: a configuration's annotations are its fields
@@ -156,5 +156,5 @@ def missing_feature(owner: str, name: str, counterpart: str, table: Missing) -> 
     """Return the message for a name that `owner` doesn't have."""
     for instead, names in table.items():
         if name in names.split():
-            return f"{owner}.{name} is a name of {counterpart} that is not here: {instead}"
+            return f"{owner}.{name} exists in {counterpart} and not here: {instead}"
     return f"{owner} has no attribute {name!r}"

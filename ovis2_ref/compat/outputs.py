@@ -1,4 +1,4 @@
-"""What the model's calls return: records with transformers' field names, which also behave as its dictionaries and tuples do."""
+"""The outputs of the model's calls: records with transformers' field names that also work as dictionaries and tuples."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -54,7 +54,7 @@ class Output(Mapping[str, Any], Counterpart):
 
 @dataclass(eq=False)
 class ImageFeatures(Output):
-    """What the vision side makes of tiles."""
+    """The output of `get_image_features`."""
 
     last_hidden_state: Array
     """The ViT's features, merged (tiles, tokens, stride^2 * vision hidden)."""
@@ -66,7 +66,7 @@ class ImageFeatures(Output):
 
 @dataclass(eq=False)
 class ModelOutput(Output):
-    """What `Ovis2Model` returns."""
+    """The output of `Ovis2Model`."""
 
     last_hidden_state: Array
     """(batch, tokens, hidden), after the final norm."""
@@ -82,7 +82,7 @@ class ModelOutput(Output):
 
 @dataclass(eq=False)
 class CausalLMOutput(Output):
-    """What `Ovis2ForConditionalGeneration` returns: the fields of `ModelOutput`, with logits in place of the last state."""
+    """The output of `Ovis2ForConditionalGeneration`: the fields of `ModelOutput`, with logits in place of the last state."""
 
     loss: Array | None = None
     logits: Array | None = None
@@ -96,14 +96,14 @@ class CausalLMOutput(Output):
 
 @dataclass(eq=False)
 class GenerateOutput(Output):
-    """What `generate` returns with `return_dict_in_generate=True`. One entry of a tuple is one step."""
+    """The output of `generate` with `return_dict_in_generate=True`. One entry of a tuple is one step."""
 
     sequences: Array
     """The ids of prompts and answers (rows, tokens)."""
     sequences_scores: Array | None = None
     """The score of each returned beam (rows,)."""
     scores: tuple[Array, ...] | None = None
-    """What a token was chosen by: the logits after all processors, each (rows, vocabulary)."""
+    """The scores that tokens were chosen by: the logits after all processors, each (rows, vocabulary)."""
     logits: tuple[Array, ...] | None = None
     """The model's own logits, each (rows, vocabulary)."""
     beam_indices: Array | None = None

@@ -1,6 +1,4 @@
-"""torch tensors in, tensors out, for a caller who uses torch. This file never imports torch: a tensor exists only where the
-caller has imported it already.
-"""
+"""Accept and return torch tensors. This file never imports torch: a tensor exists only where the caller has imported it."""
 
 import sys
 from collections.abc import Callable
@@ -15,11 +13,11 @@ import numpy as np
 from ovis2_ref.runtime.arrays import array_module, to_host
 
 CALLBACKS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"}
-"""Arguments that are functions of the caller's, or call them."""
+"""Arguments that are the caller's functions, or call them."""
 
 
 def torch_module() -> ModuleType | None:
-    """torch, if the caller has imported it; else None."""
+    """Return torch if the caller has imported it, else None."""
     torch = sys.modules.get("torch")
     return torch if hasattr(torch, "Tensor") else None
 
@@ -42,7 +40,7 @@ def to_array(x: Any) -> Any:
 
 
 def to_tensor(x: Any, device: Any = None) -> Any:
-    """A NumPy or CuPy array as a torch tensor on `device`; anything else unchanged. Memory is shared where it can be."""
+    """Return a NumPy or CuPy array as a torch tensor on `device`; anything else unchanged. Memory is shared where possible."""
     torch = torch_module()
     if torch is None or not is_array(x):
         return x
@@ -67,8 +65,8 @@ def script_array(x: Any) -> Any:
 
 
 def with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, which takes arrays, for torch tensors too: if there are any among its arguments, arrays in its result become
-    tensors on their device. Functions and streamers among the arguments then are given tensors, and may return them.
+    """Decorate a `function` of arrays to accept torch tensors: if an argument holds one, arrays in the result become tensors on
+    its device. Functions and streamers among the arguments then receive tensors, and may return them.
     """
 
     @wraps(function)
@@ -89,9 +87,7 @@ def has_tensors(value: Any) -> bool:
 
 
 def _device(value: Any) -> Any:
-    """Return the device of the first tensor in a value and in the tuples, lists and dictionaries that it consists of; None
-    without.
-    """
+    """Return the device of the first tensor in a value or its tuples, lists and dictionaries; None without a tensor."""
     torch = torch_module()
     if torch is None:
         return None
@@ -123,7 +119,7 @@ def _outwards(value: Any, device: Any) -> Any:
 
 
 def _callback(value: Any, device: Any) -> Any:
-    """Functions of the caller's that speak tensors as functions that speak arrays; a streamer is given tensors."""
+    """Wrap the caller's functions of tensors as functions of arrays; wrap a streamer so that it receives tensors."""
     if isinstance(value, list | tuple):
         return [_callback(function, device) for function in value]
     if hasattr(value, "put"):
@@ -132,16 +128,16 @@ def _callback(value: Any, device: Any) -> Any:
 
 
 class TensorStreamer:
-    """A streamer of the caller's, given tensors."""
+    """Passes tensors to the caller's streamer."""
 
     def __init__(self, streamer: Any, device: Any) -> None:
-        """`streamer` gets what is put here, as tensors on `device`."""
+        """Pass tokens to `streamer` as tensors on `device`."""
         self._streamer, self._device = streamer, device
 
     def put(self, ids: np.ndarray) -> None:
-        """Hand tokens on."""
+        """Pass tokens on."""
         self._streamer.put(to_tensor(ids, self._device))
 
     def end(self) -> None:
-        """Hand the end on."""
+        """Pass the end on."""
         self._streamer.end()

@@ -1,13 +1,13 @@
-"""Generation: from a prompt to an answer, greedily, by sampling or by beam search, as transformers' `generate` makes it.
+"""Generate an answer to a prompt, greedily, by sampling or by beam search, as transformers' `generate` does.
 
 greedy.py        greedy decoding, by itself
 sampling.py      sampling, and greedy decoding with options
 beam.py          beam search
-settings.py, config.py          what a call and a checkpoint ask for
+settings.py, config.py          the settings of a call and of a checkpoint
 prompt.py        the batch of prompts, with mask and positions
 continuation.py  the model, its cache and the tokens so far
 static.py        a step that a GPU records and replays
-processors.py, truncation.py    what is done to scores before a token is chosen, and in scores.py in which order
+processors.py, truncation.py    changes of the scores before a token is chosen; scores.py: their order
 randomness.py    drawing tokens
 stopping.py      when an answer is complete
 record.py, transitions.py       what a call returns beside the ids
@@ -55,11 +55,11 @@ def generate(
 
     input_ids (batch, tokens), padded on the left, with attention_mask 0 at the padding; pixel_values (tiles, channels, side,
     side), the tiles of all pictures in reading order. With inputs_embeds (batch, tokens, hidden) and no input_ids, only new ids
-    come back. past_key_values: the cache of a beginning of input_ids; it goes on here. generation_config: settings, which options
-    beat. logits_processor: functions (ids, scores) -> scores; stopping_criteria: functions (ids, scores) -> true at the end;
+    come back. past_key_values: the cache of a beginning of input_ids. generation_config: settings; options take precedence.
+    logits_processor: functions (ids, scores) -> scores; stopping_criteria: functions (ids, scores) -> true at the end;
     prefix_allowed_tokens_fn: (prompt number, ids) -> the tokens that may come. tokenizer: for stop_strings. streamer: gets the
     prompt and then each step's tokens; not with beams. generator: a NumPy generator, or a seed, for sampling. options: the fields
-    of `GenerationSettings`; with return_dict_in_generate a `GenerateOutput` comes back.
+    of `GenerationSettings`; with return_dict_in_generate the result is a `GenerateOutput`.
 
     With convention="original" the processors count new tokens only, since the authors' code hands its language model embeddings.
     Raises `InputError` for arguments that don't exist or can't be used.
@@ -74,7 +74,7 @@ def generate(
     new_tokens = settings.new_tokens(prompt.length)
     if streamer is not None:
         if settings.num_beams > 1:
-            raise InputError("a streamer can't follow a beam search, which revises what it has made; use num_beams=1")
+            raise InputError("a streamer can't follow a beam search, which may replace earlier tokens; use num_beams=1")
         streamer.put(to_host(prompt.ids))
     record = Record(settings)
     text = _continuation(model, prompt, settings, new_tokens, record, past_key_values)
@@ -109,13 +109,13 @@ def generate(
 def _continuation(
     model: Any, prompt: Any, settings: GenerationSettings, new_tokens: int, record: Record, cache: Any
 ) -> Continuation:
-    """Return the texts that `settings` ask for, with what the model makes of the prompt."""
+    """Return the texts to continue, as `settings` ask, once the model has read the prompt."""
     copies = max(settings.num_beams, settings.num_return_sequences)
     use_cache = settings.use_cache or prompt.embeddings is not None or cache is not None
     static = use_cache and settings.cache_implementation == "static"
     states = [name for name in ("attentions", "hidden_states") if name in record.steps]
     if states and static:
-        raise InputError(f'cache_implementation="static" does not return {states[0]}; leave it out')
+        raise InputError(f'cache_implementation="static" cannot return {states[0]}; leave it out')
     if cache is not None and copies > 1:
         raise InputError("past_key_values can be continued by one row for each prompt: leave num_beams and copies out")
     return Continuation(model, prompt, copies, new_tokens, use_cache, static, states, cache)

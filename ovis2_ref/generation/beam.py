@@ -1,7 +1,7 @@
-"""Beam search: of all continuations of a prompt's beams, the best go on, and the best of those that end are kept.
+"""Beam search: continue the best of all continuations of a prompt's beams, and keep the best of those that end.
 
 The score of a text is the sum of its tokens' log-probabilities; an ended text's is divided by length^length_penalty. The
-bookkeeping is that of transformers' `_beam_search` (4.50 to 5.23), where -1e9 stands for "not to be chosen".
+bookkeeping is that of transformers' `_beam_search` (4.50 to 5.24), where a score of -1e9 means "not to be chosen".
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Candidates:
 
     scores: Float[Array, "prompts candidates"]
     beams: Int[Array, "prompts candidates"]
-    """Which beam each continues."""
+    """The beam that each continues."""
     tokens: Int[Array, "prompts candidates"]
     end: Bool[Array, "prompts candidates"]
     """True for an end token, and for all at the greatest length."""
@@ -70,7 +70,7 @@ def beam_search(
     prompts, start = len(text.ids) // beams, text.ids.shape[1]
     kept = max(2, 1 + len(eos)) * beams
     running = xp.full((prompts, beams), NEVER, dtype=text.scores.dtype)
-    running[:, 0] = 0  # all beams begin alike: only the first counts
+    running[:, 0] = 0  # all beams begin alike, so only the first is continued
     ended = Ended(
         ids=xp.full((prompts, beams, start + new_tokens), _filler(settings), dtype=np.int64),
         scores=xp.full_like(running, NEVER),
@@ -116,7 +116,7 @@ def beam_search(
 def extended(
     rows: Int[Array, "rows tokens"], found: Candidates, last: Int[Array, "prompts candidates"]
 ) -> Int[Array, "prompts candidates tokens_and_last"]:
-    """For each candidate what `rows` hold for its beam, and `last`."""
+    """Return for each candidate its beam's row of `rows`, followed by `last`."""
     xp = array_module(last)
     so_far = rows.reshape(len(last), len(rows) // len(last), rows.shape[1])
     return xp.concatenate([xp.take_along_axis(so_far, found.beams[:, :, None], axis=1), last[:, :, None]], axis=2)
@@ -130,9 +130,9 @@ def continuations(
     last: bool,
     generator: Generator | None,
 ) -> Candidates:
-    """Return the `kept` best of all tokens after all beams, or with a generator, drawn by softmax(score) without replacement.
+    """Return the `kept` best tokens after all beams; with a generator, draw them by softmax(score) without replacement.
 
-    With end tokens + 1 of them for each beam, as many as there are beams don't end, whatever happens.
+    With (number of end tokens + 1) candidates for each beam, at least as many candidates as beams don't end.
     """
     xp = array_module(scores)
     prompts, beams = running.shape
@@ -194,7 +194,7 @@ def _padded(
 def go_on(
     found: Candidates, text: Continuation, beams: int
 ) -> tuple[Float[Array, "prompts beams"], Int[Array, " rows"]]:
-    """Put the best candidates that don't end behind `text`, and return their scores, and the rows that they continue."""
+    """Append the best candidates that don't end to `text`, and return their scores and the rows that they continue."""
     xp = array_module(found.scores)
     scores = found.scores + found.end * found.scores.dtype.type(NEVER)
     chosen = best(scores, beams)
@@ -208,10 +208,10 @@ def go_on(
 def can_improve(
     running: Float[Array, "prompts beams"], ended: Ended, made: int, new_tokens: int, settings: GenerationSettings
 ) -> Bool[Array, "prompts 1"]:
-    """Return True where the best running beam might yet beat an ended text.
+    """Return True where the best running beam might still beat an ended text.
 
-    Its score is taken as it would be if it ended now, or, for early_stopping="never" and a length penalty that favours long
-    texts, at the greatest length.
+    Its score is what it would be if it ended now, or, for early_stopping="never" and a length penalty that favours long texts, at
+    the greatest length.
     """
     xp = array_module(running)
     hopeful = settings.early_stopping == "never" and settings.length_penalty > 0
@@ -221,7 +221,7 @@ def can_improve(
 
 
 def _filler(settings: GenerationSettings) -> int:
-    """Return what fills up ended texts. A pad token 0 counts as none at all, as in transformers' `pad_token_id or
+    """Return the token that fills ended texts. A pad token 0 counts as none, as in transformers' `pad_token_id or
     eos_token_id[0]`.
     """
     eos = settings.eos_tokens()

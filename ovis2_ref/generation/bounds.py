@@ -1,13 +1,13 @@
-"""The bounds of what `generate` can be told, which may come from a file."""
+"""The bounds of the options of `generate`, which may come from a file."""
 
 MOST_TOKENS = 2**17
-"""Tokens of one text, those of Qwen2.5's longest context: a file that asks for more would only fill the memory."""
+"""Tokens of one text, Qwen2.5's longest context: a limit, so that a corrupt file can't exhaust memory."""
 MOST_ROWS = 1024
 """Beams, or texts for one prompt."""
 SMALLEST, LARGEST = 1e-30, 1e30
-"""Of a number that scores are multiplied or divided by: beyond these float32 overflows."""
+"""Bounds of a number that scores are multiplied or divided by: beyond these float32 overflows."""
 MOST_LENGTH_PENALTY = 50
-"""A length of `MOST_TOKENS` to this power is still a float64."""
+"""Largest exponent of a length: `MOST_TOKENS` to this power still fits float64."""
 
 WHOLE = {
     "max_new_tokens": (1, MOST_TOKENS),

@@ -1,4 +1,4 @@
-"""`GenerationConfig`: settings of decoding that a caller keeps, changes and hands to `generate`."""
+"""`GenerationConfig`: settings of decoding that a caller keeps, changes and passes to `generate`."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ NAMES = frozenset((*(f.name for f in fields(GenerationSettings)), *UNSUPPORTED, 
 class GenerationConfig(dict[str, Any]):
     """transformers' `GenerationConfig`: every option of `generate` is an attribute, None where it isn't set.
 
-    It is a dictionary of what is set, as generation_config.json holds it. `generate` checks the values.
+    It is a dictionary of the set options, like generation_config.json. `generate` checks the values.
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None, **options: Any) -> None:
@@ -42,14 +42,14 @@ class GenerationConfig(dict[str, Any]):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **options: Any) -> Self:
-        """Return what generation_config.json in `folder` says, with `options` in its place."""
+        """Return the settings of generation_config.json in `folder`, changed by `options`."""
         options = active("from_pretrained", options, PROCESSOR_LOADING)
         root = checkpoint_folder(folder, options.pop("cache_dir", None), options.pop("revision", None))
         return cls(read_json(root, "generation_config.json"), **options)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **options: Any) -> Self:
-        """Return the settings in a dictionary, with `options` in its place."""
+        """Return the settings in a dictionary, changed by `options`."""
         return cls(values, **options)
 
     @classmethod
@@ -74,15 +74,15 @@ class GenerationConfig(dict[str, Any]):
         GenerationSettings.merge({}, {}, self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is set."""
+        """Return the set options."""
         return dict(self)
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """Return what is set."""
+        """Return the set options."""
         return dict(self)
 
     def to_json_string(self, use_diff: bool = True, ignore_metadata: bool = False) -> str:
-        """Return what is set, as JSON."""
+        """Return the set options as JSON."""
         return json.dumps(dict(self), indent=2, sort_keys=True, default=str) + "\n"
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Texts in the making: the model, its cache, and the tokens so far, one row for each text."""
+"""Texts that are being generated: the model, its cache, and the tokens so far, one row for each text."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -13,7 +13,7 @@ from ovis2_ref.runtime.arrays import Array, widened
 
 
 class Continuation:
-    """Rows of text that a model continues, a token at a time, on the model's device."""
+    """Rows of text that a model continues token by token, on the model's device."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class Continuation:
         states: Collection[str] = (),
         cache: Any = None,
     ) -> None:
-        """Let the model read `prompt`, and go on with `copies` rows for each of its own, by at most `new_tokens`.
+        """Let the model read `prompt`, and make `copies` rows of each of its rows, with room for `new_tokens`.
 
         The model reads each prompt once, and the cache is copied. Without a cache every step reads the whole text again; `static`
         steps are all alike, for a GPU to record, and their rows can't be reordered. `states`: which of "attentions" and
@@ -63,7 +63,7 @@ class Continuation:
         self._mask = (
             xp.concatenate([prompt.mask, xp.ones((rows, new_tokens), dtype=np.int64)], axis=1) if padded else None
         )
-        # transformers 5.23 counts on from the last position, whatever the mask says of it (4.56 counts the mask's ones)
+        # transformers 5.24 continues from the last position, masked or not (4.56 counts the ones of the mask)
         coming = prompt.positions[:, -1:] + 1 + xp.arange(new_tokens)
         self._positions = xp.concatenate([prompt.positions, coming], axis=1)
         self._prompt_ids, self._prompt_length = prompt.ids.shape[1], prompt.length
@@ -74,7 +74,7 @@ class Continuation:
     """The logits of the next token, in float32, or float64 from a model in float64 (transformers always takes float32)."""
 
     states: dict[str, tuple[Array, ...]]
-    """What was asked for of the forward pass that made `scores`: a layer each, rows first."""
+    """The kept states of the forward pass that made `scores`: one array for each layer, rows first."""
 
     @property
     def cache(self) -> Any:
@@ -87,7 +87,7 @@ class Continuation:
         return self._ids[:, : self._prompt_ids + self.made]
 
     def append(self, tokens: Int[Array, " rows"]) -> None:
-        """Put a token behind each row. `scores` are those from before until `advance` is called."""
+        """Append a token to each row. `scores` stay the same until `advance` is called."""
         self._ids[:, self._prompt_ids + self.made] = tokens
         self.made += 1
 
@@ -103,7 +103,7 @@ class Continuation:
         self.scores = self._forward(ids, mask, self._positions[:, start:end], pixel_values=self._tiles)
 
     def reorder(self, rows: Int[Array, " rows"]) -> None:
-        """Let row i go on from what was row `rows[i]`, a copy of the same prompt."""
+        """Let row i continue from what was row `rows[i]`, a copy of the same prompt."""
         self._ids = self._ids[rows]
         if self._cache is not None:
             self._cache.reorder(rows)

@@ -1,4 +1,4 @@
-"""What a model that generates has beside its forward pass."""
+"""The methods of a generating model beside its forward pass."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ class GenerativeModel:
 
     @property
     def generation_config(self) -> GenerationConfig:
-        """The settings that `generate` starts from; it can be set, and so can its attributes."""
+        """The default settings of `generate`. The property and its attributes can be set."""
         return self._generation_config
 
     @generation_config.setter
@@ -31,7 +31,7 @@ class GenerativeModel:
 
     @engaged
     def generate(self, inputs: Array | None = None, **options: Any) -> Any:
-        """Return the ids of prompt and answer, as `ovis2_ref.generation.generate` says, which takes the same options.
+        """Return the ids of prompt and answer; see `ovis2_ref.generation.generate` for the options.
 
         A caller who gives tensors gets tensors, and sampling draws by torch's random numbers.
         """
@@ -46,5 +46,5 @@ class GenerativeModel:
     def compute_transition_scores(
         self, sequences: Array, scores: Any, beam_indices: Array | None = None, normalize_logits: bool = False
     ) -> Float[Array, "rows steps"]:
-        """Return how likely each token of an answer was, see `generation.transitions.transition_scores`."""
+        """Return the score of each token of an answer, see `generation.transitions.transition_scores`."""
         return transition_scores(sequences, scores, beam_indices, normalize_logits)

@@ -16,7 +16,7 @@ from ovis2_ref.runtime.arrays import array_module, to_device, to_host
 def greedy(text: Continuation, new_tokens: int, eos: list[int], pad: int | None) -> Int[np.ndarray, "rows tokens"]:
     """Continue each row of `text` until all have made a token of `eos`, or `new_tokens` are made.
 
-    A row that has ended goes on with `pad`. Raises `InputError` where all logits are -inf, or one is NaN.
+    Fills a row that has ended with `pad`. Raises `InputError` where all logits are -inf, or one is NaN.
     """
     xp = array_module(text.scores)
     ended = np.zeros(len(text.ids), dtype=bool)
@@ -34,7 +34,7 @@ def greedy(text: Continuation, new_tokens: int, eos: list[int], pad: int | None)
 
 
 def impossible(made: int) -> str:
-    """Return what to tell when no token can be chosen."""
+    """Return the error for the case that no token can be chosen."""
     return (
         f"after {made} new tokens no next token can be chosen: its scores hold NaN, or every token is ruled out; look at the "
         "model's dtype and weights, and at the options that forbid tokens"

@@ -1,7 +1,7 @@
-"""Logits processors: what is done to the scores of the next token because of the tokens so far, or of the length reached.
+"""Logits processors: change the scores of the next token according to the tokens so far, or the length reached.
 
-Each is a pure function from scores (batch, vocabulary), and from ids (batch, tokens) where history matters, to new scores,
-and computes what transformers' class of the same purpose computes.
+Each is a pure function from scores (batch, vocabulary), and from ids (batch, tokens) where history matters, to new scores. It
+computes the same as the class of transformers that its docstring names.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Scores = Float[Array, "batch vocabulary"]
 
 
 def token_mask(ids: Ids, vocabulary: int) -> Bool[Array, "batch vocabulary"]:
-    """Return True where a row of `ids` holds that token; ids outside the vocabulary hold nothing."""
+    """Return True where a row of `ids` holds that token; ids outside the vocabulary are ignored."""
     xp = array_module(ids)
     mask = xp.zeros((ids.shape[0], vocabulary + 1), dtype=bool)
     mask[xp.arange(ids.shape[0])[:, None], xp.where((ids >= 0) & (ids < vocabulary), ids, vocabulary)] = True
@@ -28,8 +28,8 @@ def token_mask(ids: Ids, vocabulary: int) -> Bool[Array, "batch vocabulary"]:
 def repetition_penalty(ids: Ids, scores: Scores, penalty: float, ignored: Int[Array, " batch"] | None = None) -> Scores:
     """score / penalty where it is positive, score * penalty where it is negative, for every token that has occurred.
 
-    The first `ignored` tokens of each row don't count: transformers 5.x leaves out the padding on the left (4.56 punishes the
-    padding token for it). Keskar et al., 2019 (CTRL), section 4.1; the sign is transformers' `RepetitionPenaltyLogitsProcessor`.
+    The first `ignored` tokens of each row don't count: transformers 5.x leaves out the padding on the left (4.56 penalises the
+    padding token). Keskar et al., 2019 (CTRL), section 4.1; the sign is transformers' `RepetitionPenaltyLogitsProcessor`.
     """
     xp = array_module(scores)
     if ignored is not None:
@@ -41,7 +41,7 @@ def repetition_penalty(ids: Ids, scores: Scores, penalty: float, ignored: Int[Ar
 def no_repeat_ngram(
     ids: Ids, scores: Scores, size: int, source: Int[Array, "batch source_tokens"] | None = None
 ) -> Scores:
-    """-inf for a token that would complete a run of `size` tokens that `source` (by default `ids` itself) already holds.
+    """Set -inf for a token that would complete a run of `size` tokens that `source` (by default `ids` itself) already holds.
 
     transformers' `NoRepeatNGramLogitsProcessor`, and with the prompt as source its `EncoderNoRepeatNGramLogitsProcessor`.
     """
@@ -58,7 +58,7 @@ def no_repeat_ngram(
 
 
 def sequence_bias(ids: Ids, scores: Scores, biases: Sequence[tuple[Int[Array, " _"], float]]) -> Scores:
-    """The bias of a token sequence is added to its last token's score, wherever the tokens before it have just been made.
+    """Add the bias of each token sequence to the score of its last token, where the tokens before it have just been made.
 
     transformers' `SequenceBiasLogitsProcessor`; with -inf as the bias, its `NoBadWordsLogitsProcessor`.
     """
@@ -73,14 +73,14 @@ def sequence_bias(ids: Ids, scores: Scores, biases: Sequence[tuple[Int[Array, " 
 
 
 def suppress(scores: Scores, tokens: Int[Array, " tokens"]) -> Scores:
-    """-inf for each of `tokens`: the end tokens before the least length (`MinNewTokensLengthLogitsProcessor`), or any others."""
+    """Set -inf for each of `tokens`: the end tokens before the least length (`MinNewTokensLengthLogitsProcessor`), or others."""
     suppressed = scores.copy()
     suppressed[:, tokens] = -np.inf
     return suppressed
 
 
 def allow_only(ids: Ids, scores: Scores, allowed: Callable[[int, Array], Sequence[int]], beams: int) -> Scores:
-    """-inf for all but the tokens `allowed(prompt, ids of the row)`, with `beams` rows for each prompt.
+    """Set -inf for all but the tokens `allowed(prompt, ids of the row)`, with `beams` rows for each prompt.
 
     De Cao et al., 2021 (GENRE); transformers' `PrefixConstrainedLogitsProcessor`. Raises `InputError` where none is allowed.
     """
@@ -94,14 +94,14 @@ def allow_only(ids: Ids, scores: Scores, allowed: Callable[[int, Array], Sequenc
 
 
 def force(scores: Scores, tokens: Int[Array, " tokens"]) -> Scores:
-    """0 for each of `tokens`, -inf for all others (transformers' `ForcedEOSTokenLogitsProcessor`, at the last step)."""
+    """Set 0 for each of `tokens`, -inf for all others (transformers' `ForcedEOSTokenLogitsProcessor`, at the last step)."""
     forced = array_module(scores).full_like(scores, -np.inf)
     forced[:, tokens] = 0
     return forced
 
 
 def remove_invalid(scores: Scores) -> Scores:
-    """NaN becomes 0, an infinity the largest number of its sign (transformers' `InfNanRemoveLogitsProcessor`)."""
+    """Replace NaN by 0, and an infinity by the largest number of its sign (transformers' `InfNanRemoveLogitsProcessor`)."""
     limits = np.finfo(scores.dtype)
     return array_module(scores).nan_to_num(scores, nan=0.0, posinf=float(limits.max), neginf=float(limits.min))
 

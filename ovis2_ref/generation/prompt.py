@@ -1,4 +1,4 @@
-"""What `generate` starts from: a batch of prompts, checked, with the mask and the positions that transformers derives."""
+"""The prompts of `generate`: a checked batch, with the mask and the positions that transformers derives."""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ class Prompt:
         return None if bool(self.mask.all()) else (self.mask != 0).argmax(axis=1).astype(np.int64)
 
     def repeated(self, copies: int, image_token_id: int) -> Self:
-        """Return every prompt `copies` times in a row, with its tiles: all of one prompt before they come again."""
+        """Return every prompt `copies` times in a row, with its tiles: all tiles of one prompt, then all of its copy."""
         xp = array_module(self.mask)
         tiles = self.pixel_values
         if tiles is not None:
@@ -66,9 +66,9 @@ def read_prompt(
 ) -> Prompt:
     """Return the prompt in the arguments of a call, on the model's device.
 
-    positions = cumsum(mask) - 1, and 0 where the mask is 0 (transformers 5.23; 4.56 puts 1 there: no token sees the difference).
+    positions = cumsum(mask) - 1, and 0 where the mask is 0 (transformers 5.24; 4.56 puts 1 there, which no token sees).
     Without a mask, padding is where the ids are `pad_token_id`, unless that is an end token, too (transformers' rule).
-    Raises `InputError` for shapes that can't be.
+    Raises `InputError` for shapes that don't fit.
     """
     xp = model.xp
     embeddings = checked_array("inputs_embeds", inputs_embeds, xp)
@@ -96,7 +96,9 @@ def read_prompt(
         cache_batch(model, cache)
         seen = cache.get_seq_length()
         if seen >= shape[1]:
-            raise InputError(f"past_key_values hold {seen} tokens already; give input_ids that go on, not {shape[1]}")
+            raise InputError(
+                f"past_key_values hold {seen} tokens already; give more input_ids than these, not {shape[1]}"
+            )
         if not bool((ids[:, seen:] == model.config.image_token_id).any()):
             pixels = None  # the cache has them
     return Prompt(ids, embeddings, pixels, mask, positions)

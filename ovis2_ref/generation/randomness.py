@@ -1,4 +1,4 @@
-"""Drawing tokens: the inverse of the distribution function, and where the random numbers come from."""
+"""Draw tokens: the inverse of the distribution function, and the sources of random numbers."""
 
 from typing import Protocol, runtime_checkable
 
@@ -16,17 +16,17 @@ class Generator(Protocol):
     """A source of random choices."""
 
     def choose(self, scores: Float[Array, "rows vocabulary"]) -> Int[Array, " rows"]:
-        """Return one token of each row, drawn from softmax(scores); -1 where that is no distribution."""
+        """Return one token of each row, drawn from softmax(scores); -1 where softmax gives no distribution."""
 
     def choose_several(self, scores: Float[Array, "rows choices"], k: int) -> Int[Array, "rows k"]:
-        """k different choices of each row, each drawn from softmax(scores) of those left."""
+        """Return k different choices of each row, each drawn from softmax(scores) of those left."""
 
 
 class NumPyGenerator:
-    """Choices by NumPy's random numbers."""
+    """Choices with NumPy's random numbers."""
 
     def __init__(self, generator: np.random.Generator | int | None = None) -> None:
-        """A generator, a seed, or None for a seed from NumPy's global state, which `set_seed` sets."""
+        """Take a generator, a seed, or None for a seed from NumPy's global state, which `set_seed` sets."""
         seed = np.random.randint(2**31) if generator is None else generator
         try:
             self._generator = np.random.default_rng(seed)
@@ -45,7 +45,7 @@ class NumPyGenerator:
 
 
 def draw(probabilities: Float[Array, "rows vocabulary"], uniform: Float[Array, " rows"]) -> Int[Array, " rows"]:
-    """Token i where uniform * total falls into [c_(i-1), c_i), with c the cumulated probabilities; -1 where they can't be.
+    """Return token i where uniform * total falls into [c_(i-1), c_i), c the cumulated probabilities; -1 for NaN or all 0.
 
     The inverse of the distribution function: `uniform` from [0, 1) makes token i with probability p_i / total.
     """
@@ -59,14 +59,14 @@ def draw(probabilities: Float[Array, "rows vocabulary"], uniform: Float[Array, "
 def draw_several(
     scores: Float[Array, "prompts choices"], k: int, generator: np.random.Generator
 ) -> Int[Array, "prompts k"]:
-    """k different choices, one after the other, each drawn by softmax(score) from those left.
+    """Return k different choices, one after the other, each drawn by softmax(score) from those left.
 
     Where fewer than k have any probability, the rest are the best of the others.
     """
     xp = array_module(scores)
     rows = xp.arange(len(scores))
     probabilities = softmax(scores)
-    left = xp.maximum(scores, np.finfo(scores.dtype).min)  # those that are ruled out come before those that are taken
+    left = xp.maximum(scores, np.finfo(scores.dtype).min)  # tokens that are ruled out come before tokens that are taken
     chosen = []
     for _ in range(k):
         drawn = draw(probabilities, to_device(generator.random(len(scores)), xp))

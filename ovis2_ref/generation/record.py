@@ -1,4 +1,4 @@
-"""What a call wants returned of every step: scores, logits, attentions, hidden states."""
+"""Collect what a call returns of every step: scores, logits, attentions, hidden states."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class Record:
         }
 
     def add(self, text: Continuation, scores: Array) -> None:
-        """Keep what the next token of `text` is chosen by: `scores` after all processors, and what the model returned."""
+        """Keep `scores` after all processors, which choose the next token of `text`, and what the model returned."""
         for name, steps in self.steps.items():
             if name in ("scores", "logits"):
                 steps.append((scores if name == "scores" else text.scores).copy())

@@ -18,13 +18,13 @@ from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 
 @runtime_checkable
 class Streamer(Protocol):
-    """What gets the tokens as they are made (transformers' streamers fit)."""
+    """Receives the tokens as they are made. transformers' streamers have this form."""
 
     def put(self, ids: np.ndarray) -> None:
         """Take the prompts (batch, tokens) first, then the new tokens (batch) of each step."""
 
     def end(self) -> None:
-        """There is no more."""
+        """Take note of the end."""
 
 
 def sample(
@@ -38,11 +38,10 @@ def sample(
     stopping: Stopping,
     record: Record,
 ) -> Int[np.ndarray, "rows tokens"]:
-    """Return the text, continued until every row has ended or `new_tokens` are made; rows that ended are filled with the pad
-    token.
+    """Continue the text until every row has ended or `new_tokens` are made, and return it; ended rows get the pad token.
 
-    Without a generator it is greedy decoding with all that a call may ask for beside it. The processors see the tokens from
-    `first` on. Only tokens cross between host and device. Raises `InputError` when a row has no token that can be chosen.
+    Without a generator this is greedy decoding with all options of a call. The processors see the tokens from
+    `first` on. Only tokens are copied between host and device. Raises `InputError` when a row has no token that can be chosen.
     """
     eos, pad = settings.eos_tokens(), settings.pad_token()
     finished = np.zeros(len(text.ids), dtype=bool)

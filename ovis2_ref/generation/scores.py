@@ -1,4 +1,4 @@
-"""From logits to the scores that a token is chosen by: which processors a call asks for, in transformers' order."""
+"""Choose the processors that a call asks for, in transformers' order, and apply them to the logits."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ Processor = Callable[[Array, Array], Array]
 
 @dataclass(frozen=True)
 class Frame:
-    """What the processors have to know of the prompt and the room after it."""
+    """What the processors need of the prompt and the length."""
 
     prompt_ids: Int[Array, "rows tokens"]
-    """The prompt as far as the processors count it: no tokens where only embeddings were given."""
+    """The prompt as the processors see it: no tokens where only embeddings were given."""
     padding: Int[Array, " rows"] | None
-    """How many of each row's first tokens are padding; None if none are."""
+    """The number of padding tokens at the start of each row; None if there are none."""
     vocabulary: int
     min_new_tokens: int
     max_new_tokens: int
     allowed_tokens: Callable[[int, Array], list[int]] | None = None
-    """The only tokens that may come after the ids of prompt number i, the caller's `prefix_allowed_tokens_fn`."""
+    """The caller's `prefix_allowed_tokens_fn`: the only tokens that may follow the ids of prompt number i."""
 
 
 def score_processors(
     settings: GenerationSettings, frame: Frame, xp: ModuleType, custom: Sequence[Processor] = ()
 ) -> list[Processor]:
     """Return the processors that `settings` ask for and the caller's `custom` ones, in the order of transformers'
-    `_get_logits_processor` (5.23).
+    `_get_logits_processor` (5.24).
 
     Raises `InputError` for tokens outside the vocabulary.
     """
@@ -58,7 +58,7 @@ def process_scores(
 
 
 def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
-    """Yield those that look at the tokens so far."""
+    """Yield the processors that look at the tokens so far."""
     prompt = frame.prompt_ids
     biases = _biases(settings.biases(), frame, xp)
     if biases:
@@ -80,7 +80,7 @@ def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleTy
 
 
 def _length_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
-    """Yield those that look at how many tokens were made."""
+    """Yield the processors that look at the number of tokens made."""
     start = frame.prompt_ids.shape[1]
 
     def tokens(ids: list[int]) -> Array:
@@ -116,7 +116,7 @@ def _length_processors(settings: GenerationSettings, frame: Frame, xp: ModuleTyp
 
 
 def _sampling_processors(settings: GenerationSettings) -> Iterator[Processor]:
-    """Yield those that shape a distribution to draw from. Beams keep a token more than there are end tokens, to have a way on."""
+    """Yield the processors for sampling. Beams keep one token more than there are end tokens, so that one continues."""
     keep = 1 if settings.num_beams == 1 else len(settings.eos_tokens()) + 1 if settings.eos_tokens() else 2
     if settings.temperature != 1:
         yield lambda ids, scores: truncation.temperature(scores, settings.temperature)
@@ -135,7 +135,7 @@ def _sampling_processors(settings: GenerationSettings) -> Iterator[Processor]:
 
 
 def _biases(biases: dict[tuple[int, ...], float], frame: Frame, xp: ModuleType) -> list[tuple[Array, float]]:
-    """Token sequences as arrays, short ones first (the order in which transformers adds the biases up)."""
+    """Return token sequences as arrays, short ones first (the order in which transformers adds the biases)."""
     outside = sorted({token for tokens in biases for token in tokens if token >= frame.vocabulary})
     if outside:
         raise InputError(

@@ -1,7 +1,7 @@
-"""What `generate` can be told, with transformers' names, defaults and precedence.
+"""The options of `generate`, with transformers' names, defaults and precedence.
 
-A value given in the call beats the checkpoint's `generation_config.json`, which beats the default; None in the call switches an
-option off, None in the checkpoint leaves the default. A checkpoint's `repetition_penalty` so applies to greedy decoding too.
+A value in the call overrides the checkpoint's `generation_config.json`, which overrides the default; None in the call switches
+an option off, None in the checkpoint means the default. So a checkpoint's `repetition_penalty` applies to greedy decoding, too.
 """
 
 from collections.abc import Mapping
@@ -27,17 +27,17 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How an answer is made. Names, defaults and meaning are those of transformers' `GenerationConfig` (5.23).
+    """The settings of one call. Names, defaults and meaning are those of transformers' `GenerationConfig` (5.24).
 
-    A whole number will do where transformers insists on a float. Sampling options are checked and used only when sampling.
+    A whole number is accepted where transformers requires a float. Sampling options are checked and used only when sampling.
     """
 
     max_new_tokens: int | None = None
-    """Beats `max_length`; with neither, 20 tokens are made."""
+    """Overrides `max_length`; with neither, 20 tokens are made."""
     max_length: int | None = None
     """Tokens of prompt and answer together."""
     min_new_tokens: int | None = None
-    """Beats `min_length`."""
+    """Overrides `min_length`."""
     min_length: int = 0
     do_sample: bool = False
     num_beams: int = 1
@@ -76,7 +76,7 @@ class GenerationSettings:
     stop_strings: str | list[str] | None = None
     """An answer ends where one of them is complete; the call needs the tokenizer then."""
     return_dict_in_generate: bool = False
-    """Return a record (`GenerateOutput`) with what the next four ask for; without it they do nothing."""
+    """Return a record (`GenerateOutput`) with the values that the next four options select; without it they do nothing."""
     output_scores: bool = False
     output_logits: bool = False
     output_attentions: bool = False
@@ -86,7 +86,8 @@ class GenerationSettings:
     def merge(
         cls, checkpoint: Mapping[str, Any], call: Mapping[str, Any], config: Mapping[str, Any] | None = None
     ) -> Self:
-        """Return the settings of one call: `call` beats the argument generation_config, `config`, which beats the `checkpoint`'s.
+        """Return the settings of one call: `call` overrides the argument generation_config, `config`, which overrides the
+        `checkpoint`'s.
 
         Raises `InputError` for an argument that doesn't exist, for an option that changes the answer and isn't supported, and for
         values that can't be used.
@@ -101,7 +102,7 @@ class GenerationSettings:
                     )
         call = {name: value for name, value in call.items() if name not in UNSUPPORTED and name not in ASSISTED}
         check_names("generate", call, known)
-        taken = set(known) - {"cache_implementation"}  # how, not what: the call alone decides
+        taken = set(known) - {"cache_implementation"}  # options of how to compute, not what: only the call sets them
         values = {name: value for name, value in checkpoint.items() if name in taken and value is not None}
         values |= {name: value for name, value in config.items() if name in known}
         off = {"top_k": 0}
@@ -198,12 +199,12 @@ class GenerationSettings:
         return [self.eos_token_id] if isinstance(self.eos_token_id, int | np.integer) else list(self.eos_token_id)
 
     def pad_token(self) -> int | None:
-        """Return what an ended answer is filled up with: `pad_token_id`, or the first end token where there is none."""
+        """Return the token that fills an ended answer: `pad_token_id`, or the first end token without one."""
         eos = self.eos_tokens()
         return eos[0] if self.pad_token_id is None and eos else self.pad_token_id
 
     def new_tokens(self, prompt_tokens: int) -> int:
-        """Return how many tokens are made at most after a prompt of so many. Raises `InputError` if `max_length` leaves no
+        """Return how many tokens are made at most after a prompt of that length. Raises `InputError` if `max_length` leaves no
         room.
         """
         if self.max_new_tokens is not None:
@@ -212,12 +213,12 @@ class GenerationSettings:
             return 20
         if self.max_length <= prompt_tokens:
             raise InputError(
-                f"max_length={self.max_length} leaves nothing after a prompt of {prompt_tokens} tokens; say max_new_tokens"
+                f"max_length={self.max_length} leaves no room after a prompt of {prompt_tokens} tokens; give max_new_tokens"
             )
         return self.max_length - prompt_tokens
 
     def least_new_tokens(self, prompt_tokens: int) -> int:
-        """Return how many tokens are made at least after a prompt of so many."""
+        """Return how many tokens are made at least after a prompt of that length."""
         return max(self.min_length - prompt_tokens, 0) if self.min_new_tokens is None else self.min_new_tokens
 
 

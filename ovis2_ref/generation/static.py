@@ -1,8 +1,8 @@
-"""A step of decoding that is the same commands for every token; a GPU records it once, as a CUDA graph, and replays it.
+"""A decoding step with the same commands for every token, which a GPU records once, as a CUDA graph, and replays.
 
 A step is hundreds of short kernels, and it can take the CPU longer to launch them than the GPU to run them. A replay launches all
-of them at once. What changes from step to step has to lie on the device: the tokens, their positions, and the place in the cache
-where they go.
+of them at once. The values that change from step to step lie on the device: the tokens, their positions, and their place in the
+cache.
 """
 
 from contextlib import suppress
@@ -24,16 +24,16 @@ class Recorded(NamedTuple):
 
     graph: Any
     logits: Float[Array, "rows 1 vocabulary"]
-    """Where it leaves its result."""
+    """The array of its result."""
     memory: Any
-    """The pool of the memory that it works in, and cuBLAS's workspace: neither freed nor used by anything else."""
+    """The pool of its memory, and cuBLAS's workspace: kept, and used by nothing else."""
 
 
 class StaticStep:
-    """The model reading one more token of every row."""
+    """A forward pass of the model over one more token of every row."""
 
     def __init__(self, model: Any, cache: KVCache, mask: Int[Array, "rows capacity"] | None) -> None:
-        """After the tokens in `cache`, whose capacity is the final length; `mask` is 0 at padding.
+        """Continue after the tokens in `cache`, whose capacity is the final length; `mask` is 0 at padding.
 
         Raises `InputError` for a model with sliding windows, which move with every token, and on a GPU for weights that are
         streamed, which come from the host at every step.
@@ -60,7 +60,7 @@ class StaticStep:
         return self._recorded.logits
 
     def _read(self) -> Float[Array, "rows 1 vocabulary"]:
-        """Return the step itself: no number of it depends on the host."""
+        """Compute the step; it reads no number from the host."""
         output = self._model(
             input_ids=self._ids,
             attention_mask=(self._places <= self._cache.next) & self._real,
@@ -70,9 +70,7 @@ class StaticStep:
         return output.logits
 
     def _record(self, cupy: Any) -> Recorded:
-        """Return the step as a graph. It is run once before, since what isn't compiled yet can't be recorded. Taps see
-        neither.
-        """
+        """Return the step as a graph. Runs the step once before, to compile its kernels. Neither run reaches the taps."""
         stream, memory = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
         place = self._cache.next.copy()
         cupy.cuda.Device().synchronize()
@@ -84,7 +82,7 @@ class StaticStep:
             try:
                 logits = self._read()
             except BaseException:
-                with suppress(Exception):  # what spoiled the capture is the error to show
+                with suppress(Exception):  # show the error that ended the capture
                     stream.end_capture()
                 raise
             graph = stream.end_capture()

@@ -1,4 +1,4 @@
-"""When an answer is complete: an end token, a string, a time, or what a caller decides."""
+"""Decide when an answer is complete: by a string, a time, or the caller's functions."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ class Stopping:
     """The criteria of one call, beside end tokens and the greatest length."""
 
     def __init__(self, settings: GenerationSettings, criteria: Any = None, tokenizer: Any = None) -> None:
-        """`stop_strings` need the `tokenizer`. Raises `InputError` where it is missing, or a criterion is no function."""
+        """Take the criteria. Raises `InputError` for `stop_strings` without `tokenizer`, or a criterion that is no function."""
         self.criteria: list[Criterion] = functions(criteria, "stopping_criteria")
         if settings.max_time is not None:
             end = time.monotonic() + settings.max_time
@@ -47,7 +47,7 @@ def ends_with(ids: Int[np.ndarray, "rows tokens"], strings: Sequence[str], token
 
     transformers' `StopStringCriteria`. A string may have begun in the prompt.
     """
-    last = max(map(len, strings)) * 4 + 1  # a character is 4 bytes at most, a token one at least
+    last = max(map(len, strings)) * 4 + 1  # a character is at most 4 bytes, a token at least one
     texts = [[tokenizer.decode(row[-last:end]) for end in (-1, None)] for row in ids]
     return np.array([any(_completes(before, after, string) for string in strings) for before, after in texts])
 
@@ -61,7 +61,7 @@ def _completes(before: str, after: str, string: str) -> bool:
 
 
 def functions(given: Any, name: str) -> list[Any]:
-    """Return the functions in the argument `name`: a list, one, or None. Raises `InputError` for what is none."""
+    """Return the functions in the argument `name`: a list, one, or None. Raises `InputError` for anything else."""
     listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     for function in listed:
         if not callable(function):

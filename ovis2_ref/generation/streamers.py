@@ -1,4 +1,4 @@
-"""Streamers: an answer as text while it is made, printed or handed over to another thread."""
+"""Streamers: print an answer while it is made, or pass its text to another thread."""
 
 from collections.abc import Iterator
 from queue import Queue
@@ -10,25 +10,25 @@ from ovis2_ref.errors import InputError
 
 
 class BaseStreamer:
-    """What `generate` tells its tokens to, as they are made (transformers' `BaseStreamer`)."""
+    """Receives tokens from `generate` as they are made (transformers' `BaseStreamer`)."""
 
     def put(self, value: Any) -> None:
         """Take the prompts (batch, tokens) first, then the new tokens (batch) of each step."""
         raise NotImplementedError
 
     def end(self) -> None:
-        """There is no more."""
+        """Take note of the end."""
         raise NotImplementedError
 
 
 class TextStreamer(BaseStreamer):
-    """Prints the text of one prompt and its answer. A character of several tokens comes when all of it is there.
+    """Prints the text of one prompt and its answer. A character of several tokens is printed once it is complete.
 
-    transformers' `TextStreamer`: the same text, in pieces that may end elsewhere.
+    transformers' `TextStreamer`: the same text, perhaps in other pieces.
     """
 
     def __init__(self, tokenizer: Any, skip_prompt: bool = False, **decode_kwargs: Any) -> None:
-        """`tokenizer`, or a processor, decodes with `decode_kwargs`; `skip_prompt` leaves the prompt out."""
+        """Decode with `tokenizer`, or a processor, and `decode_kwargs`; `skip_prompt` leaves the prompt out."""
         self.tokenizer, self.skip_prompt, self.decode_kwargs = tokenizer, skip_prompt, decode_kwargs
         self._ids: list[int] = []
         self._shown = ""
@@ -65,14 +65,14 @@ class TextIteratorStreamer(TextStreamer):
     def __init__(
         self, tokenizer: Any, skip_prompt: bool = False, timeout: float | None = None, **decode_kwargs: Any
     ) -> None:
-        """`timeout`: seconds that the next piece is waited for, before `queue.Empty` is raised; None waits for ever."""
+        """Wait `timeout` seconds for the next piece before raising `queue.Empty`; None waits without a limit."""
         super().__init__(tokenizer, skip_prompt, **decode_kwargs)
         self.text_queue: Queue[str | None] = Queue()
         self.stop_signal = None
         self.timeout = timeout
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        """Hand `text` over."""
+        """Pass `text` to the other thread."""
         self.text_queue.put(text, timeout=self.timeout)
         if stream_end:
             self.text_queue.put(self.stop_signal, timeout=self.timeout)

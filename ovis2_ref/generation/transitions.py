@@ -1,4 +1,4 @@
-"""How likely each token of an answer was: the scores that `generate` returned, looked up at the tokens that were chosen."""
+"""Look up the scores of the chosen tokens in the scores that `generate` returned."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def transition_scores(
     beam_indices: Int[Array, "rows _"] | None = None,
     normalize_logits: bool = False,
 ) -> Float[Array, "rows steps"]:
-    """s[row, t] = scores[t][beam(row, t), token(row, t)], and 0 after the end of a beam.
+    """Return s[row, t] = scores[t][beam(row, t), token(row, t)], and 0 after the end of a beam.
 
     beam_indices: the row of `scores` that each token was made from; without them its own. normalize_logits: scores become
     log-probabilities first. transformers' `compute_transition_scores`.

@@ -1,7 +1,7 @@
-"""What is done to the scores of the next token when sampling: temperature, and the ways of cutting off unlikely tokens.
+"""Processors for sampling: temperature, and rules that cut off unlikely tokens.
 
-Each is a pure function of the scores (batch, vocabulary), in which a token that is cut off gets -inf. `keep` tokens stay at
-least. Each computes what transformers' class of that purpose computes; named after it in the docstring.
+Each is a pure function of the scores (batch, vocabulary); a token that is cut off gets -inf, and at least `keep` tokens stay.
+Each computes the same as the class of transformers that its docstring names.
 """
 
 import math
@@ -28,16 +28,16 @@ def temperature(scores: Scores, t: float) -> Scores:
 
 
 def top_k(scores: Scores, k: int, keep: int = 1) -> Scores:
-    """Return the k highest scores, and those equal to the k-th (Fan et al., 2018; `TopKLogitsWarper`)."""
+    """Keep the k highest scores, and those equal to the k-th (Fan et al., 2018; `TopKLogitsWarper`)."""
     return _below(scores, _kth_highest(scores, max(k, keep)))
 
 
 def top_p(scores: Scores, p: float, keep: int = 1) -> Scores:
-    """Return the smallest set of likeliest tokens with a probability of p or more together (Holtzman et al., 2019;
+    """Keep the smallest set of likeliest tokens with a probability of p or more together (Holtzman et al., 2019;
     `TopPLogitsWarper`).
 
-    In ascending order, tokens go while the sum of their probabilities is at most 1 - p. The sum is carried in float64 and rounded
-    to the scores' type at each token, as torch does it on a CPU.
+    In ascending order, tokens are cut off while the sum of their probabilities is at most 1 - p. The sum is carried in float64
+    and rounded to the scores' type at each token, as torch does it on a CPU.
     """
     xp = array_module(scores)
     ascending = xp.argsort(scores, axis=-1, kind="stable")
@@ -48,7 +48,7 @@ def top_p(scores: Scores, p: float, keep: int = 1) -> Scores:
 
 
 def min_p(scores: Scores, p: float, keep: int = 1) -> Scores:
-    """Return the tokens with at least p times the highest probability (Nguyen et al., 2024; `MinPLogitsWarper`)."""
+    """Keep the tokens with at least p times the highest probability (Nguyen et al., 2024; `MinPLogitsWarper`)."""
     xp = array_module(scores)
     probabilities = softmax(scores)
     cut = probabilities < p * probabilities.max(axis=-1, keepdims=True)
@@ -57,9 +57,9 @@ def min_p(scores: Scores, p: float, keep: int = 1) -> Scores:
 
 
 def typical_p(scores: Scores, mass: float, keep: int = 1) -> Scores:
-    """Return the tokens whose -log p is nearest to the entropy, up to a probability of `mass` together.
+    """Keep the tokens whose -log p is nearest to the entropy, up to a probability of `mass` together.
 
-    Meister et al., 2022; transformers' `TypicalLogitsWarper`, which keeps the tokens as far off as the last one, too.
+    Meister et al., 2022; transformers' `TypicalLogitsWarper`, which also keeps the tokens at the same distance as the last one.
     """
     xp = array_module(scores)
     surprise = -log_softmax(scores)
@@ -77,14 +77,14 @@ def typical_p(scores: Scores, mass: float, keep: int = 1) -> Scores:
 
 
 def epsilon_cutoff(scores: Scores, epsilon: float, keep: int = 1) -> Scores:
-    """Return the tokens with a probability of at least epsilon (Hewitt et al., 2022; `EpsilonLogitsWarper`)."""
+    """Keep the tokens with a probability of at least epsilon (Hewitt et al., 2022; `EpsilonLogitsWarper`)."""
     xp = array_module(scores)
     cut = (softmax(scores) < epsilon) & (scores < _kth_highest(scores, keep))
     return xp.where(cut, -np.inf, scores)
 
 
 def eta_cutoff(scores: Scores, epsilon: float, keep: int = 1) -> Scores:
-    """Return the tokens with a probability of at least min(epsilon, sqrt(epsilon) exp(-entropy)) (Hewitt et al., 2022).
+    """Keep the tokens with a probability of at least min(epsilon, sqrt(epsilon) exp(-entropy)) (Hewitt et al., 2022).
 
     transformers' `EtaLogitsWarper`.
     """

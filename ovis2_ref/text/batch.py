@@ -1,4 +1,4 @@
-"""Rows of token ids of different lengths become one batch: cut, padded, masked."""
+"""Join rows of token ids of different lengths to one batch: cut, pad, mask."""
 
 import operator
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ PADDING: dict[str, Any] = {
     "special_tokens_mask": 1,
     "offset_mapping": (0, 0),
 }
-"""What a batch may have for each token, in transformers' order, and its value at padding."""
+"""The entries that a batch may have for each token, in transformers' order, and their values at padding."""
 
 
 @dataclass(frozen=True)
 class BatchRules:
-    """How rows are cut and padded; names, defaults and meaning as in a transformers (5.23) tokenizer call.
+    """How rows are cut and padded; names, defaults and meaning as in a tokenizer call of transformers 5.24.
 
     padding: False, True or "longest" (to the longest row), "max_length" (to `max_length`).
     truncation: None (cut if `max_length` is given and nothing is padded), False, True (cut to `max_length`).
     Where `max_length` is None, "max_length" and True mean the tokenizer's own longest row, nothing if it has none.
-    max_length: any whole number above 0. pad_to_multiple_of: padding goes on to the next multiple.
+    max_length: any whole number above 0. pad_to_multiple_of: padding continues to the next multiple.
     return_tensors: "np" for int64 arrays (batch, tokens), "pt" for tensors, None for lists.
-    return_...: what the batch has beside `input_ids`: `attention_mask`, `token_type_ids` (0 everywhere), `special_tokens_mask`
-    (1 at padding), `offset_mapping` (a token's first and last character), `length` (of each padded row).
+    return_...: entries beside `input_ids`: `attention_mask`, `token_type_ids` (0 everywhere), `special_tokens_mask` (1 at
+    padding), `offset_mapping` (a token's first and last character), `length` (of each padded row).
     """
 
     padding: bool | str = False
@@ -72,7 +72,7 @@ class BatchRules:
         return None if length is None else -(-length // multiple) * multiple
 
     def columns(self) -> list[str]:
-        """Return what the batch has for each token."""
+        """Return the entries that the batch has for each token."""
         wanted = {
             "input_ids": True,
             "token_type_ids": self.return_token_type_ids,
@@ -110,7 +110,7 @@ def collate(
     masks: Sequence[Sequence[int]] | None = None,
     offsets: Sequence[Sequence[tuple[int, int]]] | None = None,
 ) -> BatchFeature:
-    """Return `rows` of token ids as a batch with what `rules` ask for.
+    """Return `rows` of token ids as a batch, according to `rules`.
 
     `attention_mask` is 1 at tokens, or as in `masks`, and 0 at padding. `offsets`: the characters of each token.
     Raises `InputError` if padding is asked for and there is no `pad_id`, or an array of rows of different lengths.

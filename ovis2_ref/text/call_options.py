@@ -1,4 +1,4 @@
-"""The options of a processor's call, sorted by whom they are for: the tokenizer or the image processor."""
+"""Sort the options of a processor's call: those of the tokenizer, and those of the image processor."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from ovis2_ref.image.processor import OPTIONS
 from ovis2_ref.text.tokenizer import RULES
 
 TAKERS = {"text_kwargs": (RULES, TEXT_OPTIONS), "images_kwargs": (OPTIONS, IMAGE_OPTIONS)}
-"""For each dictionary of options: the names that are honoured, and the table of those that change nothing."""
+"""For each dictionary of options: the names that have an effect, and the table of those that change nothing."""
 
 OWN = {"return_tensors", "return_mm_token_type_ids"}
 """Options of the processor itself."""
@@ -29,7 +29,7 @@ class CallOptions(NamedTuple):
 def sort_options(options: Mapping[str, Any], return_tensors: Any) -> CallOptions:
     """Return the `options` of a call, flat or in `text_kwargs`, `images_kwargs` and `common_kwargs`; None means the default.
 
-    A flat option beats one of `common_kwargs`. Raises `InputError` for a name that nothing takes, and for one given twice.
+    A flat option overrides one of `common_kwargs`. Raises `InputError` for an unknown name, and for one given twice.
     """
     flat = given(active("the processor", options, PROCESSOR_OPTIONS))
     nested = {name: mapping(name, flat.pop(name, None)) for name in (*TAKERS, "common_kwargs")}

@@ -1,4 +1,4 @@
-"""A conversation becomes a prompt: Ovis2's chat template, as plain code.
+"""Render a conversation as a prompt: Ovis2's chat template as plain code.
 
     [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe the image."}]}]
 
@@ -9,7 +9,7 @@
     Describe the image.<|im_end|>
     <|im_start|>assistant
 
-Nothing from a checkpoint is executed: its template is compared with the one below, and another one is refused.
+Nothing from a checkpoint is executed: its template must equal the one below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,18 +55,18 @@ def render_chat(
     continue_final_message: bool = False,
     convention: Convention = TRANSFORMERS,
 ) -> str:
-    """Return the prompt for a conversation, as the template above renders it in transformers 5.23.
+    """Return the prompt for a conversation, as the template above renders it in transformers 5.24.
 
     A message has a `role` and a `content`: a text, or a list of parts {"type": "image"} and {"type": "text", "text": ...}.
     `add_generation_prompt` opens the assistant's turn; `continue_final_message` leaves the last message open after its last text.
 
     Quirks of the template, kept: the default system message comes first also where the conversation brings its own (the authors'
-    `QwenConversationFormatter` replaces it); a picture is followed by a line break; parts of other types (videos) leave no trace.
-    Raises `InputError` for what is not a conversation.
+    `QwenConversationFormatter` replaces it); a picture is followed by a line break; parts of other types (videos) are dropped.
+    Raises `InputError` for anything but a conversation.
     """
     if add_generation_prompt and continue_final_message:
         raise InputError(
-            "add_generation_prompt opens a new turn, continue_final_message goes on with the last: choose one"
+            "add_generation_prompt opens a new turn, continue_final_message continues the last: choose one"
         )
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise InputError(f"a conversation is a list of messages {{'role': ..., 'content': ...}}; got {messages!r:.200}")
@@ -96,7 +96,7 @@ def message_parts(message: Any) -> list[Mapping[str, Any]]:
 
 
 def message_pictures(message: Any) -> list[Any]:
-    """Return the pictures that a message's parts carry, as transformers looks for them."""
+    """Return the pictures in a message's parts, in the places where transformers looks for them."""
     parts = [part for part in message_parts(message) if part["type"] == "image"]
     return [part[key] for part in parts for key in ("image", "url", "path", "base64") if key in part]
 

@@ -1,4 +1,4 @@
-"""Where a picture's tiles stand in the prompt: visual tokens, and between them indicator tokens that draw the grid.
+"""Lay a picture's tiles out in the prompt: visual tokens, and between them indicator tokens that mark the grid.
 
 A picture cut into a grid of 2 rows x 3 columns, its thumbnail first (three tokens to a tile; @ is <IMG_ATOM>):
 
@@ -41,15 +41,15 @@ def picture_layout(grid: tuple[int, int]) -> list[str]:
 
 
 def image_placeholder(grid: tuple[int, int], tokens_per_tile: int) -> str:
-    """Return the text that stands for a picture in transformers' prompt, where every tile has `tokens_per_tile` atoms.
+    """Return the text of a picture in transformers' prompt, where every tile has `tokens_per_tile` atoms.
 
-    Source: transformers 5.23, `Ovis2Processor.replace_image_token`.
+    Source: transformers 5.24, `Ovis2Processor.replace_image_token`.
     """
     return "".join(token * (tokens_per_tile if token == IMAGE_ATOM else 1) for token in picture_layout(grid))
 
 
 def original_placeholder(grid: tuple[int, int], tokens_per_tile: int) -> list[int]:
-    """Return the ids that stand for a picture in the authors' prompt, each atom `tokens_per_tile` times.
+    """Return the ids of a picture in the authors' prompt, each atom `tokens_per_tile` times.
 
     The authors' own prompt has one atom for a tile (`construct_image_placeholders`), and the model puts all of the tile's
     embeddings in its place; with as many atoms as embeddings the sequence has its final length from the start.
@@ -59,7 +59,7 @@ def original_placeholder(grid: tuple[int, int], tokens_per_tile: int) -> list[in
 
 
 def expand_pictures(prompts: Sequence[str], grids: Sequence[tuple[int, int]], tokens_per_tile: int) -> list[str]:
-    """transformers' prompts: each <image>, counted through all `prompts`, replaced by the layout of its picture's grid."""
+    """Replace each <image>, counted through all `prompts`, by the layout of its picture's grid (transformers' prompts)."""
     check_picture_count(prompts, len(grids))
     check_prompt_length(grids, tokens_per_tile)
     placeholders = iter([image_placeholder(grid, tokens_per_tile) for grid in grids])
@@ -76,9 +76,9 @@ def original_token_ids(
     encode: Callable[[str], list[int]],
     tokens_per_tile: int = 1,
 ) -> list[list[int]]:
-    """Return the authors' token ids: each prompt is split at <image> first, and each piece goes through `encode` on its own.
+    """Return the authors' token ids: split each prompt at <image>, and `encode` each piece separately.
 
-    So no token spans a picture, and none is split differently for standing next to one.
+    So no token spans a picture, and a picture beside a text doesn't change how the text is tokenised.
     Source: AIDC-AI/Ovis, branch v2.0, `_tokenize_with_image_symbol` and `preprocess_inputs`.
     """
     check_picture_count(prompts, len(grids))
@@ -97,7 +97,7 @@ def check_prompt_length(grids: Sequence[tuple[int, int]], tokens_per_tile: int) 
     if tiles * tokens_per_tile > MOST_VISUAL_TOKENS:
         raise InputError(
             f"{tiles} tiles of {tokens_per_tile} visual tokens are more than {MOST_VISUAL_TOKENS} tokens in one call: give fewer "
-            "pictures at a time, or have fewer tiles with max_patches"
+            "pictures at a time, or lower max_patches for fewer tiles"
         )
 
 

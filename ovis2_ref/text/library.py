@@ -1,4 +1,4 @@
-"""The calls of the `tokenizers` library that can fail: a panic in its Rust code is no Exception, and becomes an error of ours."""
+"""Call the `tokenizers` library, and turn its errors into ours: a panic in its Rust code is no Exception."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ TOKEN_FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 
 @contextmanager
 def library_errors(error: type[OvisError], what: str) -> Iterator[None]:
-    """Whatever the library raises in the block becomes `error`, saying that `what` failed.
+    """Turn whatever the library raises in the block into `error`, with `what` failed as its message.
 
     A panic comes as a `PanicException`, which inherits from BaseException alone and can't be imported.
     """

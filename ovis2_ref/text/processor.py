@@ -1,4 +1,4 @@
-"""Pictures and a prompt become the model's inputs: the image processor, the tokenizer, and the layout between them."""
+"""Make the model's inputs from pictures and a prompt: the image processor, the tokenizer, and the layout that joins them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,8 +33,8 @@ from ovis2_ref.text.tokenizer_names import SETTABLE
 class Ovis2Processor(ProcessorNames):
     """transformers' `Ovis2Processor`: the same arguments and results, NumPy arrays unless return_tensors="pt" asks for tensors.
 
-    Under convention "original" the prompt is the authors': pictures stand in it as negative ids, and each piece of text between
-    them is tokenised on its own.
+    Under convention "original" the prompt is the authors': pictures are negative ids in it, and each piece of text between them
+    is tokenised separately.
     """
 
     def __init__(
@@ -118,8 +118,8 @@ class Ovis2Processor(ProcessorNames):
         (tiles, channels, side, side).
 
         images: a picture, a list, or a list for each prompt; their <image> places are counted through all prompts.
-        text: a prompt or a list of them. With None, `pixel_values` come alone.
-        return_tensors: "np" (where nothing is said), "pt" for tensors, None for ids as lists (`pixel_values` stay an array).
+        text: a prompt or a list of them. With None, the result holds `pixel_values` only.
+        return_tensors: "np" (the default), "pt" for tensors, None for ids as lists (`pixel_values` stay an array).
         options: padding, truncation, max_length, padding_side and the rest of `BatchRules`; the image processor's (max_patches);
         or both in the dictionaries `text_kwargs`, `images_kwargs` and `common_kwargs`.
         Raises `InputError` for arguments that can't be used, or don't fit each other.
@@ -131,7 +131,7 @@ class Ovis2Processor(ProcessorNames):
         pictures = [] if images is None else list(flat_pictures(images))
         if text is None and not pictures:
             raise InputError("give text, a prompt or a list of them, with an <image> for each picture in images")
-        self.image_processor.changed(call.images)  # a value that can't be used is an error without pictures, too
+        self.image_processor.changed(call.images)  # an option that can't be used is an error without pictures, too
         prompts = [] if text is None else text_list(text)
         if text is not None:
             check_picture_count(prompts, len(pictures))
@@ -201,7 +201,7 @@ class Ovis2Processor(ProcessorNames):
         return inputs if return_dict else inputs["input_ids"]
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
-        """Return the text of a row of ids, as `Tokenizer.decode` gives it; the authors' negative ids leave no trace."""
+        """Return the text of a row of ids, as `Tokenizer.decode` gives it; the authors' negative ids are dropped."""
         ids = row_of(token_ids)
         if not self.convention.placeholders_in_vocabulary and ids.dtype.kind == "i":
             ids = ids[ids >= 0]
@@ -214,8 +214,8 @@ class Ovis2Processor(ProcessorNames):
     def _tokenize(
         self, prompts: list[str], grids: list[tuple[int, int]]
     ) -> tuple[list[list[int]], list[list[int]] | None, list[list[tuple[int, int]]] | None]:
-        """Return the ids of each prompt with its pictures' layouts in place; what to attend to (None: everything); the
-        characters of each token in the prompt whose pictures are spelled out (None: not known).
+        """Return the ids of each prompt with its pictures' layouts; the attention mask (None: all ones); the characters of each
+        token in the prompt with written-out pictures (None: not known).
         """
         if self.convention.placeholders_in_vocabulary:
             expanded = expand_pictures(prompts, grids, self.image_seq_length)
@@ -226,7 +226,7 @@ class Ovis2Processor(ProcessorNames):
         return rows, [[int(token_id != self.tokenizer.pad_token_id) for token_id in row] for row in rows], None
 
     def _check_atoms_uncut(self, rows: list[list[int]], inputs: BatchFeature) -> None:
-        """A picture of which truncation has left a part can't be embedded."""
+        """Raise `InputError` if truncation has cut off a part of a picture, which can't be embedded then."""
         in_vocabulary = self.convention.placeholders_in_vocabulary
         atom = self.tokenizer.convert_tokens_to_ids(IMAGE_ATOM) if in_vocabulary else ORIGINAL_IDS[IMAGE_ATOM]
         if any(

@@ -1,4 +1,4 @@
-"""A processor's files: the three sets there are (transformers 4.56, transformers 5.x, the authors'), and the one that is written.
+"""Read the three sets of processor files (transformers 4.56, transformers 5.x, the authors'), and write the first.
 
 transformers 4.56: processor_config.json, preprocessor_config.json, chat_template.jinja, the tokenizer's
 transformers 5.x:  processor_config.json (the image processor inside), chat_template.jinja, the tokenizer's
@@ -25,7 +25,7 @@ DEFAULT_SEQ_LENGTH = 256
 
 @dataclass(frozen=True)
 class ProcessorFiles:
-    """What a folder says about a processor, its tokenizer aside."""
+    """The settings of a processor in a folder, without its tokenizer's."""
 
     image_processor: dict[str, Any]
     image_seq_length: int
@@ -35,7 +35,7 @@ class ProcessorFiles:
 
 
 def read_processor_files(root: Path) -> ProcessorFiles:
-    """Return the settings in `root`, of whichever set. Raises `CheckpointError` for files that are missing, damaged, or don't
+    """Return the settings in `root`, of any of the sets. Raises `CheckpointError` for files that are missing, damaged, or don't
     fit each other, and for a chat template other than Ovis2's.
     """
     model = read_json(root, "config.json") if has_file(root, "config.json") else {}
@@ -68,7 +68,7 @@ def read_processor_files(root: Path) -> ProcessorFiles:
 
 
 def write_processor_files(folder: Path, image_processor: dict[str, Any], image_seq_length: int) -> None:
-    """The set of transformers 4.56, which 5.x reads too."""
+    """Write the set of transformers 4.56, which 5.x reads too."""
     settings = {"image_seq_length": image_seq_length, "image_token": IMAGE_TOKEN, "processor_class": "Ovis2Processor"}
     image_processor = {**image_processor, "processor_class": "Ovis2Processor"}
     for name, values in (("processor_config.json", settings), ("preprocessor_config.json", image_processor)):
@@ -83,7 +83,7 @@ def _authors(root: Path, model: dict[str, Any]) -> ProcessorFiles:
     backbone = visual.get("backbone_config") if isinstance(visual, dict) else None
     if not isinstance(visual, dict) or not isinstance(backbone, dict) or not isinstance(clip.get("crop_size"), dict):
         raise CheckpointError(
-            f"{root} is no Ovis2 as its authors write it: visual_tokenizer_config with a backbone_config was expected in "
+            f"{root} is no Ovis2 in its authors' layout: visual_tokenizer_config with a backbone_config was expected in "
             "config.json, crop_size in preprocessor_config.json"
         )
     sizes = {"image_size": backbone.get("image_size"), "patch_size": backbone.get("patch_size")}
@@ -107,7 +107,7 @@ def _authors(root: Path, model: dict[str, Any]) -> ProcessorFiles:
 
 
 def _check_templates(root: Path) -> None:
-    """Every chat template that transformers could take for the processor has to be Ovis2's."""
+    """Raise `CheckpointError` unless every chat template that transformers might use for the processor is Ovis2's."""
     if has_file(root, "chat_template.jinja"):
         content = read_bounded(root, "chat_template.jinja", TEMPLATE_LIMIT)
         check_chat_template(content.decode("utf-8", errors="replace"), f"{root}/chat_template.jinja")

@@ -1,4 +1,4 @@
-"""What scripts ask of a processor beside its call: its image token, its settings as a dictionary, its answers as text."""
+"""The methods of a processor that transformers' scripts call: its image token, its settings, its answers as text."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ class ProcessorNames(Counterpart):
 
     @property
     def image_token_id(self) -> int | None:
-        """The id of `image_token`, the mark of a picture in a prompt (`<IMG_ATOM>` is what it is replaced by)."""
+        """The id of `image_token`, the mark of a picture in a prompt, which is replaced by `<IMG_ATOM>`s."""
         return self.tokenizer.convert_tokens_to_ids(self.image_token)
 
     @property
@@ -50,7 +50,7 @@ class ProcessorNames(Counterpart):
         return image_placeholder((rows, columns), self.image_seq_length)
 
     def create_mm_token_type_ids(self, input_ids: Any) -> list[list[int]]:
-        """For each id 1 where it is `image_token_id`, else 0. The prompt's <image> are replaced, so none usually is."""
+        """Return 1 for each id that is `image_token_id`, else 0. The prompt's <image> are replaced, so usually all are 0."""
         rows = [np.asarray(to_array(row)) for row in input_ids]
         return [(row == self.image_token_id).astype(int).tolist() for row in rows]
 

@@ -1,4 +1,4 @@
-"""The rows of a call: texts to encode, ids to decode, in whatever a caller has them."""
+"""Convert a call's texts to encode, or ids to decode, to lists of rows."""
 
 from typing import Any
 
@@ -23,11 +23,11 @@ def row_of(token_ids: Any) -> np.ndarray:
     try:
         return np.atleast_1d(to_host(to_array(token_ids)))
     except (ValueError, TypeError) as error:
-        raise InputError("decode takes ids in one row; for rows of several lengths batch_decode") from error
+        raise InputError("decode takes ids in one row; use batch_decode for rows of several lengths") from error
 
 
 def text_list(text: Any) -> list[str]:
-    """Return one text or several, as a list. Raises `InputError` if there is none, or something else among them."""
+    """Return one text or several, as a list. Raises `InputError` if there is none, or for anything else."""
     texts = [text] if isinstance(text, str) else list(text) if isinstance(text, list | tuple) else []
     if not texts or not all(isinstance(one, str) for one in texts):
         raise InputError(f"text should be a prompt or a list of prompts, not {brief(text)}")

@@ -1,4 +1,4 @@
-"""A text becomes token ids and back: Qwen2's byte-level BPE, run by the `tokenizers` library from a checkpoint's files."""
+"""Convert text to token ids and back: Qwen2's byte-level BPE, run by the `tokenizers` library from a checkpoint's files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -26,14 +26,14 @@ RULES = frozenset(rule.name for rule in fields(BatchRules))
 
 
 class Tokenizer(TokenizerNames):
-    """A Qwen2 tokenizer with transformers' names for what it does. Control tokens written in a text are taken as such.
+    """A Qwen2 tokenizer with transformers' names. Control tokens in a text are recognised as such.
 
-    What may be set: `padding_side`, `truncation_side`, `model_max_length`, `eos_token`, `pad_token`, `bos_token`, `unk_token` and
-    their ids; `chat_template` to Ovis2's own only.
+    Attributes that can be set: `padding_side`, `truncation_side`, `model_max_length`, `eos_token`, `pad_token`, `bos_token`,
+    `unk_token` and their ids; `chat_template` to Ovis2's own only.
     """
 
     def __init__(self, backend: "tokenizers.Tokenizer", settings: TokenizerSettings, name_or_path: str = "") -> None:
-        """Take the vocabulary from `backend`, and add those special tokens of `settings` to it that it lacks."""
+        """Take the vocabulary from `backend`, and add those special tokens of `settings` that it lacks."""
         self._backend, self.settings, self.name_or_path = backend, settings, name_or_path
         backend.no_truncation()
         backend.no_padding()
@@ -108,7 +108,7 @@ class Tokenizer(TokenizerNames):
         return len(self) - before
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
-        """Return the id of a token, or the ids of several; for one that isn't in the vocabulary the unknown token's, or None."""
+        """Return the id of a token, or the ids of several; for one outside the vocabulary the unknown token's, or None."""
         if not isinstance(tokens, str):
             return [self.convert_tokens_to_ids(token) for token in tokens]
         token_id = self._backend.token_to_id(tokens)
@@ -117,7 +117,7 @@ class Tokenizer(TokenizerNames):
     def encode(self, text: str, **options: Any) -> Any:
         """Return the token ids of `text`; with options of the call (`return_tensors`), its `input_ids`.
 
-        Raises `InputError` for a text that UTF-8 can't write.
+        Raises `InputError` for a text that UTF-8 can't encode.
         """
         if options:
             return self(text, **options)["input_ids"]
@@ -133,7 +133,7 @@ class Tokenizer(TokenizerNames):
             return self._backend.encode(text)
 
     def __call__(self, text: Any, **options: Any) -> BatchFeature:
-        """`input_ids` and `attention_mask` of one text or several, cut and padded by the `options` of `BatchRules`.
+        """Return `input_ids` and `attention_mask` of one text or several, cut and padded by the `options` of `BatchRules`.
 
         One text gives flat lists, or, as an array, a batch of one.
         """
@@ -165,16 +165,16 @@ class Tokenizer(TokenizerNames):
         )
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **options: Any) -> Any:
-        """Return the text of a row of ids (an array, a list, or one id), or of each of several; ids that no token has leave
-        no trace.
+        """Return the text of a row of ids (an array, a list, or one id), or of each of several; ids without a token
+        are dropped.
 
-        `clean_up_tokenization_spaces` changes nothing: transformers 5 ignores it for a BPE (4.56 heeds it).
+        `clean_up_tokenization_spaces` changes nothing: transformers 5 ignores it for a BPE (4.56 applies it).
         """
         check_names("decode", active("decode", options, TEXT_OPTIONS), ())
         ids = row_of(token_ids)
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise InputError(
-                f"decode takes whole numbers in one row, not {ids.dtype} of shape {ids.shape}; for several rows batch_decode"
+                f"decode takes whole numbers in one row, not {ids.dtype} of shape {ids.shape}; use batch_decode for several rows"
             )
         if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 2**32:
             raise InputError(f"ids from {ids.min()} to {ids.max()} can't be decoded; a vocabulary's ids start at 0")

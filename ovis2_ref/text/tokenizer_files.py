@@ -1,8 +1,8 @@
-"""A tokenizer's files: what transformers 4.56 and 5.x write, read without running anything in them, and written for both.
+"""Read the tokenizer files that transformers 4.56 and 5.x write, without running anything in them, and write them for both.
 
-tokenizer.json is a program for the `tokenizers` library (patterns, normalisers, templates). Ovis2's is Qwen2's; a file with any
-other is refused before the library sees it. So the two ways in which transformers reads the file (4.56 runs it, 5.x takes its
-vocabulary alone and builds the rest itself) give the same ids.
+tokenizer.json is a program for the `tokenizers` library (patterns, normalisers, templates). Ovis2's is Qwen2's; any other is
+refused before the library reads it. So both versions of transformers give the same ids: 4.56 runs the file, 5.x takes only its
+vocabulary and builds the rest itself.
 """
 
 import json
@@ -24,7 +24,9 @@ MOST_TOKENS = 2**20
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""Where Qwen2 cuts a text into words: contractions, letters, single digits, punctuation, line breaks, other white space."""
+"""The pattern by which Qwen2 cuts a text into words: contractions, letters, single digits, punctuation, line breaks, other
+white space.
+"""
 
 QWEN2_PROGRAM: dict[str, tuple[Any, ...]] = {
     "normalizer": ({"type": "NFC"},),
@@ -44,7 +46,7 @@ QWEN2_PROGRAM: dict[str, tuple[Any, ...]] = {
     ),
     "decoder": ({"type": "ByteLevel"},),
 }
-"""For each stage of tokenizer.json but the model, what Qwen2 has there; keys that are not named don't change an id or a text."""
+"""Qwen2's values for each stage of tokenizer.json but the model; keys that are not named change neither ids nor texts."""
 
 QWEN2_MODEL: dict[str, tuple[Any, ...]] = {
     "type": ("BPE",),
@@ -59,7 +61,7 @@ QWEN2_MODEL: dict[str, tuple[Any, ...]] = {
 
 @dataclass
 class TokenizerSettings:
-    """What stands beside the vocabulary, with the defaults of transformers' `Qwen2Tokenizer`."""
+    """The settings beside the vocabulary, with the defaults of transformers' `Qwen2Tokenizer`."""
 
     unk_token: str | None = "<|endoftext|>"
     bos_token: str | None = None
@@ -71,15 +73,13 @@ class TokenizerSettings:
     model_max_length: int = NO_LIMIT
 
     def special_tokens(self) -> list[str]:
-        """Return all special tokens that are named here, each once."""
+        """Return all special tokens of the settings, each once."""
         named = (self.bos_token, self.eos_token, self.unk_token, self.pad_token)
         return list(dict.fromkeys(token for token in (*named, *self.extra_special_tokens) if token is not None))
 
 
 def read_tokenizer_json(folder: Path) -> str:
-    """Return the text of tokenizer.json, which is a byte-level BPE that works as Qwen2's. Raises `CheckpointError` if it is
-    not.
-    """
+    """Return the text of tokenizer.json. Raises `CheckpointError` unless it is a byte-level BPE that works as Qwen2's."""
     content = read_bounded(folder, "tokenizer.json", TOKENIZER_LIMIT)
     source = str(folder / "tokenizer.json")
     values = parse_json(content, source)
@@ -107,8 +107,8 @@ def read_tokenizer_json(folder: Path) -> str:
 
 
 def read_settings(folder: Path) -> tuple[TokenizerSettings, dict[str, dict[str, Any]]]:
-    """tokenizer_config.json (and, where it lists no added tokens, special_tokens_map.json): the settings, and the tokens that the
-    file wants added, by id. Raises `CheckpointError` for values of another kind, or for a tokenizer that isn't used as Qwen2's.
+    """Return the settings in tokenizer_config.json (and, where it lists no added tokens, special_tokens_map.json), and the added
+    tokens by id. Raises `CheckpointError` for values of another kind, or for a tokenizer that isn't used as Qwen2's.
     """
     config = read_json(folder, "tokenizer_config.json") if has_file(folder, "tokenizer_config.json") else {}
     source = str(folder / "tokenizer_config.json")
@@ -140,7 +140,7 @@ def read_settings(folder: Path) -> tuple[TokenizerSettings, dict[str, dict[str, 
 
 
 def write_settings(folder: Path, settings: TokenizerSettings, added_tokens: dict[int, dict[str, Any]]) -> None:
-    """tokenizer_config.json as transformers 4.56 writes it, which 5.x reads too."""
+    """Write tokenizer_config.json as transformers 4.56 does; 5.x reads it too."""
     config = {
         "added_tokens_decoder": {str(token_id): token for token_id, token in sorted(added_tokens.items())},
         "additional_special_tokens": settings.extra_special_tokens,
@@ -160,7 +160,7 @@ def write_settings(folder: Path, settings: TokenizerSettings, added_tokens: dict
 
 
 def _agrees(value: Any, expected: Any) -> bool:
-    """Return True if `value` equals `expected`, the keys that `expected` doesn't name aside."""
+    """Return True if `value` equals `expected`, without the keys that `expected` doesn't name."""
     if isinstance(expected, dict):
         return isinstance(value, dict) and all(_agrees(value.get(key), part) for key, part in expected.items())
     if isinstance(expected, list):
@@ -169,7 +169,7 @@ def _agrees(value: Any, expected: Any) -> bool:
 
 
 def _token(value: Any, what: str) -> str:
-    """A token is spelled as a text, or as a dictionary with the text as its content."""
+    """Return a token, which is written as a text, or as a dictionary with the text as its content."""
     content = value.get("content") if isinstance(value, dict) else value
     if not isinstance(content, str) or not content:
         raise CheckpointError(f"{what} should be a token, not {value!r:.200}")
@@ -197,7 +197,7 @@ def _added_tokens(entries: Any, source: str) -> dict[str, dict[str, Any]]:
 
 
 def _check_strip(token: dict[str, Any], source: str) -> None:
-    """Refuse what the library panics at: a token of white space alone that also takes the white space around it."""
+    """Refuse a token of only white space that also strips white space around it, at which the library panics."""
     if str(token.get("content")).isspace() and (token.get("lstrip") or token.get("rstrip")):
         raise CheckpointError(
             f"{source}: the added token {token['content']!r:.40} is white space, and can't be set to strip it"

@@ -1,4 +1,4 @@
-"""What scripts ask of a tokenizer beside encoding and decoding: its special tokens, its vocabulary, its settings by name."""
+"""The attributes of a tokenizer that transformers' scripts use: special tokens, vocabulary, settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 NAMED_TOKENS = ("eos_token", "pad_token", "bos_token", "unk_token")
 SETTABLE = ("padding_side", "truncation_side", "model_max_length", *NAMED_TOKENS)
-"""What `from_pretrained` of a tokenizer can change."""
+"""The settings that `from_pretrained` of a tokenizer can change."""
 
 
 class Setting:
     """An attribute that is a field of the tokenizer's `settings`, checked when it is set."""
 
     def __init__(self, expected: str, holds: Callable[[Any], bool]) -> None:
-        """`holds` says whether a value can be used, `expected` says so in words."""
+        """Take `holds`, which tests a value, and `expected`, its description for an error."""
         self.expected, self.holds = expected, holds
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -38,7 +38,7 @@ class Setting:
 
 
 class NamedToken(Setting):
-    """A special token by what it is for, None if there is none. One that is not in the vocabulary yet is added when it is set."""
+    """A special token by its purpose, None if there is none. Setting one that is not in the vocabulary adds it."""
 
     def __init__(self) -> None:
         super().__init__("a token, or None", lambda token: token is None or (isinstance(token, str) and token != ""))
@@ -130,7 +130,7 @@ class TokenizerNames(Counterpart):
 
     @property
     def special_tokens_map(self) -> dict[str, str]:
-        """The special tokens by what they are for."""
+        """The special tokens by their purpose."""
         names = ("bos_token", "eos_token", "unk_token", "pad_token")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
@@ -160,17 +160,17 @@ class TokenizerNames(Counterpart):
         return [self._backend.id_to_token(int(one)) for one in ids]  # type: ignore[union-attr]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Return the text that tokens, as the vocabulary spells them, stand for."""
+        """Return the text of tokens, given as the vocabulary spells them."""
         return self._backend.decoder.decode(list(tokens))
 
     def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
-        """Ovis2's chat template. Raises `InputError` for another one."""
+        """Return Ovis2's chat template. Raises `InputError` for another one."""
         if chat_template is not None:
             self.chat_template = chat_template
         return self.chat_template
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """0: nothing is put around a text."""
+        """Return 0: no tokens are added around a text."""
         return 0
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ class TokenizerNames(Counterpart):
     name_or_path: str
 
     def pad(self, encoded_inputs: Any, padding: bool | str = True, **options: Any) -> Any:
-        """Rows of ids that were tokenised apart (`{"input_ids": [...]}`, or a list of such) as one padded batch."""
+        """Return rows of ids that were tokenised apart (`{"input_ids": [...]}`, or a list of such) as one padded batch."""
         if not isinstance(encoded_inputs, Mapping):
             names = list(encoded_inputs[0])
             encoded_inputs = {name: [row[name] for row in encoded_inputs if name in row] for name in names}
