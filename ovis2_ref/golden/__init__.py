@@ -1,4 +1,4 @@
-"""Golden values: record every value of a run, and say of another program's values which are wrong, and why. See README.md."""
+"""Golden values: record every value of a run, and find which of another program's values are wrong, and why. See README.md."""
 
 from ovis2_ref.golden.compare import Comparison, compare
 from ovis2_ref.golden.file import Golden, GoldenWriter, read_golden, write_golden

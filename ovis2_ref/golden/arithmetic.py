@@ -1,7 +1,7 @@
-"""The operations that the formulas of the stages are written in, in several arithmetics that are all right.
+"""The operations in the formulas of the stages, in several arithmetics, each of them correct.
 
 `PLAIN` computes as the model does. `IN_ORDER` adds the terms of every sum one after the other, as a plain loop in C does: the
-largest rounding that a port may show. `rounded_factors` rounds what is multiplied first, as the TF32 units of a GPU do.
+largest rounding that a port may show. `rounded_factors` first rounds the factors of products, as the TF32 units of a GPU do.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from ovis2_ref.runtime.arrays import Array, sum_dtype, widened
 from ovis2_ref.runtime.weights import Weights
 
 BLOCK = 2**20
-"""Numbers of a running sum that are worked on at a time: they stay in the cache."""
+"""Numbers of a running sum that are processed at a time, so that they stay in the cache."""
 
 
 class Arithmetic(NamedTuple):
@@ -60,14 +60,14 @@ def matmul_in_order(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]
 
 
 def rms_norm_in_order(x: Float[Array, "*batch n"], w: Weights, eps: float) -> Float[Array, "*batch n"]:
-    """Return the same as `ops.rms_norm`."""
+    """`ops.rms_norm`, with every sum from left to right."""
     wide = widened(x)
     mean = sum_in_order(wide * wide) / wide.dtype.type(x.shape[-1])
     return (wide * (1 / np.sqrt(mean + wide.dtype.type(eps)))).astype(x.dtype) * w["weight"]
 
 
 def layer_norm_in_order(x: Float[Array, "*batch n"], w: Weights) -> Float[Array, "*batch n"]:
-    """Return the same as `ops.layer_norm`."""
+    """`ops.layer_norm`, with every sum from left to right."""
     wide = widened(x)
     count = wide.dtype.type(x.shape[-1])
     centred = wide - sum_in_order(wide) / count
@@ -77,7 +77,7 @@ def layer_norm_in_order(x: Float[Array, "*batch n"], w: Weights) -> Float[Array,
 
 
 def softmax_in_order(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """Return the same as `ops.softmax`."""
+    """`ops.softmax`, with every sum from left to right."""
     e = np.exp(widened(x) - widened(x.max(axis=-1, keepdims=True)))
     return (e / sum_in_order(e)).astype(x.dtype)
 
@@ -93,7 +93,9 @@ def tf32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def tf32_truncated(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Return `x` with ten bits after the leading one, the rest cut off: what becomes of float32 that nobody rounded."""
+    """Return `x` with ten bits after the leading one, the rest cut off, as a TF32 unit does with float32 that wasn't rounded
+    before.
+    """
     return (np.ascontiguousarray(x, np.float32).view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
@@ -103,11 +105,11 @@ ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "float16": lambda x: x.astype(np.float16),
     "bfloat16": lambda x: x.astype(ml_dtypes.bfloat16),
 }
-"""Lower types that products are made in."""
+"""Lower types that a program may compute products in."""
 
 
 def rounded_factors(name: str) -> Arithmetic:
-    """`PLAIN`, the factors of every product rounded to the lower type called `name` first, sums in float32."""
+    """Return `PLAIN` with the factors of every product rounded to the lower type called `name` first, and sums in float32."""
 
     def matmul(a: Array, b: Array) -> Array:
         low_a, low_b = (ROUNDINGS[name](x).astype(sum_dtype(x.dtype)) for x in (a, b))

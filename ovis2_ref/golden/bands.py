@@ -1,7 +1,7 @@
-"""How far from the truth rounding alone can take a stage, and which lower type explains more.
+"""Bands: how far rounding alone can take a stage from the truth, and which lower type explains a larger deviation.
 
 The error of a value is measured row by row (the last axis), relative to the norm of the true row, and pooled as a root mean
-square: so a small row counts as much as a large one, and one wrong row is seen among many. The band is measured, too: the stage
+square. So a small row counts as much as a large one, and one wrong row among many shows. The band is measured, too: the stage
 is computed from the same inputs in the claimed type, once as the model does it and once with every sum in order. A value may have
 twice the larger error of the two: one bit more than the worst right way of computing.
 """
@@ -32,8 +32,8 @@ LOWER = {
 
 
 def row_error(value: Array, truth: Array) -> float:
-    """Return the root mean square over all rows of |value - truth| / |truth|; infinite where numbers are missing that should
-    be there.
+    """Return the root mean square over all rows of |value - truth| / |truth|; infinite where expected
+    numbers are missing.
 
     Rows of which the truth is zero count relative to the whole array.
     """
@@ -51,7 +51,7 @@ def row_error(value: Array, truth: Array) -> float:
 
 
 class Fit(NamedTuple):
-    """Cut a computed value down to what the candidate recorded of it: the last tokens alone, or some rows."""
+    """Cut a computed value to the part that the candidate recorded: only the last tokens, or some rows."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -70,7 +70,7 @@ class Bands:
     """The truth of each stage of a candidate, and its band, from the candidate's own recorded values."""
 
     def __init__(self, stages: Stages, reference: Reference, known: Mapping[str, Array], claimed: str) -> None:
-        """`claimed`: the type that the candidate says it computes in."""
+        """Take the recorded values; `claimed` is the type that the candidate says it computes in."""
         self.stages, self.known, self._reference = stages, known, reference
         self.claimed = claimed
         self.truth = self.replay()
@@ -95,7 +95,7 @@ class Bands:
         return Replay({**self.stages, **(changed or {})}, reference, known, DTYPES[self.claimed], dtype)
 
     def _replay_in(self, dtype: np.dtype, arithmetic: Arithmetic = PLAIN, changed: Stages | None = None) -> Replay:
-        """Return a replay that is kept, with what it has computed, for the taps that come; with stages changed, a new one."""
+        """Return a replay that is kept, with its computed values, for later taps; with stages changed, a new one."""
         if changed:
             return self.replay(dtype, arithmetic, changed)
         key = dtype.name, arithmetic.name
@@ -106,8 +106,8 @@ class Bands:
     def band(self, tap: str, truth: Array, fit: Fit, changed: Stages | None = None) -> float:
         """Return the largest error that the tap may have, with some stages `changed`.
 
-        What rounds at all may be off by a unit in the last place (exp and cos of two libraries are). In float64 the truth is
-        itself rounded. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
+        Any rounded value may be off by a unit in the last place (as exp and cos of two libraries are). In float64 the truth
+        itself is rounded. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
         """
         if tap == "pixel_values":
             dtypes = DTYPES["float32"], fit.dtype

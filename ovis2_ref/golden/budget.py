@@ -1,4 +1,4 @@
-"""Values that are too large for a budget: some of their rows, and a checksum and moments of the whole."""
+"""Fit large values into a budget: keep some of their rows, and a checksum and moments of the whole."""
 
 import hashlib
 import zlib
@@ -29,7 +29,7 @@ def largest_size(sizes: Iterable[int], budget: int) -> int:
 
 
 def drawn_rows(name: str, array: np.ndarray, most_bytes: int) -> np.ndarray | None:
-    """Indices of as many rows of the array as fit `most_bytes`, at least one; None if the whole array fits.
+    """Draw the indices of as many rows of the array as fit `most_bytes`, at least one; None if the whole array fits.
 
     All axes but the last are counted as one. The draw depends on the name and the shape alone.
     """
@@ -42,7 +42,7 @@ def drawn_rows(name: str, array: np.ndarray, most_bytes: int) -> np.ndarray | No
 
 
 def moments(array: np.ndarray) -> dict[str, Any]:
-    """Return what a whole array was: its shape, checksum, mean, standard deviation, smallest and largest number."""
+    """Return an array's shape, checksum, mean, standard deviation, smallest and largest number."""
     wide = array.astype(np.float64)
     return {
         "shape": list(array.shape),
@@ -55,7 +55,7 @@ def moments(array: np.ndarray) -> dict[str, Any]:
 
 
 def checksum(array: np.ndarray) -> str:
-    """SHA-256 of the array's bytes, the last axis fastest."""
+    """Return the SHA-256 of the array's bytes, the last axis fastest."""
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 

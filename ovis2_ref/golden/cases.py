@@ -196,14 +196,14 @@ def _in_dtype(case: Inputs, dtype: str) -> Inputs:
 
 
 class Result(NamedTuple):
-    """How a function did on the cases of its component in one type."""
+    """The result of a function on the cases of its component, in one type."""
 
     name: str
     dtype: str
     wrong: int
     of: int
     first: str
-    """What is wrong with the first wrong case."""
+    """The fault of the first wrong case."""
 
 
 def check_cases(folder: str | Path, module: str | Path) -> Iterator[Result]:

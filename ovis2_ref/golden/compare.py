@@ -18,7 +18,7 @@ from ovis2_ref.runtime.arrays import DTYPES, Array
 
 @dataclass
 class Comparison:
-    """The verdicts, in execution order, and the names that nothing was found for."""
+    """The verdicts in execution order, and the names without a tap."""
 
     rows: list[Row]
     claimed: str
@@ -40,7 +40,7 @@ def compare(
     """Judge each value of `candidate`.
 
     `reference`: the weights (in the golden file's type), configuration and processor of the run. `names`: the candidate's
-    names -> taps, see `names.py`; None tries those that are known.
+    names -> taps, see `names.py`; None tries the known ones.
     """
     claimed = str(candidate.metadata.get("dtype") or _widest(candidate))
     taps = {*golden.names, *candidate.names}
@@ -58,9 +58,7 @@ def compare(
 
 
 def _shared_inputs(golden: Golden, known: Mapping[str, Array], stages: Mapping[str, Stage]) -> dict[str, Array]:
-    """Return the golden file's inputs that the candidate didn't record, and that nothing which it did record says otherwise
-    of.
-    """
+    """Return the golden file's inputs that the candidate didn't record and that its own values don't contradict."""
 
     def differs(tap: str) -> bool:
         return tap in known and (tap not in golden or not np.array_equal(known[tap], golden.taps[tap]))
@@ -73,7 +71,7 @@ def _shared_inputs(golden: Golden, known: Mapping[str, Array], stages: Mapping[s
 
 
 def _widest(candidate: Golden) -> str:
-    """Return the type of the candidate's numbers, where it doesn't say."""
+    """Return the widest type of the candidate's numbers, for a candidate that doesn't claim one."""
     counts: dict[str, int] = {}
     for name in candidate.names:
         dtype = candidate.taps[name].dtype.name

@@ -1,4 +1,4 @@
-"""Wrong values that don't matter: what follows from them is what would follow from the right ones."""
+"""Find wrong values that don't matter: their effect vanishes before the logits."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ EFFECT_FLOOR = float(np.finfo(np.float64).eps) * 64
 
 
 def reach(bands: Bands, tap: str, inputs: Mapping[str, Array]) -> set[str] | None:
-    """Return the taps that the candidate's value of `tap` changes by more than rounding the true value would; None if it
-    never ends.
+    """Return the taps that the candidate's value of `tap` changes by more than rounding the true value would; None if the
+    effect reaches the logits.
 
-    Values that are used together (cosines and sines) are put in together. The effect is computed in float64, along every path
+    Values that are used together (cosines and sines) are replaced together. The effect is computed in float64, along every path
     from the value to the logits, until it has vanished; ids, mask and positions are those of the golden file, `inputs`.
     """
     users: dict[str, list[str]] = {name: [] for name in bands.stages}
@@ -45,7 +45,7 @@ def reach(bands: Bands, tap: str, inputs: Mapping[str, Array]) -> set[str] | Non
 
 
 def _changed(bands: Bands, users: Mapping[str, list[str]], group: set[str], runs: list[Replay]) -> set[str] | None:
-    """Return the group, and every stage after it at which the effect has not vanished yet; None if it hasn't at the logits."""
+    """Return the group, and every stage after it until the effect vanishes; None if it reaches the logits."""
     coming, seen, changed = [user for name in group for user in users[name]], set(), set(group)
     while coming:
         name = coming.pop(0)
@@ -59,9 +59,7 @@ def _changed(bands: Bands, users: Mapping[str, list[str]], group: set[str], runs
 
 
 def _vanished(runs: list[Replay], tap: str) -> bool:
-    """Return whether the second run, which has the candidate's value, is as near to the first, true one as the third, rounded
-    one is.
-    """
+    """Return True if the second run, with the candidate's value, is as near to the first, true run as the third, rounded one."""
     true, given, rounded = (run.value(tap) for run in runs)
     if true.dtype.kind in "iub":
         return np.array_equal(true, given)

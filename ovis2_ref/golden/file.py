@@ -1,4 +1,4 @@
-"""The golden file: arrays by tap in execution order, and what they were made from. README.md describes the format."""
+"""The golden file: arrays by tap in execution order, and metadata of the run. README.md describes the format."""
 
 import json
 import tempfile
@@ -34,7 +34,7 @@ class Golden:
     """The taps of one run, and the metadata of the run."""
 
     taps: Mapping[str, np.ndarray]
-    """Arrays in execution order, those that a file holds read when they are looked at; with the `@rows` of partly kept ones."""
+    """Arrays in execution order, read from the file at their look-up; with the `@rows` of partly kept ones."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,11 +101,11 @@ class GoldenWriter:
             writer.add("pixel_values", pixels)
             writer.metadata = {"dtype": "float32"}
 
-    The same arrays and the same metadata give the same bytes. The file is there when the block ends, unless an error ended it.
+    The same arrays and the same metadata give the same bytes. The file appears when the block ends without an error.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Raises `InputError` if there is no folder to write `path` into."""
+        """Prepare to write `path`. Raises `InputError` if its folder doesn't exist."""
         self._path = Path(path)
         if not self._path.parent.is_dir():
             raise InputError(f"{self._path} can't be written: there is no folder {self._path.parent}")
@@ -117,7 +117,7 @@ class GoldenWriter:
         return self
 
     def add(self, name: str, array: np.ndarray) -> None:
-        """Append a tap. Raises `InputError` for a name that was there, or a number type that the format hasn't."""
+        """Append a tap. Raises `InputError` for a name that comes twice, or a number type that the format lacks."""
         if name in self._entries:
             raise InputError(f"the tap {name!r} comes twice; a second run of a module ends in #2")
         if array.dtype not in SPELLINGS:
@@ -139,7 +139,7 @@ class GoldenWriter:
                 body.close()
 
     def _finish(self, file: IO[bytes]) -> None:
-        """The header, then the bodies, the widest numbers first: so every array is aligned to its own numbers."""
+        """Write the header, then the bodies, the widest numbers first, so that every array is aligned to its own numbers."""
         starts, end = {}, 0
         for size in sorted(self._bodies, reverse=True):
             starts[size] = end

@@ -1,4 +1,4 @@
-"""The picture's way, value by value: picture -> grid -> canvas -> tiles -> pixel values, and prompt -> token ids."""
+"""Image processing, value by value: picture -> grid -> canvas -> tiles -> pixel values, and prompt -> token ids."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -111,7 +111,7 @@ PICTURE = (
 
 
 def image_stages(convention: Convention, pictures: int) -> Iterator[Stage]:
-    """From the pictures to `pixel_values` and `input_ids`."""
+    """Yield the stages from the pictures to `pixel_values` and `input_ids`."""
     each = range(1, pictures + 1)
     for i in each:
         yield from spelled_out(PICTURE[:1] if convention.crop_before_resize else PICTURE, "image", i)

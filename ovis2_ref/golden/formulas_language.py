@@ -40,14 +40,14 @@ def rotary(m: Reference, w: Weights, positions: Array, index: int) -> Array:
 
 
 def rotated_heads(count: str) -> Callable[..., Array]:
-    """Return the formula that splits q or k into its heads and turns them."""
+    """Return the formula that splits q or k into its heads and rotates them."""
     return lambda m, w, x, cos, sin: rotate(heads_of(x, getattr(m.config.text_config, count)), cos, sin)
 
 
 def masked_scores(m: Reference, layer: int, q: Array, mask: Array, positions: Array, *keys: Array) -> Array:
     """q k^T / sqrt(head_dim) over the keys of all passes so far; a group of query heads shares the keys of one head.
 
-    -infinity where a query doesn't look: after itself, before its window, at padding.
+    They are -infinity for the keys after the query, before its window, and at padding.
     """
     text = m.config.text_config
     k = np.concatenate(keys, axis=2)
@@ -63,12 +63,12 @@ def masked_scores(m: Reference, layer: int, q: Array, mask: Array, positions: Ar
 
 
 def weights_of_scores(m: Reference, w: Weights, scores: Array) -> Array:
-    """softmax(scores); a query that may look nowhere looks everywhere alike."""
+    """softmax(scores); equal weights for a query that sees no key."""
     return m.arithmetic.softmax(np.maximum(scores, finfo(scores.dtype).min))
 
 
 def value_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
-    """Attention weights times the values of all passes so far, heads side by side."""
+    """Multiply the attention weights by the values of all passes so far, heads side by side."""
     count = m.config.text_config.num_key_value_heads
     v = np.concatenate([heads_of(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
     groups = p.reshape(len(p), count, -1, p.shape[-1])
@@ -94,7 +94,7 @@ def next_token(m: Reference, w: Weights, ids: Int[Array, "batch tokens"], *logit
 def greedy_tokens(
     m: Reference, w: Weights, ids: Int[Array, "batch tokens"], *logits: Array
 ) -> Int[Array, "batch passes"]:
-    """Return the token with the highest score after each pass; those that came before are damped by the repetition penalty."""
+    """Return the token with the highest score after each pass; the repetition penalty lowers the scores of earlier tokens."""
     seen = ids if m.convention.placeholders_in_vocabulary else ids[:, :0]
     chosen = []
     for scores in logits:
@@ -128,7 +128,7 @@ ROTARY = (
 
 
 def layer_formulas(index: int) -> tuple[Formula, ...]:
-    """Return the formulas of layer `index`: what it may look at depends on it."""
+    """Return the formulas of layer `index`, on which its window depends."""
     return (
         Formula("input_layernorm.output", ("input",), rms_norm("input_layernorm")),
         *(
@@ -184,7 +184,7 @@ HEAD = (Formula("output", ("input",), logits),)
 
 
 def language_stages(config: Ovis2Config, step: int, has_pictures: bool) -> Iterator[Stage]:
-    """Yield the `step`-th pass (1: the prompt), from the ids to the logits."""
+    """Yield the stages of the `step`-th pass (1: the prompt), from the ids to the logits."""
     before: Aliases = {
         "scores so far": ("input_ids", *(numbered("lm_head.output", s) for s in range(1, step))),
         "mask before": numbered("attention_mask", step - 1),

@@ -36,7 +36,7 @@ def heads_of(x: Float[Array, "n tokens width"], count: int) -> Float[Array, "n c
 
 
 def side_by_side(x: Float[Array, "n heads tokens head_dim"]) -> Float[Array, "n tokens width"]:
-    """Return the heads of each token next to each other: what `heads_of` took apart."""
+    """Join the heads of each token side by side, the inverse of `heads_of`."""
     return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
 
 
@@ -59,7 +59,7 @@ def attention_scores(m: Reference, w: Weights, q: Array, k: Array) -> Array:
 
 
 def attention_context(m: Reference, w: Weights, p: Array, v: Array) -> Array:
-    """Attention weights times values, heads side by side."""
+    """Multiply the attention weights by the values, heads side by side."""
     return side_by_side(m.arithmetic.matmul(p, heads_of(v, m.config.vision_config.num_attention_heads)))
 
 
@@ -136,7 +136,7 @@ VISUAL_EMBEDDINGS = (Formula("output", ("tokens",), lambda m, w, p: m.arithmetic
 
 
 def vision_stages(config: Ovis2Config, convention: Convention) -> Iterator[Stage]:
-    """From `pixel_values` to the visual embeddings."""
+    """Yield the stages from `pixel_values` to the visual embeddings."""
     yield from spelled_out(EMBEDDINGS, f"{VIT}.embeddings")
     x = f"{VIT}.embeddings.output"
     for i in range(config.vision_config.num_hidden_layers):

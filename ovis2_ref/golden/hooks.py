@@ -1,4 +1,4 @@
-"""Record a transformers Ovis2 under hooks: the same taps, the same file. torch itself is never imported here."""
+"""Record transformers' Ovis2 with hooks: the same taps, the same file. This file never imports torch."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ INPUTS_OF = {
     "post_attention_layernorm": "after_attention",
     "head_linear": "merged",
 }
-"""Modules whose input is a tap of the part that they stand in."""
+"""Modules whose input is a tap of the part that they belong to."""
 
 
 def record_transformers(
@@ -43,8 +43,8 @@ def record_transformers(
 ) -> None:
     """Write a golden file of a run of transformers' `Ovis2ForConditionalGeneration` (5.17 to 5.24).
 
-    inputs: what its processor returns: `input_ids`, `attention_mask`, `pixel_values`. tokens: greedy tokens to generate, of one
-    prompt alone; 0 for one forward pass. Attention weights are there with attn_implementation="eager" alone.
+    inputs: the output of its processor: `input_ids`, `attention_mask`, `pixel_values`. tokens: greedy tokens to generate, for a
+    single prompt; 0 for one forward pass. Attention weights are recorded only with attn_implementation="eager".
     """
     with GoldenWriter(path) as writer:
         kept: dict[str, str] = {}
@@ -118,14 +118,14 @@ def _of_module(name: str, module: Any, show: Show) -> Iterator[Any]:
 
 
 def _show_tables(tables: Any, show: Show) -> None:
-    """transformers' rotary tables hold every column twice."""
+    """Show the rotary tables; transformers' hold every column twice."""
     for name, table in zip(("cos", "sin"), tables, strict=True):
         show(f"{TEXT}.rotary_emb.{name}", _array(table[..., : table.shape[-1] // 2]))
 
 
 @contextmanager
 def _attention_functions(model: Any, names: Mapping[Any, str], show: Show) -> Iterator[None]:
-    """Show what goes into transformers' attention functions, and the weights that come out, where the function returns them."""
+    """Show the inputs of transformers' attention functions, and the weights where a function returns them."""
 
     class Listening:
         def __init__(self, functions: Any) -> None:

@@ -1,14 +1,14 @@
-"""The verdict on a value of a candidate.
+"""Judge each value of a candidate.
 
 | verdict | meaning |
 |---|---|
 | equal | the bits of the golden file |
-| rounding | what rounding alone makes of the candidate's own inputs |
+| rounding | the formula's value for the candidate's own inputs, up to rounding |
 | lower type | rounding, but that of a lower type than the candidate claims: computing in that type reproduces it |
-| equivalent | differs, but what follows from it doesn't |
+| equivalent | differs, but the values that follow from it don't |
 | inherited | right for its inputs, which are wrong |
 | wrong | not what the formula gives for the candidate's own inputs |
-| unchecked | neither the formula's inputs nor the golden value are there |
+| unchecked | neither the formula's inputs nor the golden value were recorded |
 """
 
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ RIGHT = ("equal", "rounding", "lower type", "equivalent")
 
 @dataclass
 class Row:
-    """What is known of one value of the candidate."""
+    """The verdict on one value of the candidate."""
 
     tap: str
     match: Match
     verdict: str = "unchecked"
     error: float | None = None
-    """Of the value against its formula in float64, from the candidate's own inputs; see `row_error`."""
+    """The error of the value against its formula in float64, from the candidate's own inputs; see `row_error`."""
     band: float | None = None
     """The largest error that rounding explains."""
     difference: float | None = None
-    """Of the value against the golden file's."""
+    """The error of the value against the golden file's."""
     note: str = ""
     """The lower type, or the tap that an error is inherited from."""
     causes: tuple[Explanation, ...] = ()
@@ -47,7 +47,7 @@ class Row:
 
 
 class Judge:
-    """Goes through the taps in execution order and remembers which were wrong."""
+    """Judges the taps in execution order, and remembers which were wrong."""
 
     def __init__(self, golden: Golden, bands: Bands) -> None:
         """Judge by the bands of a candidate's values."""
@@ -87,14 +87,14 @@ class Judge:
         return expected if expected.shape == match.array.shape else None
 
     def _by_golden(self, row: Row, value: Array, expected: Array | None) -> None:
-        """The verdict on a value that no formula is there for: an input, which has to be the golden file's."""
+        """Judge a value without a formula, an input, which has to equal the golden file's."""
         if expected is None:
             return
         row.error, row.band = row_error(value, expected), 2 * float(np.finfo(np.float32).eps)
         row.verdict = "wrong" if row.error > row.band else "rounding"
 
     def _by_formula(self, row: Row, value: Array, truth: Array, fit: Fit) -> None:
-        """The verdict on a value by what its formula makes of the candidate's own inputs."""
+        """Judge a value by its formula's value for the candidate's own inputs."""
         if truth.shape != value.shape:
             row.verdict, row.note = "wrong", f"has the shape {value.shape}; its inputs give {truth.shape}"
         elif value.dtype.kind in "iub":
@@ -107,7 +107,7 @@ class Judge:
                 row.verdict, row.note = ("wrong", "") if lower is None else ("lower type", lower)
 
     def _account_for(self, row: Row, value: Array, fit: Fit) -> None:
-        """Why a value is wrong, and whether that matters."""
+        """Find why a value is wrong, and whether that matters."""
         row.causes = explain(self._bands, row.tap, value, fit, np.inf if row.error is None else row.error)
         changed = reach(self._bands, row.tap, self._inputs)
         if changed is None:
@@ -117,7 +117,7 @@ class Judge:
             self._harmless |= dict.fromkeys(changed, row.tap)
 
     def _look_back(self, row: Row) -> None:
-        """Whether a value that is right for its inputs comes from wrong ones."""
+        """Check whether a value that is right for its inputs comes from wrong ones."""
         before = ancestors(self._bands.stages, row.tap)
         origin = next((tap for tap in self._wrong if tap in before), None)
         if origin is not None:

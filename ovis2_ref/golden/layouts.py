@@ -10,9 +10,9 @@ import numpy as np
 from ovis2_ref.runtime.arrays import Array
 
 SAMPLES = 4096
-"""Numbers of two arrays that are looked at to see whether they are alike."""
+"""Numbers of two arrays that are compared to measure their similarity."""
 HUGE = 1e30
-"""What masks scores; it would drown the rest."""
+"""Numbers at least this large mask scores; they would hide all others in a norm."""
 ALIKE = 0.5
 """Arrays are taken for the same value if they differ by less than half of its norm."""
 
@@ -27,7 +27,7 @@ class Layout(NamedTuple):
 def arrange(array: Array, shape: tuple[int, ...], expected: Array | None = None) -> Layout | None:
     """Return `array` in the layout of a tap of that shape, or, where it has other counts of tiles or tokens, of as many axes.
 
-    Where several layouts are possible the one most like `expected` is taken. None if there is none.
+    Of several possible layouts, take the one most like `expected`; None if there is none.
     """
     options = list(_layouts(array, shape))
     if not options:
@@ -36,7 +36,7 @@ def arrange(array: Array, shape: tuple[int, ...], expected: Array | None = None)
         return options[0]
     likeness = [similarity(option.array, expected) for option in options]
     best = int(np.argmax(likeness))
-    # The plain layout stands unless another one is clearly right: a wrong value may look a bit like anything.
+    # Keep the plain layout unless another one is clearly right: a wrong value may be a little like anything.
     return options[0] if likeness[0] > ALIKE or likeness[best] <= ALIKE else options[best]
 
 
@@ -82,7 +82,7 @@ def _permuted(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
 
 
 def _trimmed(array: Array, width: int) -> Iterator[Layout]:
-    """Rows that hold everything twice, as rotary tables may, or go on with zeros."""
+    """Yield the rows without a second copy of every number, as rotary tables may have, or without zeros at their end."""
     if array.shape[-1] == 2 * width and np.array_equal(array[..., :width], array[..., width:]):
         yield Layout(array[..., :width], "first half")
     elif not np.any(array[..., width:]):
@@ -90,7 +90,7 @@ def _trimmed(array: Array, width: int) -> Iterator[Layout]:
 
 
 def _other_counts(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
-    """Yield the same kind of value with other counts of tiles, tokens or keys: the axes are the same, or the batch is missing."""
+    """Yield the array for a value with other counts of tiles, tokens or keys: with the same axes, or with a batch axis added."""
     for candidate, how in ((array, ""), (array[None], "a batch of one")):
         if candidate.ndim == len(shape) and (
             len(shape) <= 2 or candidate.shape[-1] == shape[-1] or candidate.shape[:-2] == shape[:-2]

@@ -1,4 +1,4 @@
-"""Which of a candidate's arrays is which tap: by name, by another program's name, by part of a name, by shape and content."""
+"""Match a candidate's arrays to taps: by name, by another program's name, by part of a name, by shape and content."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,30 +12,29 @@ from ovis2_ref.golden.stages import numbered, split_number
 from ovis2_ref.runtime.arrays import Array
 
 SHORTEST = 12
-"""Letters that part of a name has to have to be taken for the whole."""
+"""Letters that a part of a name needs at least to match a name."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """An array of a candidate that stands for a tap."""
+    """An array of a candidate that was matched to a tap."""
 
     name: str
-    """What the candidate calls it."""
+    """The candidate's name of it."""
     array: Array
-    """In the tap's layout."""
+    """The array in the tap's layout."""
     how: str
-    """How it was found, and what was done to it; "" where it has the tap's name and layout."""
+    """How it was matched, and how its layout was changed; "" where it has the tap's name and layout."""
     rows: Array | None = None
-    """Which rows the candidate kept, if not all."""
+    """The rows that the candidate kept, if not all."""
 
 
 def match_taps(
     golden: Golden, candidate: Golden, taps: Iterable[str], names: Names | None = None
 ) -> tuple[dict[str, Match], list[str]]:
-    """Return those of the golden file's taps, and of the further `taps`, that the candidate has, and its names that none was
-    found for.
+    """Return the candidate's matches of the golden file's taps and the further `taps`, and its names without a match.
 
-    `names`: the candidate's names -> taps; None takes the ready map that has most of them, if any has some.
+    `names`: the candidate's names -> taps; None takes the ready map that has most of them.
     """
     known = {*golden.names, *taps}
     if names is None:
@@ -64,7 +63,7 @@ def _mapped(name: str, names: Names) -> list[str]:
 
 
 def _named(name: str, known: set[str], names: Names) -> tuple[list[str], str]:
-    """Return the taps that a name stands for, and how that was found."""
+    """Return the taps of a name, and how they were found."""
     if name in known:
         return [name], ""
     taps = _mapped(name, names)
@@ -102,7 +101,7 @@ def _place(golden: Golden, candidate: Golden, name: str, taps: list[str], how: s
 def _by_content(
     golden: Golden, candidate: Golden, unnamed: list[str], free: Iterable[str], found: dict[str, Match]
 ) -> dict[str, Match]:
-    """Unnamed arrays as the free taps that they are most like; the most like pair first."""
+    """Match unnamed arrays to the free taps that they are most like, the most similar pair first."""
     pairs = []
     for name in unnamed:
         for tap in free:

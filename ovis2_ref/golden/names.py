@@ -1,6 +1,6 @@
-"""Other programs' names for the taps: ready maps, and how a map is read.
+"""Other programs' names of the taps: ready maps, and a reader for maps.
 
-A map is JSON: a name -> a tap, or a list of taps that lie side by side in the array. `{i}` stands for a number on both sides:
+A map is JSON: a name -> a tap, or a list of taps that lie side by side in the array. `{i}` means the same number on both sides:
 
     {"blk.{i}.attn_qkv": ["model.language_model.layers.{i}.self_attn.q_proj.output", ...]}
 """
@@ -17,12 +17,12 @@ from ovis2_ref.runtime.files import parse_json
 
 Names: TypeAlias = Mapping[str, str | list[str]]
 READY = ("transformers", "original", "vllm", "llama_cpp")
-"""The ready maps, in `maps/`. Each says in "" which version of the program it is for."""
+"""The ready maps, in `maps/`. The entry "" of each gives the version of its program."""
 LIMIT = 2**20
 
 
 def read_names(source: str | Path) -> Names:
-    """Return the ready map of that name, or the map in a JSON file. Raises `InputError` if there is none, or it is no map."""
+    """Return the ready map of that name, or the map in a JSON file. Raises `InputError` for any other file."""
     if str(source) in READY:
         return dict(json.loads((files(__package__) / "maps" / f"{source}.json").read_text("utf-8")))
     path = Path(source)

@@ -1,4 +1,4 @@
-"""Probes: pictures and a prompt in which mistakes show that an ordinary picture hides, each with its golden file."""
+"""Probes: pictures and a prompt that reveal mistakes which an ordinary picture hides, each with its golden file."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.text.processor import Ovis2Processor
 
 PACK_BYTES = 2_000_000
-"""What all files of the tiny checkpoint's probes take together at most."""
+"""Bytes of all files of the tiny checkpoint's probes together, at most."""
 SHARE = 50_000
 """Bytes of values in each golden file; larger values keep drawn rows."""
 
 
 def slope(height: int, width: int) -> np.ndarray:
-    """A picture (height, width, 3) that differs along each axis and in each channel, with some noise."""
+    """Draw a picture (height, width, 3) that differs along each axis and in each channel, with some noise."""
     y, x = np.mgrid[:height, :width]
     noise = np.random.default_rng(height * width).integers(0, 40, (height, width, 3))
     channels = np.stack([200 * x / width, 200 * y / height, 100 * (x + y) / (height + width)], axis=-1)
@@ -24,7 +24,7 @@ def slope(height: int, width: int) -> np.ndarray:
 
 
 def impulses(height: int, width: int) -> np.ndarray:
-    """Single white pixels on black, far apart: each filter, its support, antialias and the order of passes leave their shapes."""
+    """Draw single white pixels on black, far apart, which show each filter, its support, antialias and the order of passes."""
     picture = np.zeros((height, width, 3), np.uint8)
     picture[3::17, 5::19] = 255
     return picture
@@ -36,11 +36,11 @@ PROBES = {
     "impulses": lambda: impulses(100, 160),  # filters, antialias
     "grey": lambda: np.full((64, 64, 3), 128, np.uint8),  # no detail: tiny norms, epsilons; mean and deviation
 }
-"""Name -> the picture; the comment says what shows in it."""
+"""Name -> the picture; a comment says which mistakes it reveals."""
 
 
 def write_probes(folder: str | Path, model: Ovis2ForConditionalGeneration, processor: Ovis2Processor) -> None:
-    """Write each probe's picture and its golden file into `folder`: of every value some rows, the small ones whole."""
+    """Write each probe's picture and its golden file into `folder`: small values whole, some rows of the others."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     for name, draw in PROBES.items():

@@ -28,7 +28,7 @@ class Run:
     """A listener on the taps that numbers those of each pass, and a streamer for `generate` that adds the passes' inputs."""
 
     def __init__(self, take: Take, only: Sequence[str] = ()) -> None:
-        """`take(name, array)` gets the taps that fit a pattern of `only`, such as "*.layers.3.*", or all if there is none."""
+        """Pass to `take(name, array)` the taps that fit a pattern of `only`, such as "*.layers.3.*", or all if there is none."""
         self._take, self._patterns = take, only or ("*",)
         self._times: dict[str, int] = {}
         self._inputs: dict[str, np.ndarray] = {}
@@ -38,7 +38,7 @@ class Run:
         """The tokens of each step (batch, 1)."""
 
     def wants(self, name: str) -> bool:
-        """Return True for what has to be shown to this listener."""
+        """Return True for the names that this listener needs."""
         return name == PASS_BEGINS or self._keeps(name)
 
     def __call__(self, name: str, array: Array) -> None:
@@ -66,7 +66,7 @@ class Run:
         self._inputs = {"input_ids": ids, "attention_mask": self.mask, "position_ids": positions}
 
     def end(self) -> None:
-        """Hand on the whole answer (batch, tokens)."""
+        """Pass on the whole answer (batch, tokens)."""
         if self._keeps("generated"):
             self._take("generated", np.concatenate(self.generated, axis=1))
 
@@ -139,7 +139,7 @@ class _Keeper:
 
 
 def describe_model(model: Ovis2ForConditionalGeneration) -> dict[str, Any]:
-    """Return what a golden file says of the model: its configuration, type, device, weights, and the libraries that computed."""
+    """Return a golden file's description of the model: configuration, type, device, weights, and versions of libraries."""
     device = "cpu" if model.xp is np else f"cuda:{model.xp.cuda.runtime.getDevice()}"
     return {
         "convention": model.convention.name,
@@ -153,7 +153,7 @@ def describe_model(model: Ovis2ForConditionalGeneration) -> dict[str, Any]:
 
 
 def fingerprint(weights: Mapping[str, Array]) -> str:
-    """SHA-256 of all weights: of each, in the order of their names, its name, its shape and its bytes."""
+    """Return the SHA-256 of all weights: of each, in the order of their names, its name, its shape and its bytes."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         array = np.ascontiguousarray(to_host(weights[name]))

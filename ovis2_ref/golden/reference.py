@@ -1,4 +1,4 @@
-"""What a golden file is checked with: the model and the processor that it was recorded from, out of a checkpoint."""
+"""Load the reference of a golden file: the model and the processor that it was recorded from, out of a checkpoint."""
 
 from pathlib import Path
 

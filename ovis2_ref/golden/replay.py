@@ -14,7 +14,7 @@ Stages = Mapping[str, Stage]
 
 
 UNFIT = (ValueError, IndexError, TypeError)
-"""What a formula raises if its inputs don't fit each other, as those of a wrong program may not."""
+"""The errors of a formula whose inputs don't fit each other, as those of a wrong program may be."""
 
 
 class MissingInputError(Exception):
@@ -22,7 +22,7 @@ class MissingInputError(Exception):
 
 
 class CastWeights(Mapping[str, Array]):
-    """Weights rounded to the type that a program claims, then widened to the type that is computed in; each when it is used."""
+    """Weights rounded to the type that a program claims, then widened to the type of the replay; each at its use."""
 
     def __init__(self, weights: Mapping[str, Array], claimed: np.dtype, dtype: np.dtype) -> None:
         self._weights, self._claimed, self._dtype = weights, claimed, dtype
@@ -47,7 +47,7 @@ def in_type(reference: Reference, claimed: np.dtype, dtype: np.dtype) -> Referen
 
 
 class Replay:
-    """The stages of a run, computed from what was recorded of it."""
+    """The stages of a run, computed from its recorded values."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Replay:
         claimed: np.dtype,
         dtype: np.dtype = DTYPES["float64"],
     ) -> None:
-        """`known`: the recorded taps; `claimed`: the type that they were computed in; `dtype`: the type to compute in."""
+        """Take the recorded taps `known`, the type `claimed` that they were computed in, and the `dtype` to compute in."""
         self._stages, self._known = stages, known
         self._reference = in_type(reference, claimed, dtype)
         self._claimed, self._dtype = claimed, dtype
@@ -74,14 +74,15 @@ class Replay:
     def stage(self, tap: str) -> Array:
         """Return the value of the tap computed from the nearest recorded values before it, whether it was recorded or not.
 
-        Raises `MissingInputError` if nothing before it was recorded, and one of `UNFIT` if what was doesn't fit together.
+        Raises `MissingInputError` if nothing before it was recorded, and one of `UNFIT` if the recorded values don't fit
+        together.
         """
         for name in segment(self._stages, tap, {*self._known, *self._computed})[:-1]:
             self._computed[name] = self._formula(name)
         return self._formula(tap)
 
     def _formula(self, tap: str) -> Array:
-        """Return the stage's formula, all inputs of which are there."""
+        """Compute the stage's formula from its inputs, which are known."""
         stage = self._stages.get(tap)
         if stage is None:
             raise MissingInputError(tap)
@@ -98,7 +99,7 @@ class Replay:
         return self._computed[tap]
 
     def _cast(self, tap: str, array: Array) -> Array:
-        """Return numbers in the type that is computed in; ids and pictures as they are. Pixel values are rounded as they were."""
+        """Return numbers in the replay's type; ids and pictures unchanged. Pixel values are rounded as they were in the run."""
         if array.dtype.kind in "iub":
             return array
         if split_number(tap)[0] == "pixel_values":

@@ -14,7 +14,7 @@ ULP = "units in the last place"
 
 
 def verdict_line(comparison: Comparison) -> str:
-    """Return one line: whether the candidate is right, or what is wrong first, why, and how much inherits it."""
+    """Return one line: the candidate is right, or the first wrong value, why it is wrong, and how many values inherit it."""
     if not comparison.rows:
         return "NOTHING COMPARED: no array of the candidate could be matched to a tap (give --names)"
     wrong, inherited = comparison.of("wrong"), comparison.of("inherited")
@@ -40,7 +40,7 @@ def verdict_line(comparison: Comparison) -> str:
 
 
 def reason(row: Row, claimed: str) -> str:
-    """Why a value is wrong: the mistakes that reproduce it, with the proof; else that none is known."""
+    """Return why a value is wrong: the mistakes that reproduce it, with the proof; else that none is known."""
     if row.causes:
         names = " and ".join(cause.cause.name for cause in row.causes)
         units = row.causes[0].error / float(finfo(DTYPES[claimed]).eps)
@@ -82,7 +82,7 @@ def _number(value: float | None) -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Everything that the table says, for programs."""
+    """Return all contents of the table, for programs."""
     return json.dumps(
         {
             "verdict": verdict_line(comparison),

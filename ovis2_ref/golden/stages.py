@@ -19,15 +19,15 @@ VIT = f"{VISION}.transformer"
 TABLE = "model.visual_embeddings_table"
 TEXT = "model.language_model"
 INPUTS = ("image.picture", "pixel_values", "input_ids", "attention_mask", "position_ids")
-"""The inputs of a run, which are recorded always: without them nothing can be computed again."""
+"""The inputs of a run, which are always recorded: without them nothing can be computed again."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the formulas of the stages are computed with."""
+    """The model that the formulas of the stages are computed with."""
 
     weights: Weights
-    """All weights, in the type that is computed in."""
+    """All weights, in the type of the computation."""
     config: Ovis2Config
     convention: Convention
     arithmetic: Arithmetic = PLAIN
@@ -37,15 +37,15 @@ class Reference:
     """The prompt of the run, with <image> where pictures go."""
     repetition_penalty: float = 1.0
     dtype: np.dtype = DTYPES["float64"]
-    """The type that is computed in."""
+    """The type of the computation."""
 
 
 class Formula(NamedTuple):
-    """How a value is computed: its name inside its part, its inputs' names there, and the formula."""
+    """A value's name inside its part, its inputs' names there, and its formula."""
 
     tap: str
     inputs: tuple[str, ...]
-    """Names inside the part; a name that begins with "/" stands at the root."""
+    """Names inside the part; a name that begins with "/" is a whole name."""
     compute: Callable[..., Array]
     """compute(reference, weights of the part, *inputs)"""
 
@@ -67,7 +67,7 @@ def spelled_out(
 ) -> Iterator[Stage]:
     """Yield the stages of a part such as "model.vision_tower.transformer.encoder.layers.3", in the run's `step`-th pass.
 
-    `aliases`: input -> the whole name, or names, of what it stands for, such as "input" -> the output of the layer before.
+    `aliases`: input -> the whole name, or names, of its value, such as "input" -> the output of the layer before.
     """
     for formula in formulas:
         inputs: list[str] = []
@@ -92,11 +92,11 @@ def split_number(tap: str) -> tuple[str, int]:
 
 
 def is_input(tap: str) -> bool:
-    """Return True for what a run is given: pictures, pixel values, ids, mask and positions."""
+    """Return True for the inputs of a run: pictures, pixel values, ids, mask and positions."""
     return split_number(tap)[0] in INPUTS
 
 
 def without_masked(scores: Array) -> Array:
-    """Scores with -infinity where they are masked: the lowest number of a type, or what a sum with it gives, is not compared."""
+    """Return scores with -infinity where they are masked, so that the lowest numbers of types are not compared."""
     with np.errstate(over="ignore"):
         return np.where(scores <= finfo(scores.dtype).min / 2, -np.inf, scores).astype(scores.dtype)

@@ -1,4 +1,4 @@
-"""A tiny Ovis2 that was really trained and really answers, the scenes it was trained on, and how."""
+"""A tiny trained Ovis2, the scenes that it was trained on, and its training."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ def heatmap(
 ) -> Image.Image:
     """Draw a matrix, a square for each number, with its colour scale; `rows` and `columns` name them.
 
-    `digits`: write the numbers into the squares, with so many decimals. `cell`: pixels of a square (0: what fits).
+    `digits`: write the numbers into the squares, with so many decimals. `cell`: pixels of a square (0: as many as fit).
     """
     values = np.asarray(values, dtype=np.float64)
     height, width = values.shape

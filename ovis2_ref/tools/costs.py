@@ -1,6 +1,6 @@
-"""What a model costs: its parameters part by part, the floating-point operations of each stage, the bytes of its KV cache.
+"""The costs of a model: parameters of each part, floating-point operations of each stage, bytes of its KV cache.
 
-Counted are matrix products, a multiplication and an addition as two operations: an (m, k) by (k, n) product takes 2 m k n.
+Only matrix products count, a multiplication and an addition as two operations: an (m, k) by (k, n) product takes 2 m k n.
 Norms, activations, softmax and rotations are left out: they are below a hundredth at the released sizes.
 """
 
@@ -18,7 +18,7 @@ PARTS = {
     "language: blocks": f"{TEXT}.",
     "output head": HEAD,
 }
-"""Parts of a model, by what the names of their weights begin with: the first that fits. Final norms count with their blocks."""
+"""Parts of a model by the beginnings of their weights' names; the first that fits counts. Final norms count with their blocks."""
 
 
 def parameters(config: Ovis2Config) -> dict[str, int]:
@@ -50,7 +50,9 @@ def operations(config: Ovis2Config, tiles: int, tokens: int) -> dict[str, int]:
 
 
 def _vision_operations(config: Ovis2VisionConfig) -> int:
-    """One tile through the ViT. A block: four D x D projections, scores and mixing over P x P, three D x I products."""
+    """Return the operations of one tile in the ViT. A block: four D x D projections, scores and mixing over P x P, three D x I
+    products.
+    """
     patches, width = config.patches_per_side**2, config.hidden_size
     embedding = 2 * patches * width * config.num_channels * config.patch_size**2
     projections = 2 * patches * (4 * width * width + 3 * width * config.intermediate_size)
@@ -59,7 +61,7 @@ def _vision_operations(config: Ovis2VisionConfig) -> int:
 
 
 def _block_operations(config: Qwen2Config, seen: int) -> int:
-    """One token through all blocks, where attention looks at `seen` tokens, those that the mask hides counted too."""
+    """Return the operations of one token in all layers, where attention reads `seen` tokens, hidden ones included."""
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
     projections = 2 * config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
@@ -71,5 +73,5 @@ def _words(config: Ovis2VisionConfig) -> int:
 
 
 def cache_bytes_per_token(config: Qwen2Config, itemsize: int) -> int:
-    """Bytes of KV cache for one token: keys and values, in every layer, for every key-value head."""
+    """Return the bytes of KV cache for one token: keys and values, in every layer, for every key-value head."""
     return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * itemsize

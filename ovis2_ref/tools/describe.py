@@ -1,4 +1,4 @@
-"""What `ovis2-ref describe` does: pictures and a question in, the answer out as it is made, and one line of what it cost."""
+"""`ovis2-ref describe`: print the answer to a question about pictures as it is made, and one line of its costs."""
 
 import io
 import os
@@ -33,7 +33,7 @@ WRITTEN = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
 }
-"""Endings of the names of pictures that are written, and their formats."""
+"""Endings of names of pictures that can be written, and their formats."""
 VISUAL, LOGITS = "model.visual_embeddings_table.output", "lm_head.output"
 
 
@@ -47,7 +47,7 @@ class TextStream(TextStreamer):
         """Tokens so far; the first call of `put` brings the prompt."""
 
     def put(self, value: Any) -> None:
-        """Take the prompt first, then each new token; print what is new in the text, but no half of a character."""
+        """Take the prompt first, then each new token; print the new text, whole characters only."""
         self.tokens += 1
         super().put(value)
 
@@ -132,9 +132,9 @@ def _inputs(processor: Ovis2Processor, images: list[Any], prompt: str, options: 
 
 
 def _grids(ids: Int[np.ndarray, " tokens"], pictures: int, config: Ovis2Config) -> list[str]:
-    """Return each picture's grid as "rows x columns", read off the indicators of the prompt: start, grid, column, row, end.
+    """Return each picture's grid as "rows x columns", read from the indicators of the prompt: start, grid, column, row, end.
 
-    The pictures come first: indicators that the question itself spells out come after theirs.
+    The pictures come first: indicators in the text of the question follow theirs.
     """
     start, _, column, row, end = config.visual_indicator_token_ids
     grids = []
@@ -172,7 +172,7 @@ def draw_picture_tiles(picture: str | Path, checkpoint: str | Path, convention: 
 
 
 def _picture_format(output: str | Path) -> str:
-    """Return the format that a file's name asks for. Raises `InputError` for one that isn't written here."""
+    """Return the format that a file's name asks for. Raises `InputError` for another format."""
     ending = Path(output).suffix.lower()
     if ending not in WRITTEN:
         raise InputError(f"{output} should end with one of {', '.join(WRITTEN)}")

@@ -1,4 +1,4 @@
-"""Pictures of what the arrays hold, with Pillow: a picture's grid, its tiles as the model sees them, a resampling's weights."""
+"""Draw arrays as pictures, with Pillow: a picture's grid, its tiles as the model sees them, the weights of a resampling."""
 
 import math
 from typing import TYPE_CHECKING
@@ -43,8 +43,7 @@ def draw_grid(picture: UInt8[np.ndarray, "height width 3"], grid: tuple[int, int
 
 
 def draw_tiles(pixel_values: Float[np.ndarray, "tiles 3 side side"], grid: tuple[int, int]) -> "Image.Image":
-    """Return one picture's tiles, laid out as they were cut, the thumbnail (tile 0) to their left; contrast stretched over
-    all of them.
+    """Draw one picture's tiles, laid out as they were cut, the thumbnail (tile 0) to their left; stretch the contrast over all.
 
     `pixel_values` are those of the image processor: what the model sees, after resizing and normalising.
     """
@@ -67,7 +66,7 @@ def draw_tiles(pixel_values: Float[np.ndarray, "tiles 3 side side"], grid: tuple
 
 
 def draw_weights(weights: Float[np.ndarray, "outputs inputs"]) -> "Image.Image":
-    """Return the matrix of a resampling pass, a row for each new pixel: white is 0, red above, blue below; cells of 4 to 16
+    """Draw the matrix of a resampling pass, a row for each new pixel: white is 0, red above, blue below; cells of 4 to 16
     pixels.
     """
     from PIL import Image

@@ -59,7 +59,7 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     cases.add_argument("-o", "--output", metavar="FOLDER", default="cases", help="the folder to write (default: cases)")
     cases.set_defaults(run=_cases)
 
-    check = actions.add_parser("check", help="run somebody's functions on such cases")
+    check = actions.add_parser("check", help="run a port's functions on such cases")
     check.add_argument("cases", metavar="FOLDER", help="a folder that `cases` wrote")
     check.add_argument(
         "module", metavar="MODULE.py", help="a Python file with functions of the components' names; it is run"

@@ -1,4 +1,4 @@
-"""What `ovis2-ref inspect` prints: a checkpoint, or a released size with no files at hand, in words and figures."""
+"""`ovis2-ref inspect`: describe a checkpoint, or a released size without files."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,8 +22,8 @@ REQUEST = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "tex
 
 
 def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None) -> str:
-    """Return what the checkpoint folder `source`, or the released size of that name, consists of; what a picture of
-    `picture_size` (height, width) costs. Only headers of weights are read.
+    """Return a description of the checkpoint folder `source`, or of the released size of that name, and the costs of a picture
+    of `picture_size` (height, width). Only headers of weights are read.
 
     Raises the errors of loading for a folder that couldn't be loaded.
     """
@@ -47,7 +47,7 @@ def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None
 
 
 def _stored(root: Path, config: Ovis2Config) -> str:
-    """Return which types the weights are stored in, once they were found to fit the configuration."""
+    """Return the stored types of the weights, after checking that the weights fit the configuration."""
     if not has_weights(root):
         return "a configuration without safetensors weights"
     tensors = open_weights(root)
@@ -97,13 +97,13 @@ def _special_tokens(config: Ovis2Config, settings: Mapping[str, object]) -> list
 
 
 def _chat() -> list[str]:
-    """The template is Ovis2's own: with another one the processor would have been refused."""
+    """Return the lines about the chat template. It is Ovis2's own: the processor accepts no other."""
     prompt = render_chat(REQUEST, add_generation_prompt=True)
     return ["chat template: Ovis2's own; a request becomes", *(f"  | {line}" for line in prompt.splitlines())]
 
 
 def _picture(config: Ovis2Config, images: Ovis2ImageProcessor, height: int, width: int) -> list[str]:
-    """Tiles, tokens and costs of one picture with the request above, its words and the template's counted as nothing."""
+    """Return tiles, tokens and costs of one picture with the request above, without the tokens of its words and the template."""
     cut = images.crop_to_patches and images.max_patches > 1
     grid = canvas_grid(height, width, images, images.convention.transposed_grid) if cut else (1, 1)
     tokens = picture_layout(grid)
@@ -127,7 +127,7 @@ def _picture(config: Ovis2Config, images: Ovis2ImageProcessor, height: int, widt
 
 
 def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as columns, the first to the left, the others to the right."""
+    """Return rows of cells as columns, the first aligned left, the others right."""
     rows = list(rows)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
@@ -140,7 +140,7 @@ def _aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def _size(count: int) -> str:
-    """Bytes in a unit that a person reads."""
+    """Return bytes in a readable unit."""
     value, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB"):
         if value < 1024:

@@ -1,4 +1,4 @@
-"""The sheet of all shapes, from recordings of the tiny model and of one of Ovis2-1B's sizes: `python -m ovis2_ref.tools.shapes`.
+"""Write the sheet of all shapes, recorded from the tiny model and one of Ovis2-1B's sizes: `python -m ovis2_ref.tools.shapes`.
 
 It writes Markdown to stdout. `SHAPES` says each value's shape in letters, and a recording that doesn't fit them is an error.
 """
@@ -18,7 +18,7 @@ from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, picture_layout
 from ovis2_ref.tiny import TINY
 
 GRID, TEXT_TOKENS = (1, 2), 40
-"""The picture of the sheet, cut into 1 row of 2 tiles, and how many tokens of text stand around it."""
+"""The picture of the sheet, cut into 1 row of 2 tiles, and the number of text tokens around it."""
 
 LETTERS = {
     "n": "tiles, the thumbnail counted",

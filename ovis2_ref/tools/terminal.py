@@ -1,6 +1,6 @@
-"""What the command prints: text whose control characters are escaped, and errors of one line and bounded length.
+"""Print safely: escape control characters, and cut errors to one line of bounded length.
 
-A checkpoint's strings, a model's answer and a file's name are not ours: an escape sequence among them could rewrite the terminal.
+A checkpoint's strings, a model's answer and a file's name are untrusted: an escape sequence in them could rewrite the terminal.
 """
 
 import os
@@ -15,7 +15,7 @@ LONGEST = 2000
 
 
 class Printable:
-    """A text stream that escapes control characters, line breaks and tabs aside, before `stream` gets them."""
+    """A text stream that escapes control characters, except line breaks and tabs, before `stream` gets them."""
 
     def __init__(self, stream: Any) -> None:
         """Write to `stream`; characters that its encoding lacks are escaped, too."""
@@ -40,7 +40,7 @@ def printable(text: str) -> str:
 
 
 def print_error(message: str) -> None:
-    """Print an error on stderr, in one line; nothing if stderr is closed, for then nobody can be told."""
+    """Print an error on stderr, in one line; print nothing if stderr is closed."""
     line = " ".join(printable(message).split())
     line = line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
     try:
@@ -50,6 +50,6 @@ def print_error(message: str) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Send what is left in `stream`, whose reader has gone or whose disk is full, to nowhere, so that exit doesn't raise."""
+    """Discard what is left in `stream`, whose reader has gone or whose disk is full, so that exit doesn't raise."""
     with suppress(OSError, ValueError, AttributeError):  # it is closed, or is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""Known mistakes: each an entry that says how a stage's value comes out with this one mistake, and where to look."""
+"""Known mistakes: each entry computes a stage's value with this one mistake, and says where to look."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ class Cause:
     look: str
     """Where to look in a port."""
     thread: str = ""
-    """Where it happened: the address of a public thread, or nothing."""
+    """The address of a public thread where it happened, or nothing."""
     inputs: tuple[str, ...] | None = None
-    """What `compute` takes, where the stage's own formula takes something else: names inside the part, or, after a "/", whole.
+    """The inputs of `compute`, where they differ from the formula's: names inside the part, or, after a "/", whole names.
 
     "each picture", "each grid", "each canvas" and "each tiles" mean these values of all pictures.
     """
     prompt_only: bool = False
-    """True for a mistake that is made when the prompt is read, and in no later pass."""
+    """True for a mistake that only the pass over the prompt can have."""
     of_result: bool = False
-    """True if `compute` takes the stage's right value in front of its inputs."""
+    """True if `compute` takes the stage's right value before its inputs."""

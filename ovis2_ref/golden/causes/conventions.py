@@ -1,4 +1,4 @@
-"""What the authors' program does otherwise than transformers' (`ovis2_ref/convention.py`): no mistakes, but found like them."""
+"""Differences of the authors' program from transformers' (`ovis2_ref/convention.py`): no mistakes, but found like them."""
 
 import numpy as np
 from jaxtyping import Int

@@ -1,4 +1,4 @@
-"""Mistakes on a picture's way: resizing, cutting, values."""
+"""Mistakes in image processing: resizing, cutting, values."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +39,7 @@ def tiles_by(**options: Any) -> Callable[..., Array]:
 
 
 def sampled(picture: Array, size: tuple[int, int]) -> Array:
-    """Bicubic resizing without antialias: four input pixels for an output pixel, however much the picture shrinks."""
+    """Resize bicubically without antialias: four input pixels for an output pixel, however much the picture shrinks."""
     for axis, count in ((1, size[0]), (2, size[1])):
         places = (np.arange(count) + 0.5) * picture.shape[axis] / count - 0.5
         first = np.floor(places).astype(int)
@@ -90,14 +90,14 @@ def columns_first(m: Reference, w: Weights, tiles: Array, picture: Array, grid: 
 
 
 def values_by(**options: Any) -> Callable[..., Array]:
-    """Pixel values with other options."""
+    """Return the formula of the pixel values with other options."""
     return lambda m, w, *tiles: np.stack(
         [normalised(with_options(m, **options), tile) for part in tiles for tile in part]
     )
 
 
 def each_tile(change: Callable[[Array], Array]) -> Callable[..., Array]:
-    """Pixel values of changed tiles."""
+    """Return the formula of the pixel values of changed tiles."""
     return lambda m, w, *tiles: np.stack([normalised(m, change(tile)) for part in tiles for tile in part])
 
 

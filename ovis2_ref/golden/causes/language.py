@@ -81,7 +81,9 @@ TABLE_MISTAKES: dict[str, tuple[Callable[[Reference, Array], tuple[Any, Array]],
 
 
 def masked_by(offset: int | None, tiled: bool = False) -> Callable[..., Array]:
-    """Scores of keys up to `offset` after the query (None: all); `tiled` takes the key heads in turn for the query heads."""
+    """Return the formula of the scores of keys up to `offset` after the query (None: all); `tiled` takes the key heads in turn
+    for the query heads.
+    """
 
     def compute(m: Reference, w: Weights, q: Array, mask: Array, positions: Array, *keys: Array) -> Array:
         k = np.concatenate(keys, axis=2)

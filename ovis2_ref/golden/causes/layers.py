@@ -1,4 +1,4 @@
-"""Mistakes in a layer, of the vision transformer and of the language model alike: norms, products, heads, softmax, SwiGLU."""
+"""Mistakes in a layer of the vision transformer or the language model: norms, products, heads, softmax, SwiGLU."""
 
 from collections.abc import Callable, Iterator
 
@@ -104,7 +104,7 @@ def square_transposed(weight: Array) -> Array:
 
 
 def act(name: str) -> Callable[..., Array]:
-    """SwiGLU with another activation."""
+    """Return the formula of SwiGLU with another activation."""
     return lambda m, w, gate, up: ACTIVATIONS[name](gate) * up
 
 
@@ -127,7 +127,7 @@ def hidden_size(m: Reference, w: Weights) -> int:
 
 
 def in_bfloat16(m: Reference, w: Weights, scores: Array) -> Array:
-    """softmax, the scores and the exponentials rounded to bfloat16."""
+    """softmax with the scores and the exponentials rounded to bfloat16."""
     low = np.maximum(scores, -1e30).astype(bfloat16).astype(scores.dtype)
     e = np.exp(low - low.max(axis=-1, keepdims=True)).astype(bfloat16).astype(scores.dtype)
     return (e / e.sum(axis=-1, keepdims=True)).astype(bfloat16).astype(scores.dtype)

@@ -1,4 +1,4 @@
-"""Which mistakes a run can tell apart: each is made in each stage that it concerns, and then looked for."""
+"""Which mistakes a run can tell apart: make each mistake in each stage that it concerns, and search for it."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -11,18 +11,18 @@ from ovis2_ref.runtime.arrays import DTYPES, Array
 
 
 class Planted(NamedTuple):
-    """What became of a mistake that was made in a stage."""
+    """The result of the search for a mistake that was made in a stage."""
 
     mistake: str
     tap: str
     found: tuple[str, ...]
-    """The mistakes that were named, the closest first; none if none is known; "rounding" for what rounding could be, too."""
+    """The mistakes that were named, the closest first; none if none was found; "rounding" where rounding explains it, too."""
 
 
 def plant(bands: Bands, known: Mapping[str, Array]) -> Iterator[Planted]:
-    """Make every known mistake in every stage of a right run, in its own type, and look for it.
+    """Make every known mistake in every stage of a right run, in its own type, and search for it.
 
-    Mistakes that a stage can't have (a weight that isn't square, transposed) are passed over.
+    Mistakes that a stage can't have (a weight that isn't square, transposed) are left out.
     """
     dtype = DTYPES[bands.claimed]
     for cause in CATALOGUE:

@@ -23,7 +23,7 @@ class Explanation(NamedTuple):
     taps: tuple[str, ...]
     """The stages that it was made in: the wrong value's own, or some before it that were not recorded."""
     error: float
-    """Of the candidate's value against the reference with this mistake."""
+    """The error of the candidate's value against the reference with this mistake."""
     band: float
     """The largest error that rounding explains."""
     others: tuple[str, ...] = ()
@@ -35,9 +35,9 @@ def explain(bands: Bands, tap: str, value: Array, fit: Fit, error: float = np.in
 
     `error` is that of the value against the stage's own formula, if it could be computed.
 
-    A mistake is made in every stage that it concerns between the value and its recorded inputs: a port repeats it in each layer.
-    Of several that do, the closest is named, and the others with it. Two are tried only where several stages were not recorded
-    in between.
+    A mistake is made in every stage that it concerns between the value and its recorded inputs: a port repeats it in each
+    layer. Of several mistakes that reproduce the value, the closest is named, and the others with it. Two are tried only where
+    several stages were not recorded in between.
     """
     taps = segment(bands.stages, tap, bands.known)
     places: dict[str, dict[str, tuple[Cause, Stage]]] = {}
@@ -98,7 +98,7 @@ def _rounded_once(compute: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def _of_each_picture(stages: Stages) -> dict[str, str | tuple[str, ...]]:
-    """Return the inputs that mean one value of every picture."""
+    """Return the inputs, those for each picture repeated for all pictures."""
     count = sum(split_number(tap)[0] == "image.grid" for tap in stages)
     return {
         f"each {name}": tuple(numbered(f"image.{name}", i) for i in range(1, count + 1))
@@ -109,7 +109,7 @@ def _of_each_picture(stages: Stages) -> dict[str, str | tuple[str, ...]]:
 def _proof(
     bands: Bands, tap: str, value: Array, fit: Fit, changed: Stages, error_before: float
 ) -> tuple[float, float] | None:
-    """Error and band of the value against the reference with these stages changed, if the error is within the band."""
+    """Return error and band of the value against the reference with these stages changed, if the error is within the band."""
     try:
         truth = fit(bands.replay(changed=changed).stage(tap))
         if truth.shape != value.shape:

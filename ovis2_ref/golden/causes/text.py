@@ -1,4 +1,4 @@
-"""Mistakes at both ends of the language model: embeddings in, logits and tokens out."""
+"""Mistakes before and after the layers of the language model: embeddings, logits and tokens."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ MERGED, LOGITS = ("*.language_model.inputs_embeds",), ("lm_head.output",)
 
 
 def indicators_of(rows: Callable[[Reference], Array]) -> Callable[..., Array]:
-    """Merged embeddings with other rows at the indicators."""
+    """Return the formula of the merged embeddings with other rows at the indicators."""
 
     def compute(m: Reference, w: Weights, y: Array, ids: Array, *_: Array) -> Array:
         changed = y.copy()
@@ -38,7 +38,7 @@ def text_rows_of(m: Reference) -> Array:
 
 
 def atoms_as(order: Callable[[Array, tuple[int, ...]], Array]) -> Callable[..., Array]:
-    """Merged embeddings with the visual ones in another order: order(rows, shape of the tiles)."""
+    """Return the formula of the merged embeddings with the visual ones in another order: order(rows, shape of the tiles)."""
 
     def compute(m: Reference, w: Weights, y: Array, ids: Array, text: Array, visual: Array) -> Array:
         changed, atoms = y.copy(), ids == m.config.image_token_id
@@ -49,7 +49,7 @@ def atoms_as(order: Callable[[Array, tuple[int, ...]], Array]) -> Callable[..., 
 
 
 def argmax_with(penalty: float) -> Callable[..., Array]:
-    """Greedy tokens with another repetition penalty."""
+    """Return the formula of the greedy tokens with another repetition penalty."""
 
     def compute(m: Reference, w: Weights, ids: Array, *logits: Array) -> Array:
         return greedy_tokens(replace(m, repetition_penalty=penalty), w, ids, *logits)

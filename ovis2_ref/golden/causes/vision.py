@@ -44,13 +44,13 @@ def without_patch_bias(m: Reference, w: Weights, pixels: Array) -> Array:
 
 
 def positions_shifted(m: Reference, w: Weights, x: Array) -> Array:
-    """Position embeddings from the second row on, as where a class token was expected."""
+    """Take the position embeddings from the second row on, as if the first were a class token's."""
     table = (w / "position_embedding")["weight"]
     return x + np.concatenate([table[1:], table[:1]])
 
 
 def positions_transposed(m: Reference, w: Weights, x: Array) -> Array:
-    """Position embeddings of a transposed grid."""
+    """Take the position embeddings of a transposed grid."""
     table = (w / "position_embedding")["weight"]
     side = isqrt(len(table))
     return x + table.reshape(side, side, -1).swapaxes(0, 1).reshape(table.shape)
@@ -72,7 +72,7 @@ def merged_as(x: Array, stride: int, order: tuple[int, ...]) -> Array:
 
 
 def merged_in_a_row(m: Reference, w: Weights, x: Array) -> Array:
-    """stride^2 patches that follow each other put together, in place of a square."""
+    """Merge stride^2 patches that follow each other, in place of a square."""
     stride = m.config.vision_config.hidden_stride
     return x.reshape(len(x), -1, stride * stride * x.shape[-1])
 
@@ -99,7 +99,7 @@ def one_hot(m: Reference, w: Weights, x: Array) -> Array:
 
 
 def table_from(first: int) -> Callable[..., Array]:
-    """Visual embeddings from the rows of the table from `first` on."""
+    """Return the formula of the visual embeddings from the rows of the table from `first` on."""
     return lambda m, w, p: m.arithmetic.times(p, np.roll(w["weight"], -first, axis=0)[: p.shape[-1]])
 
 

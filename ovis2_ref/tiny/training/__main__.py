@@ -2,7 +2,7 @@
 
 Vision and language stage run side by side, a process each; then two processes share the joint stage, which writes
 `WORK/checkpoint` and `WORK/log.csv`. Every stage saves its state about once a minute: started again, the
-command goes on from there, and ends as if it had not been stopped. With the same versions on the same machine two runs
+command continues from there, and ends as if it had not been stopped. With the same versions on the same machine two runs
 give the same bytes. On an NVIDIA GPU (found by torch) it takes minutes.
 
 This folder is the only place in the package that uses torch and transformers.
@@ -21,7 +21,7 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(
         prog="python -m ovis2_ref.tiny.training",
-        description="Train the tiny Ovis2. Started again, it goes on where it was stopped.",
+        description="Train the tiny Ovis2. Started again, it continues where it was stopped.",
     )
     parser.add_argument("--work", type=Path, default=Path("tiny-training"), help="folder for states, logs, checkpoint")
     parser.add_argument("--fraction", type=float, default=1.0, help="part of the steps, for a try (default: 1)")

@@ -1,7 +1,7 @@
 """Ask about scenes that training never saw: `python -m ovis2_ref.tiny.training.evaluate [--scenes 500] [--seed 0]`.
 
-Uses `ovis2_ref` alone. Every scene gets one request of each kind that it allows, and an answer counts as right when
-it is so to the letter.
+Uses `ovis2_ref` alone. Every scene gets one request of each kind that it allows, and an answer counts as right only if
+every letter is right.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Stage two: the language model and the visual embedding table alone learn to answer.
 
-No picture is drawn and no vision tower runs: the visual tokens are made up from the known words of the cells, with
-slips and doubts like those of a vision tower. Runs beside stage one.
+No picture is drawn and no vision tower runs: the visual tokens are drawn from the known words of the cells, with errors
+and doubts like those of a vision tower. Runs beside stage one.
 """
 
 from collections import defaultdict
@@ -65,7 +65,7 @@ def answer_logits(model: Ovis2ForConditionalGeneration, batch: Batch, visual_tok
 def answer_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Average the cross-entropy over the tokens of each answer, and then over answers.
 
-    So a "Yes." counts as much as a description of a dozen tokens; as one of many tokens it would hardly be learnt.
+    So a "Yes." counts as much as a description of a dozen tokens; averaged over tokens it would hardly be learnt.
     """
     losses = cross_entropy(logits, batch.labels[batch.labels != NO_LABEL], reduction="none")
     lengths = torch.tensor([length for _, length in batch.answers], device=losses.device)
@@ -77,9 +77,8 @@ def scenes_of_a_batch(
 ) -> list[tuple[Scene, tuple[int, int]]]:
     """Draw scenes that are all cut into the same number of tiles, from the seeds that start at `first_seed`.
 
-    A batch holds about `tokens` tokens, so fewer scenes where these have many tiles. The first scene settles the
-    number of tiles, and is passed over the more often the fewer tiles it has: so scenes of every number of tiles
-    occur as often as they are drawn.
+    A batch holds about `tokens` tokens, so fewer scenes where these have many tiles. The first scene sets the number of
+    tiles; the fewer it has, the more often it is skipped, so that scenes of every number of tiles occur as often as drawn.
     """
     rng = np.random.default_rng(first_seed)
     wanted, found = None, []
@@ -102,7 +101,7 @@ def tokens_about(tiles: int) -> int:
 def made_up_tokens(cells: CellWords, words: int, rng: np.random.Generator) -> np.ndarray:
     """Make visual tokens, (tiles, 16, words), as a good but not perfect vision tower would.
 
-    A cell that shows little of a shape is background or the shape. Slips are to another kind of the same colour,
+    A cell that shows little of a shape is background or the shape. Errors are another kind of the same colour,
     often in cut-up tiles, seldom in the thumbnail. Every token leaves some of its probability to a second word.
     """
     hidden = (cells.words == UNSURE) & (rng.random(cells.words.shape) < 0.5)
@@ -128,7 +127,7 @@ def tokens_at(tokens: np.ndarray, words: np.ndarray) -> np.ndarray:
 def made_up_batch(
     draw: Callable[[int], Scene], first_seed: int, most_tiles: int, tokens: int, words: int
 ) -> tuple[Batch, torch.Tensor]:
-    """Make up a batch of requests with visual tokens."""
+    """Draw a batch of requests with visual tokens."""
     rng = np.random.default_rng([first_seed, 1])
     scenes = scenes_of_a_batch(draw, first_seed, most_tiles, tokens)
     sequences = [sequence_about(scene, grid, rng) for scene, grid in scenes]
@@ -156,7 +155,7 @@ def answers_right(
 
 @torch.no_grad()
 def start_table(table: nn.Embedding) -> None:
-    """Start with visual embeddings that are alike where the words are: the sum of a colour's, a kind's and a column's."""
+    """Initialise the visual embeddings so that similar words are similar: the sum of a colour's, a kind's and a column's."""
     spread, size = table.weight.std(), table.embedding_dim
     colours, kinds, columns = (torch.randn(n, size) * spread for n in (len(COLOURS), len(KINDS), CELLS))
     sums = columns[:, None, None] + colours[None, :, None] + kinds[None, None]
@@ -164,7 +163,7 @@ def start_table(table: nn.Embedding) -> None:
 
 
 class LanguageStage:
-    """All but the vision tower, on made-up visual tokens; pictures of a single tile, whose prompts are short, come first."""
+    """All but the vision tower, on drawn visual tokens; pictures of a single tile, whose prompts are short, come first."""
 
     steps, decay_steps = 1500, 2000
     rate, first_seed, processes = 2e-3, 200_000_000, 1
@@ -183,7 +182,7 @@ class LanguageStage:
     def batch(
         self, draw: Callable[[int], Scene], seed: int, most_tiles: int, tokens: int
     ) -> tuple[Batch, torch.Tensor]:
-        """Make up a batch and copy it to the model's device."""
+        """Draw a batch and copy it to the model's device."""
         batch, visual_tokens = made_up_batch(draw, seed, most_tiles, tokens, self.words)
         return batch.to(self.trained.device), visual_tokens.to(self.trained.device)
 

@@ -14,8 +14,8 @@ AVERAGE_DECAY = 0.998
 class Trainer:
     """AdamW with warm-up, cosine decay and gradient clipping, and a running average of the weights.
 
-    The average (decay 0.998, over some 500 steps) is what gets evaluated and saved: it is steadier than the weights
-    of any one step. Where several processes train together, each gives the loss of its own part of the batch.
+    The average (decay 0.998, over some 500 steps) is evaluated and saved: it is steadier than the weights of any single
+    step. Where several processes train together, each gives the loss of its own part of the batch.
     """
 
     def __init__(self, model: nn.Module, rate: float, steps: int, decay_steps: int):
@@ -59,7 +59,7 @@ class Trainer:
             gradient.copy_(mean.view_as(gradient))
 
     def state(self) -> dict:
-        """Collect all that the next step depends on: weights, their average, the optimizer's moments, the step."""
+        """Collect everything that the next step depends on: weights, their average, the optimizer's moments, the step."""
         return {
             "step": self.step,
             "steps": self.steps,
@@ -69,7 +69,7 @@ class Trainer:
         }
 
     def load_state(self, state: dict) -> None:
-        """Go on from a state that `state` collected."""
+        """Continue from a state that `state` collected."""
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])

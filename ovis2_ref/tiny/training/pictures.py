@@ -1,4 +1,4 @@
-"""Scenes as the model meets them: tiles of pixels, and the visual word that belongs in every merged cell."""
+"""Scenes as inputs of the model: tiles of pixels, and the visual word of every merged cell."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ CELLS = 4
 """Merged cells on a side of a tile: 64 pixels / (patches of 8 pixels x stride 2)."""
 MAX_TILES = 9
 SEEN, EMPTY = 0.04, 0.005
-"""A cell is a shape's from this coverage on, and background up to this; in between nothing is asked of it."""
+"""A cell is a shape's from this coverage on, and background up to this; in between it is not trained on."""
 
 WORDS = ("background", *(f"{name}, column {column + 1}" for column in range(CELLS) for name in COLOURED_SHAPES))
-"""What the first visual words stand for: a coloured shape in one of the four columns of cells of a tile."""
+"""The meaning of the first visual words: a coloured shape in one of the four columns of cells of a tile."""
 
 image_processor = Ovis2ImageProcessorPil(
     crop_to_patches=True, max_patches=MAX_TILES, size={"height": TILE_SIZE, "width": TILE_SIZE}
@@ -28,7 +28,7 @@ def word_of(name: str, column: int) -> int:
 
 
 def grid_of_size(height: int, width: int) -> tuple[int, int]:
-    """Tell the (rows, columns) of tiles that transformers cuts a picture of this size into.
+    """Return the (rows, columns) of tiles that transformers cuts a picture of this size into.
 
     The covering search names rows first, and transformers takes its answer for (columns, rows): the grid is transposed.
     """
@@ -37,7 +37,7 @@ def grid_of_size(height: int, width: int) -> tuple[int, int]:
 
 
 def grid_of(scene: Scene) -> tuple[int, int]:
-    """Tell the (rows, columns) of tiles that transformers cuts the scene's picture into."""
+    """Return the (rows, columns) of tiles that transformers cuts the scene's picture into."""
     return grid_of_size(scene.height, scene.width)
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter
 LABELS = {"vision": "cells of shapes (vision)", "language": "answers (language)", "joint": "answers (joint)"}
 COLOURS = {"vision": "tab:orange", "language": "tab:blue", "joint": "tab:green"}
 MEASURED = {"vision": "shapes", "language": "right", "joint": "right"}
-"""The column of the log that says what a stage gets right on held-out scenes."""
+"""The column of the log with the percentage right on held-out scenes."""
 
 
 def read_log(path: Path) -> dict[str, list[dict[str, str]]]:

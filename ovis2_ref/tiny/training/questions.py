@@ -108,5 +108,5 @@ ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question | None]] = {
 
 
 def ask(scene: Scene, kind: str, rng: np.random.Generator) -> Question | None:
-    """Make up a request of this kind about the scene; None where the scene doesn't allow one."""
+    """Draw a request of this kind about the scene; None where the scene doesn't allow one."""
     return ASKERS[kind](scene, rng)

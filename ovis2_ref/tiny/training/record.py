@@ -1,4 +1,4 @@
-"""What a stage keeps on disk: its whole state, to go on from, and its log."""
+"""The files of a stage: its whole state, to continue from, and its log."""
 
 import csv
 import os
@@ -41,7 +41,7 @@ class Record:
         self.start = self.last = time.monotonic()
 
     def resume(self, trainer: Trainer, device: torch.device) -> None:
-        """Go on from the saved state, if there is one. Raise ValueError if it was made for another number of steps."""
+        """Continue from the saved state, if there is one. Raise ValueError if it was made for another number of steps."""
         if not self.state_path.exists():
             return
         state = load_state(self.state_path, device)
@@ -55,7 +55,7 @@ class Record:
         self.start -= self.rows[-1]["seconds"]
 
     def write(self, trainer: Trainer, measured: dict[str, float]) -> None:
-        """Add a row to the log, save log and state, and print how it goes."""
+        """Add a row to the log, save log and state, and print the progress."""
         now = time.monotonic()
         steps_since = trainer.step - (self.rows[-1]["step"] if self.rows else 0)
         left = (trainer.steps - trainer.step) * (now - self.last) / steps_since

@@ -1,4 +1,4 @@
-"""Does it see, or remember one way to draw? `python -m ovis2_ref.tiny.training.robustness [--scenes 100]`.
+"""Measure whether the model sees shapes drawn in other ways: `python -m ovis2_ref.tiny.training.robustness [--scenes 100]`.
 
 Pillow draws the scenes of `evaluate` in ways that training never showed: with outlines, on other backgrounds, tilted,
 saved as JPEG, smaller and larger. The table says how many answers are right to the letter for each.
@@ -55,7 +55,7 @@ class Look:
         self.smoothing, self.jpeg = smoothing, jpeg
 
     def render(self, scene: Scene, seed: int) -> np.ndarray:
-        """Draw a scene, (height, width, 3) uint8; what is left to chance follows from the seed."""
+        """Draw a scene, (height, width, 3) uint8; random choices follow from the seed."""
         rng = np.random.default_rng([seed, 3])
         factor = (self.longer or max(scene.height, scene.width)) / max(scene.height, scene.width)
         height, width = round(scene.height * factor), round(scene.width * factor)

@@ -10,7 +10,7 @@ import numpy as np
 
 FIRST_TRAINING_SEED = 1_000_000
 DEVELOPMENT_SEED = 900_000
-"""From here up to training's seeds: scenes to watch training with. Below: scenes to judge the result with."""
+"""Seeds from here up to training's: scenes that are measured during training. Below: scenes that the result is judged by."""
 
 COLOURS = {
     "red": (215, 40, 40),
@@ -89,7 +89,7 @@ def _paint(canvas: np.ndarray, shape: Shape) -> None:
 
 
 def draw_scene(seed: int, alike: str | None = None, least: int = 1) -> Scene:
-    """Make up the scene of this seed: one to three shapes, at least `least`.
+    """Draw the scene of this seed: one to three shapes, at least `least`.
 
     With `alike` ("colour" or "kind") two of the shapes, if there are two, share that.
     """
@@ -107,12 +107,12 @@ def draw_scene(seed: int, alike: str | None = None, least: int = 1) -> Scene:
 
 
 def draw_training_scene(seed: int) -> Scene:
-    """Make up a scene for the first stages: more often than by chance two shapes are of one colour or of one kind."""
+    """Draw a scene for the first stages: more often than by chance two shapes are of one colour or of one kind."""
     return draw_scene(seed, _draw_alike(seed, 0.35, 0.2))
 
 
 def draw_joint_scene(seed: int) -> Scene:
-    """Make up a scene for the joint stage: fewer shapes of one colour, and half as many shapes on their own.
+    """Draw a scene for the joint stage: fewer shapes of one colour, and half as many shapes on their own.
 
     Where two of three shapes are red, "red" is right too often to learn from; and a single shape is easy.
     """
@@ -126,7 +126,7 @@ def _draw_alike(seed: int, in_colour: float, in_kind: float) -> str | None:
 
 
 def size_of(seed: int) -> tuple[int, int]:
-    """Look up (height, width) of this seed's picture without making up the rest."""
+    """Return (height, width) of this seed's picture without drawing the rest."""
     return _draw_size(np.random.default_rng(seed))
 
 
@@ -150,7 +150,7 @@ def _draw_size(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _draw_places(rng: np.random.Generator, height: int, width: int, count: int) -> list[tuple[float, float, float]]:
-    """Draw (x, y, radius) for each shape, inside the picture, apart from each other, and clear as to which is left.
+    """Draw (x, y, radius) for each shape, inside the picture, apart from each other, with no doubt about which is left.
 
     Centres are more than a quarter of the width apart horizontally, so that left and right leave no doubt, even in
     the thumbnail. Radii are large enough for the kind to be told in the thumbnail.

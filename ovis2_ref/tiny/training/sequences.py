@@ -1,8 +1,8 @@
 """Many requests about one picture in one sequence.
 
-The prompt up to the picture's end is the same for every request. So it comes once, as a prefix, and after it several
-segments, each the rest of a prompt with its answer. A segment sees the prefix and itself only, and its positions go
-on from the prefix: for each answer this computes exactly what a sequence of its own would.
+The prompt up to the picture's end is the same for every request. So it comes once, as a prefix, followed by several
+segments, each the rest of a prompt with its answer. A segment sees only the prefix and itself, and its positions continue
+from the prefix, so each answer is computed exactly as in a separate sequence.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def picture_ids(grid: tuple[int, int]) -> tuple[int, ...]:
 
 
 def request_ids(request: str, picture: bool = True) -> tuple[int, ...]:
-    """Tokenize what the prompt says after its picture, up to where the answer begins."""
+    """Tokenize the part of the prompt from the end of its picture to the start of the answer."""
     return token_ids(("\n" if picture else "") + request + "<|im_end|>\n<|im_start|>assistant\n")
 
 
@@ -76,7 +76,7 @@ class Batch:
     """Sequences side by side, padded on the right.
 
     `ids`, `positions` and `labels` are (sequences, tokens); a label is the token to be predicted there, or
-    `NO_LABEL`. `mask` is (sequences, 1, tokens, tokens), true where a token (row) may look at another (column).
+    `NO_LABEL`. `mask` is (sequences, 1, tokens, tokens), true where a token (row) sees another (column).
     `answers` lists each answer's kind and number of labels, in the order of the labels.
     """
 

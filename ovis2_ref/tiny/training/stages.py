@@ -1,4 +1,4 @@
-"""The three stages, each trained in processes of its own, from its saved state to its end."""
+"""The three stages, each trained in separate processes, from its saved state to its end."""
 
 import multiprocessing
 import sys
@@ -23,8 +23,8 @@ class Stage(Protocol):
     """What is trained, and on what: `loss` of a batch in training, `measure` on held-out scenes.
 
     `steps` is the number of steps of a whole run, `rate` the highest learning rate, which falls over `decay_steps`:
-    more steps than are taken where the next stage goes on with the same weights.
-    `processes` share every step, each with a batch of its own; batches are numbered, and a batch follows from its number.
+    more steps than are taken where the next stage continues with the same weights.
+    `processes` share every step, each with another batch; batches are numbered, and a batch follows from its number.
     """
 
     steps: int
@@ -48,7 +48,7 @@ STEPS_BETWEEN_SAVES = 100
 
 
 def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: float) -> None:
-    """Train one stage in this process, which is number `rank` of those that share it and meet through a file."""
+    """Train one stage in this process, number `rank` of those that share it and synchronise through a file."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,8 +1,8 @@
-"""Stage one: the vision tower alone learns to name what is in each cell.
+"""Stage one: train the vision tower alone to name the shape in each cell.
 
-A vision transformer that starts from nothing sees too little signal through the language model's answers. Here its
-visual words are supervised directly. Word 0 stands for empty ground, and each of the next ones for a coloured shape in
-one of the four columns of a tile; the loss is the cross-entropy of each merged cell's distribution over visual words.
+A randomly initialised vision transformer gets too little signal from the language model's answers. Here its visual words
+are supervised directly. Word 0 means background, and each of the next ones a coloured shape in one of the four columns of
+a tile; the loss is the cross-entropy of each merged cell's distribution over visual words.
 """
 
 from collections.abc import Callable
@@ -48,10 +48,10 @@ def tile_batch(draw: Callable[[int], Scene], first_seed: int, pictures: int) -> 
 
 @torch.no_grad()
 def start_tower(tower: Ovis2VisionModel) -> None:
-    """Change the start where transformers' makes learning to see slow.
+    """Change transformers' initial weights where they slow learning down.
 
-    Patches are normed before their positions are added, so that positions need to be of that size; and most of a
-    patch is its mean colour, so that filters need to look at what is left without it.
+    Patches are normalised before their positions are added, so positions need to be of that size; and most of a patch is its
+    mean colour, so filters need to respond to the rest.
     """
     embeddings = tower.transformer.embeddings
     tower.head_norm.weight.fill_(PEAKEDNESS)
