@@ -44,13 +44,13 @@ def without_patch_bias(m: Reference, w: Weights, pixels: Array) -> Array:
 
 
 def positions_shifted(m: Reference, w: Weights, x: Array) -> Array:
-    """Take the position embeddings from the second row on, as if the first were a class token's."""
+    """Add the position embeddings from the second row on, as if the first were a class token's."""
     table = (w / "position_embedding")["weight"]
     return x + np.concatenate([table[1:], table[:1]])
 
 
 def positions_transposed(m: Reference, w: Weights, x: Array) -> Array:
-    """Take the position embeddings of a transposed grid."""
+    """Add the position embeddings of a transposed grid."""
     table = (w / "position_embedding")["weight"]
     side = isqrt(len(table))
     return x + table.reshape(side, side, -1).swapaxes(0, 1).reshape(table.shape)
