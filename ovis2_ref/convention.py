@@ -29,18 +29,18 @@ class Convention:
     """The covering search's (rows, columns) are taken as (columns, rows) when the picture is cut."""
     crop_before_resize: bool
     """Tiles are cut from the full picture, each resized with its aspect ratio kept and padded to a square after normalising;
-    else the whole picture is resized to the canvas of tiles, and cut then."""
+    else the whole picture is resized to the canvas of tiles, and then cut."""
     transparency_on_white: bool
-    """A picture's transparent parts show white (transformers 5); else transparency is dropped, and what is beneath it shows."""
+    """A picture's transparent parts become white (transformers 5); else transparency is dropped, and their colours show."""
     placeholders_in_vocabulary: bool
-    """Pictures stand in the prompt as special tokens of the vocabulary; else as negative ids, between pieces tokenised apart."""
+    """The prompt has special tokens of the vocabulary for pictures; else negative ids, between pieces tokenised separately."""
     scores_count_prompt: bool
     """Score processors (repetition penalty, n-grams, lengths) count the prompt's tokens; else new tokens only, since the authors'
-    code hands its language model embeddings."""
+    code passes embeddings to its language model."""
     default_system_always: bool
-    """The default system message comes first also where the conversation brings its own; else its own replaces it."""
+    """The default system message comes first even if the conversation has its own; else its own replaces it."""
     max_tiles: int
-    """How many tiles a picture is cut into at most, where nothing else is said."""
+    """The default for the number of tiles that a picture is cut into at most."""
 
 
 TRANSFORMERS = Convention(

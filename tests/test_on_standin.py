@@ -1,6 +1,6 @@
 """The whole pipeline on the stand-in for CuPy against the same on NumPy, bit for bit: every tapped value, every output, every id.
 
-What is shown: no host array and no NumPy function gets among device arrays, everything asked of CuPy exists there with these
+What is shown: no host array and no NumPy function is used among device arrays, everything asked of CuPy exists there with these
 arguments, and between host and device goes what must. What isn't: the GPU's own rounding, its speed, its memory.
 """
 
@@ -122,7 +122,7 @@ def test_generate(call: Any, way: str, eos: int, convention: str) -> None:
 @given(calls(), st.sampled_from([way for way in WAYS if "no cache" not in way]))
 def test_decode_loop_crosses_with_token_ids_only(call: Any, way: str) -> None:
     """What one token more costs in crossings: the rows' ids to the host, and back. Sampling brings a random number for each
-    row; a beam search keeps its ids on the device, and asks one number: whether to go on.
+    row; a beam search keeps its ids on the device, and reads one number: whether to continue.
     """
     config, seed, arguments = call
     with standin_cupy() as cupy:

@@ -196,5 +196,5 @@ def _expect_no_gaps(path: Path, tensors: list[StoredTensor], start: int, size: i
             raise CheckpointError(f"{path}: {tensor.key!r} {what}, at byte {tensor.offset} where {end} was expected")
         end += tensor.bytes
     if end != size:
-        what = "is cut short" if end > size else "goes on after its last tensor"
+        what = "is cut short" if end > size else "continues after its last tensor"
         raise CheckpointError(f"{path} {what}: its header describes {end} bytes, the file has {size}")

@@ -94,8 +94,8 @@ TEXT_OPTIONS: Table = {
     "is_split_into_words": Idle((False,), "give whole texts"),
     "return_overflowing_tokens": Idle((False,), "cut long texts yourself"),
     "text_pair": Idle((), "join the two texts"),
-    "text_target": Idle((), "tokenise it in a call of its own"),
-    "text_pair_target": Idle((), "tokenise it in a call of its own"),
+    "text_target": Idle((), "tokenise it in a separate call"),
+    "text_pair_target": Idle((), "tokenise it in a separate call"),
     "tokenizer_kwargs": Idle(({},), "give its entries as arguments"),
     "split_special_tokens": Idle((False,), "special tokens in a text are always taken as such"),
     "sanitize_control_tokens": Idle(

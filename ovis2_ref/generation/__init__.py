@@ -61,7 +61,7 @@ def generate(
     prompt and then each step's tokens; not with beams. generator: a NumPy generator, or a seed, for sampling. options: the fields
     of `GenerationSettings`; with return_dict_in_generate the result is a `GenerateOutput`.
 
-    With convention="original" the processors count new tokens only, since the authors' code hands its language model embeddings.
+    With convention="original" the processors count new tokens only, since the authors' code passes embeddings to its model.
     Raises `InputError` for arguments that don't exist or can't be used.
     """
     for name, value in {"streamer": streamer, "generation_config": generation_config, "tokenizer": tokenizer}.items():

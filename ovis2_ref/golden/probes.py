@@ -9,8 +9,6 @@ from ovis2_ref.golden.record import record
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.text.processor import Ovis2Processor
 
-PACK_BYTES = 2_000_000
-"""Bytes of all files of the tiny checkpoint's probes together, at most."""
 SHARE = 50_000
 """Bytes of values in each golden file; larger values keep drawn rows."""
 

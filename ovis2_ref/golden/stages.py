@@ -1,4 +1,4 @@
-"""The stages of a run: for each value its inputs and its formula, spelled out for a configuration, in execution order."""
+"""The stages of a run: for each value of a configuration its inputs and its formula, in execution order."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -72,7 +72,7 @@ def cublas_product(
 
 
 def reserve_workspace(cupy: ModuleType) -> UInt8[Array, " bytes"]:
-    """Give cuBLAS memory of its own on the current stream, and return it: it has to live as long as products run there.
+    """Give cuBLAS a workspace on the current stream, and return it: it has to live as long as products run there.
 
     Without it, cuBLAS allocates while a stream is being captured, and the allocations become part of the graph. Call this after
     the first product on the stream: setting another stream resets the workspace.

@@ -18,7 +18,6 @@ from typing import Any
 from ovis2_ref.convention import TRANSFORMERS, Convention
 from ovis2_ref.errors import CheckpointError, InputError, OvisError
 
-Message = Mapping[str, Any]
 IMAGE_TOKEN = "<image>"
 SYSTEM_PROMPT = "You are a helpful assistant."
 

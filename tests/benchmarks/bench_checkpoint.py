@@ -4,7 +4,7 @@
         [--picture 1280x720] [--tiles 12] [--tokens 16] [--dtype float32]
 
 builds the checkpoint in DIR (bfloat16, in shards) if it isn't there: 2.3 GB for Ovis2-1B, 18 GB for Ovis2-8B; then each mode
-looks at a picture of noise and makes some tokens, in a process of its own. Printed are seconds for each stage, and the peak of
+looks at a picture of noise and makes some tokens, in a separate process. Printed are seconds for each stage, and the peak of
 the process's memory (maximum resident set) before the model, after loading, and at the end.
 """
 

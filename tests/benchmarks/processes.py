@@ -1,4 +1,4 @@
-"""What only a process of its own can show: cold start, and peak memory (Linux).
+"""Measurements that need a separate process: cold start, and peak memory (Linux).
 
 python -m tests.benchmarks.processes ours 1b answer       # one measurement, as JSON: what the benchmark runs
 """

@@ -1,4 +1,4 @@
-"""A process's peak memory, as Linux tells it. (The maximum resident set, its kin, begins with that of the parent.)"""
+"""A process's peak memory on Linux. (The maximum resident set is no measure: it begins with that of the parent.)"""
 
 from pathlib import Path
 

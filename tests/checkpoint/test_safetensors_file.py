@@ -88,7 +88,7 @@ LIES = {
     "the same place": ({"a": entry(), "b": entry()}, b"x" * 8, "overlaps"),
     "gap": ({"a": entry(), "b": entry(offsets=(12, 20))}, b"x" * 20, "'b' leaves a gap"),
     "beyond the end": ({"a": entry(shape=(20,), offsets=(0, 80))}, b"x" * 8, "is cut short"),
-    "more than it says": ({"a": entry()}, b"x" * 9, "goes on after its last tensor"),
+    "more than it says": ({"a": entry()}, b"x" * 9, "continues after its last tensor"),
 }
 
 

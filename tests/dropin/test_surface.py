@@ -12,7 +12,7 @@ from tests.text.reference import V5
 
 @pytest.mark.skipif(not V5, reason="the tables are those of transformers 5")
 def test_nothing_else_is_raised() -> None:
-    """In a process of its own: the checks of shapes that the tests switch on would refuse odd values before we do."""
+    """In a separate process: the checks of shapes that the tests switch on would refuse odd values before we do."""
     command = [sys.executable, "-m", "tests.dropin.surface", "--list"]
     process = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

@@ -118,7 +118,7 @@ def test_an_answer_that_was_right_and_is_not_any_more(student, tmp_path):
     ],
 )
 def test_what_is_wrong_is_told(student, tmp_path, text, said):
-    """Whatever a file holds, the verdict says what to mend."""
+    """Whatever a file holds, the verdict says what to correct."""
     student("list")
     write(tmp_path / "exercises", RMS_NORM, text)
     status, out = student("check", "rms_norm")
@@ -163,7 +163,7 @@ def test_the_folder_is_found_from_inside_and_from_above(student, tmp_path, monke
 
 
 def test_watch_checks_what_is_saved(student, tmp_path):
-    """In a process of its own, until it is interrupted."""
+    """In a separate process, until it is interrupted."""
     student("list")
     environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "ovis2_ref", "exercise", "watch"]

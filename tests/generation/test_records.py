@@ -13,19 +13,10 @@ from ovis2_ref.errors import InputError, MissingFeatureError
 from ovis2_ref.generation import generate
 from ovis2_ref.generation.stopping import ends_with
 from tests.generation.test_generate import fresh
-from tests.generation.torch_backed import BEFORE_5, VOCABULARY, TorchBacked
+from tests.generation.torch_backed import BEFORE_5, TorchBacked
 from tests.oracle import lifted
 
 IDS = np.array([[3, 4, 5, 9], [7, 8, 9, 1]])
-CALLS = st.fixed_dictionaries(
-    {"num_beams": st.integers(1, 3), "max_new_tokens": st.integers(1, 6)},
-    optional={
-        "eos_token_id": st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=6, unique=True),
-        "pad_token_id": st.integers(0, 2),
-        "repetition_penalty": st.sampled_from([0.8, 1.5]),
-        "num_return_sequences": st.just(1),
-    },
-)
 
 
 def both(seed: int, options: dict[str, Any]) -> tuple[Any, Any]:

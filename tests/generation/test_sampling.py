@@ -114,7 +114,7 @@ def test_several_draws_without_replacement() -> None:
 
 
 def test_one_seed_one_answer() -> None:
-    """The same seed gives the same ids, another seed others; a generator goes on from where it is."""
+    """The same seed gives the same ids, another seed others; a generator continues from its state."""
     model, ids = TorchBacked(fresh(2)), np.array([[3, 4]])
     options = {"do_sample": True, "max_new_tokens": 12, "temperature": 2.0}
     first = generate(model, ids, generator=7, **options)

@@ -12,8 +12,9 @@ from ovis2_ref.convention import TRANSFORMERS, Convention
 
 VOCABULARY = 40
 BEFORE_5 = transformers.__version__.startswith("4.")
-"""4.56 differs: a repetition penalty counts the padding; positions go on otherwise after masked tokens; beams mix up their tiles;
-a prompt of one embedding is read at every step; the default length of 20 counts embeddings; some odd values give NaN or pass."""
+"""4.56 differs: a repetition penalty counts the padding; positions continue otherwise after masked tokens; beams mix up their
+tiles; a prompt of one embedding is read at every step; the default length of 20 counts embeddings; some odd values give NaN
+or pass."""
 
 
 @cache
@@ -47,7 +48,7 @@ class TorchCache:
         self.inner = transformers.DynamicCache()
 
     def reorder(self, indices: np.ndarray) -> None:
-        """Rows go on from other rows, or from copies of them."""
+        """Continue rows from other rows, or from copies of them."""
         self.inner.reorder_cache(torch.from_numpy(np.asarray(indices)))
 
 

@@ -1,4 +1,4 @@
-"""transformers under hooks: every value that it shows is what the formula makes of its own inputs, in every type."""
+"""transformers with hooks: every recorded value is the formula's value for the recorded inputs, in every type."""
 
 import numpy as np
 import pytest

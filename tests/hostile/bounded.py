@@ -1,4 +1,4 @@
-"""Run one case in a process of its own: bounds on its time, memory and files, and a watch on what it opens and starts.
+"""Run one case in a separate process: bounds on its time, memory and files, and a watch on what it opens and starts.
 
 The process is a fork, so that a case costs milliseconds; what it may not do is reported, whether or not it raised.
 """

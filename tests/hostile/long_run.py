@@ -1,4 +1,4 @@
-"""Thousands of hostile inputs, each in a process of its own: `python -m tests.hostile.long_run KIND FIRST_SEED COUNT`.
+"""Thousands of hostile inputs, each in a separate process: `python -m tests.hostile.long_run KIND FIRST_SEED COUNT`.
 
 KIND is pictures, checkpoints, tokenizers or calls. Every case comes from its own seed, and has to end right or with our error,
 within the stated bounds of time and memory, without starting a program or opening a file outside its folder. The worst time and

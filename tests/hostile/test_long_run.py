@@ -9,7 +9,7 @@ import pytest
 
 
 def long_run(kind: str, first: int, count: int) -> dict:
-    """The result of a run in a process of its own, which has no imports but its own."""
+    """Return the result of a run in a separate process with its own imports only."""
     command = [sys.executable, "-m", "tests.hostile.long_run", kind, str(first), str(count)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr[-3000:]

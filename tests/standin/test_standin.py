@@ -1,4 +1,4 @@
-"""The stand-in against the CuPy that it stands for: its table against the installed CuPy's, and what it has to refuse."""
+"""The stand-in against the CuPy that it replaces: its table against the installed CuPy's, and what it has to refuse."""
 
 import inspect
 

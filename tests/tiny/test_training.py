@@ -1,4 +1,4 @@
-"""Training goes on where it stopped, to the byte, and draws its batches as it says."""
+"""Training continues where it stopped, to the byte, and draws its batches as documented."""
 
 import os
 import signal
@@ -77,7 +77,7 @@ def test_a_stage_that_was_stopped_ends_as_one_that_was_not(name, tmp_path, monke
 
 
 def test_a_state_of_another_length_is_refused(tmp_path):
-    """The learning rate follows from the number of steps, so a run cannot go on with another number."""
+    """The learning rate follows from the number of steps, so a run can't continue with another number."""
     stages.run_stage("vision", 0, tmp_path, tmp_path, FRACTION / 2)
     with pytest.raises(ValueError, match=r"steps, not .*--fraction"):
         stages.run_stage("vision", 0, tmp_path, tmp_path, FRACTION)

@@ -73,13 +73,6 @@ def head(seed: int, hidden: int, words: int, dtype: str) -> dict[str, np.ndarray
     return {name: value.astype(DTYPES[dtype]) for name, value in drawn.items()}
 
 
-def torch_logits(merged: np.ndarray, weights: dict[str, np.ndarray], dtype: str) -> torch.Tensor:
-    """The head's logits by torch."""
-    w = {name: as_torch(value, dtype) for name, value in weights.items()}
-    logits = torch.nn.functional.linear(as_torch(merged, dtype), w["t.head_linear.weight"])
-    return torch.nn.functional.layer_norm(logits, logits.shape[-1:], w["t.head_norm.weight"], w["t.head_norm.bias"])
-
-
 @given(seeds, st.sampled_from([0.3, 1000.0]), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
 def test_gumbel_argmax_with_given_noise(seed: int, tau: float, dtype: str, convention: Convention) -> None:
     config = Ovis2VisionConfig(vocab_size=25, tokenize_function="gumbel_argmax", tau=tau)

@@ -110,7 +110,7 @@ def differs(got: np.ndarray, expected: np.ndarray, exact: bool = False) -> np.nd
         if expected.dtype.kind != "f" or exact:
             return ~same
         finite = expected[np.isfinite(expected)]
-        # The largest finite number counts, but not one such as -3e38, which stands for "masked".
+        # The largest finite number counts, but not one such as -3e38, which means "masked".
         usual = np.abs(finite)[np.abs(finite) < 1e30]
         allowed = ROUNDINGS * np.finfo(expected.dtype).eps * usual.max(initial=0.0)
         return ~(same | (np.abs(got.astype(np.float64) - expected.astype(np.float64)) <= allowed))

@@ -22,7 +22,7 @@ from ovis2_ref.tools.exercises.showing import failure_text
 PATIENCE = 10.0
 """Seconds that all cases of an exercise may take; a right answer needs a few hundredths."""
 GLANCE = 0.3
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 
 
 def list_exercises(folder: Folder, name: str | None) -> int:
@@ -115,7 +115,7 @@ def _in_time(job: Callable[[], Any]) -> Any:
 
 
 def watch(folder: Folder, name: str | None) -> int:
-    """Check an exercise whenever its file is saved, each in a process of its own, until Ctrl-C."""
+    """Check an exercise whenever its file is saved, each in a separate process, until Ctrl-C."""
     seen = _saved(folder)  # before anything is printed: a file may be saved as soon as somebody reads it
     print(f"Watching {folder.path}: save a file to have it checked, Ctrl-C to stop.\n")
     show_next(folder, None)
@@ -166,7 +166,7 @@ def solution(folder: Folder, name: str | None) -> int:
         raise InputError("solution needs the name of an exercise that you have solved")
     exercise = folder.named(name)
     if exercise.name not in folder.done:
-        raise InputError(f"{exercise.name} isn't solved yet; `ovis2-ref exercise hint {exercise.name}` helps on")
+        raise InputError(f"{exercise.name} isn't solved yet; `ovis2-ref exercise hint {exercise.name}` helps")
     print(f"A short answer:\n\n{exercise.source}")
     for function in exercise.solution:
         print(f"The project's own, in {function.__module__}:\n\n{inspect.getsource(function)}")

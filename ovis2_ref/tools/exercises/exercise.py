@@ -1,7 +1,7 @@
-"""What an exercise is: an answer in plain NumPy, an oracle, cases, hints, and the wrong answers that people give.
+"""An exercise: an answer in plain NumPy, an oracle, cases, hints, and the wrong answers that people give.
 
 The file that a student opens is made from the answer: its signature and docstring stay, its body becomes `...`. A wrong
-answer is an edit of the answer's body, so two of them combine, and a student who makes both mistakes hears of both.
+answer is an edit of the answer's body, so two of them combine, and a student who makes both mistakes is told both.
 """
 
 import ast
