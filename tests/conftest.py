@@ -1,4 +1,4 @@
-"""The whole suite runs with every shape in every signature checked, on CPU threads that don't fight, without any network."""
+"""The whole suite runs with every shape in every signature checked, on CPU threads that don't compete, without any network."""
 
 import os
 

@@ -44,7 +44,7 @@ def reference_config(config: Ovis2Config) -> transformers.Ovis2Config:
 def reference_model(
     config: Ovis2Config, seed: int, dtype: str = "float32"
 ) -> transformers.Ovis2ForConditionalGeneration:
-    """A transformers model of that configuration, with weights drawn so that no part of it is idle.
+    """Return a transformers model of that configuration, with weights drawn so that no part of it is idle.
 
     Matrices are normal with variance 1 / inputs, norm weights near 1, biases near 0: one draw for every dtype, rounded to it.
     """
@@ -52,7 +52,7 @@ def reference_model(
 
 
 def reference_language_model(config: Qwen2Config, seed: int, dtype: str = "float32") -> transformers.Qwen2Model:
-    """A transformers Qwen2 without a head, with weights drawn in the same way."""
+    """Return a transformers Qwen2 without a head, with weights drawn in the same way."""
     whole = Ovis2Config(text_config=config, vocab_size=config.vocab_size, hidden_size=config.hidden_size)
     reference = reference_config(whole).text_config
     reference._attn_implementation = "eager"
@@ -60,7 +60,7 @@ def reference_language_model(config: Qwen2Config, seed: int, dtype: str = "float
 
 
 def drawn(model: transformers.PreTrainedModel, seed: int, dtype: str) -> Any:
-    """The model with drawn weights, in evaluation mode.
+    """Return the model with drawn weights, in evaluation mode.
 
     Only the weights take `dtype`: the rotary embedding's inverse frequencies stay float32, as in a model that is loaded.
     """
@@ -77,12 +77,12 @@ def drawn(model: transformers.PreTrainedModel, seed: int, dtype: str) -> Any:
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, np.ndarray]:
-    """The model's weights under their checkpoint names, as NumPy arrays (bfloat16 through `ml_dtypes`)."""
+    """Return the model's weights under their checkpoint names, as NumPy arrays (bfloat16 through `ml_dtypes`)."""
     return {name: to_numpy(tensor) for name, tensor in model.state_dict().items()}
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    """A copy of the tensor as a NumPy array."""
+    """Return a copy of the tensor as a NumPy array."""
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes

@@ -12,7 +12,7 @@ SELF_CHECKED = ("ovis2_ref.config", "ovis2_ref.generation.settings", "ovis2_ref.
 
 
 def checked(function: Callable) -> Callable:
-    """The function, checked by beartype at every call; `Self`, which it takes in whole classes only, is let through.
+    """Return the function, checked by beartype at every call; `Self`, which it takes in whole classes only, is let through.
 
     So is the making of a configuration, which checks its own fields and says what is wrong with them.
     """

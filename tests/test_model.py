@@ -46,7 +46,7 @@ def calls(draw: st.DrawFn) -> tuple[Ovis2Config, int, dict[str, np.ndarray]]:
 
 
 def as_torch(arguments: dict[str, np.ndarray], dtype: str) -> dict[str, torch.Tensor]:
-    """The same arguments for transformers, floats in `dtype`."""
+    """Return the same arguments for transformers, floats in `dtype`."""
     tensors = {name: torch.from_numpy(value) for name, value in arguments.items()}
     return {name: t.to(TORCH_DTYPES[dtype]) if t.is_floating_point() else t for name, t in tensors.items()}
 

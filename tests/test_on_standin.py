@@ -53,7 +53,7 @@ def same_bits(there: Any, here: Any, what: str) -> None:
 
 
 def two_models(config: Ovis2Config, seed: int, dtype: str, convention: str, xp: Any) -> tuple[Any, Any]:
-    """A model on NumPy and the same model on `xp`."""
+    """Return a model on NumPy and the same model on `xp`."""
     rng = np.random.default_rng(seed)
     weights = {
         name: (rng.standard_normal(shape) / shape[-1] ** 0.5).astype(as_dtype(dtype))
@@ -148,7 +148,7 @@ def test_decode_loop_crosses_with_token_ids_only(call: Any, way: str) -> None:
 
 
 def without_result(log: list[Crossing]) -> list[Crossing]:
-    """The crossings but the last, which brings the finished ids."""
+    """Return the crossings but the last, which brings the finished ids."""
     assert log[-1].how == "get"
     assert log[-1].dtype == np.int64
     return log[:-1]

@@ -1,4 +1,4 @@
-"""The operations of the ground floor against torch: products, norms, softmax and every activation, in all four types.
+"""The operations of `ops.py` against torch: products, norms, softmax and every activation, in all four types.
 
 16-bit results have to be torch's bit for bit, but where a sum is made in another order or an elementary function of float32 is
 another library's: then a value at the edge between two may fall to the other side, one unit in the last place away.
@@ -27,13 +27,13 @@ sizes = st.integers(1, 40)
 
 
 def both(seed: int, *shape: int, dtype: str, scale: float = 1.0) -> tuple[np.ndarray, torch.Tensor]:
-    """The same normal numbers as our array and as torch's."""
+    """Return the same normal numbers as our array and as torch's."""
     tensor = torch.tensor(normal(seed, *shape, dtype="float64") * scale).to(TORCH_DTYPES[dtype])
     return to_numpy(tensor), tensor
 
 
 def wide(x: np.ndarray) -> np.ndarray:
-    """The sizes of the numbers, in float64."""
+    """Return the sizes of the numbers, in float64."""
     return np.abs(x.astype(np.float64))
 
 

@@ -45,7 +45,9 @@ def expect_close(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
 
 
 def one_atom_a_tile(ids: np.ndarray, model: Ovis2ForConditionalGeneration) -> np.ndarray:
-    """The ids with a tile's atoms taken together: the authors write one, and put all of the tile's embeddings in its place."""
+    """Return the ids with a tile's atoms taken together: the authors write one, and put all of the tile's embeddings in its
+    place.
+    """
     atoms = np.flatnonzero(ids == model.config.image_token_id).reshape(-1, model.config.vision_config.tokens_per_tile)
     return np.delete(ids, atoms[:, 1:].reshape(-1))
 

@@ -32,7 +32,7 @@ ROOMS = (
 
 
 def imports_of(path: Path) -> set[str]:
-    """The rooms that a file imports at any place in it."""
+    """Return the rooms that a file imports at any place in it."""
     rooms = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ovis2_ref."):
@@ -68,7 +68,7 @@ def test_imports_go_down(path):
 
 
 def test_every_room_is_known():
-    """A new room gets its floor here."""
+    """A new room is added to `ROOMS`."""
     assert {room_of(path) for path in FILES} - set(ROOMS) <= {"__init__", "__main__", "tiny"}
 
 

@@ -30,13 +30,13 @@ specification.loader.exec_module(build_notebooks)
 
 
 def tracked_files() -> dict[Path, int]:
-    """The files of the package and of the walkthroughs, but for what git ignores, and when each was last written."""
+    """Return the files of the package and of the walkthroughs, but for what git ignores, and when each was last written."""
     files = [path for folder in ("ovis2_ref", "walkthroughs") for path in (ROOT / folder).rglob("*") if path.is_file()]
     return {path: path.stat().st_mtime_ns for path in files if not {"__pycache__", "out"} & {*path.parts}}
 
 
 def drawn_pictures(output: str) -> list[Path]:
-    """The pictures that a walkthrough says it has drawn."""
+    """Return the pictures that a walkthrough says it has drawn."""
     lines = output.splitlines()
     return [ROOT / line.removeprefix("picture: ") for line in lines if line.startswith("picture: ")]
 

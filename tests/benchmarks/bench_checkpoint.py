@@ -45,7 +45,7 @@ class RepeatedWeights(Mapping[str, np.ndarray]):
         self.block = np.random.default_rng(0).standard_normal(2**20, np.float32)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """A matrix with variance 1 / inputs; a vector of ones."""
+        """Return a matrix with variance 1 / inputs; a vector of ones."""
         shape = self.shapes[name]
         if len(shape) == 1:
             return np.ones(shape, DTYPES["bfloat16"])
@@ -53,11 +53,11 @@ class RepeatedWeights(Mapping[str, np.ndarray]):
         return np.resize(block.view(np.uint16), shape).view(block.dtype)
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """Return the names."""
         return iter(self.shapes)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self.shapes)
 
 
@@ -70,7 +70,7 @@ def build(folder: Path, size: str) -> None:
 
 
 def peak_gib() -> float:
-    """The most memory that this process has had (Linux: its own; the maximum resident set begins with the parent's)."""
+    """Return the most memory that this process has had (Linux: its own; the maximum resident set begins with the parent's)."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -110,7 +110,7 @@ def measure(arguments: argparse.Namespace, mode: str) -> None:
 
 
 def inputs(config: Ovis2Config, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of noise in its layout, and a question of drawn tokens: no tokenizer is needed."""
+    """Return a picture of noise in its layout, and a question of drawn tokens: no tokenizer is needed."""
     width, height = map(int, arguments.picture.split("x"))
     generator = np.random.default_rng(0)
     picture = generator.integers(0, 256, (height, width, 3), np.uint8)
@@ -130,7 +130,7 @@ def inputs(config: Ovis2Config, arguments: argparse.Namespace) -> tuple[np.ndarr
 
 
 def weights_gib(config: Ovis2Config, dtype: str) -> tuple[float, float, float]:
-    """All weights, the largest single one and the text table, in the type that is computed in."""
+    """Return all weights, the largest single one and the text table, in the type that is computed in."""
     sizes = {name: math.prod(shape) * DTYPES[dtype].itemsize / 2**30 for name, shape in expected_shapes(config).items()}
     return sum(sizes.values()), max(sizes.values()), sizes[EMBEDDINGS]
 

@@ -85,7 +85,7 @@ def in_turns(runs: dict[str, Run], rounds: int, xp: ModuleType) -> dict[str, flo
 
 
 def measure(work: Work, dtypes: list[str], rounds: int) -> Machine:
-    """The machine's copy bandwidth and product rates."""
+    """Return the machine's copy bandwidth and product rates."""
     xp = device_module("auto" if work is DRY else "cuda")
     source = xp.ones(work.copied, dtype=np.uint8)
     bandwidth = 2 * work.copied / in_turns({"copy": source.copy}, rounds, xp)["copy"]
@@ -97,7 +97,7 @@ def measure(work: Work, dtypes: list[str], rounds: int) -> Machine:
 
 
 def tiny_config() -> Ovis2Config:
-    """A model for the dry run."""
+    """Return a model for the dry run."""
     return Ovis2Config(
         vision_config=Ovis2VisionConfig(
             hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=56,
@@ -145,7 +145,7 @@ def with_attention(model: Any, attention: str, run: Run) -> Run:
 def stages(
     ours: Ovis2ForConditionalGeneration, theirs: Any, config: Ovis2Config, work: Work, machine: Machine, dtype: str
 ) -> dict[str, dict[str, Run]]:
-    """What is timed, by stage and program. Inputs lie on the device before the clock starts."""
+    """Return what is timed, by stage and program. Inputs lie on the device before the clock starts."""
     vision = config.vision_config
     rng = np.random.default_rng(0)
     pixels = rng.standard_normal((work.tiles, vision.num_channels, vision.image_size, vision.image_size))

@@ -37,7 +37,7 @@ class Machine:
         self._long = np.ones(LONG, np.float32)
 
     def runs(self, threads: int) -> dict[str, Run]:
-        """A product and a reading, on so many threads."""
+        """Return functions that run a product and a reading on so many threads."""
         vector = np.ones(LONG[1], np.float32)
         return {
             "product": lambda: self._multiply(self._square, self._square, threads),
@@ -45,7 +45,7 @@ class Machine:
         }
 
     def rates(self, threads: int) -> Rates:
-        """The best rates of some turns on so many threads."""
+        """Return the best rates of some turns on so many threads."""
         return best_rates(in_turns(self.runs(threads), seconds=2.0))
 
     def _multiply(self, a: np.ndarray, b: np.ndarray, threads: int) -> list[Any]:
@@ -54,7 +54,7 @@ class Machine:
 
 
 def best_rates(taken: dict[str, list[float]]) -> Rates:
-    """The rates of the fastest of the timed products and readings."""
+    """Return the rates of the fastest of the timed products and readings."""
     return Rates(2 * SIDE**3 / min(taken["product"]), FLOAT * LONG[0] * LONG[1] / min(taken["read"]))
 
 
@@ -65,7 +65,7 @@ class Stage(NamedTuple):
     read: float
 
     def seconds(self, rates: Rates) -> float:
-        """The time at the machine's limit: computing, or reading where that takes longer."""
+        """Return the time at the machine's limit: computing, or reading where that takes longer."""
         return max(self.operations / rates.product, self.read / rates.read)
 
 
@@ -79,14 +79,16 @@ def vision_stage(tiles: int, config: Ovis2Config) -> Stage:
 
 
 def prefill_stage(tokens: int, config: Ovis2Config) -> Stage:
-    """A prompt -> the last token's logits. A token sees those before it and itself: half of the prompt, on average."""
+    """Return the stage prompt -> the last token's logits. A token sees those before it and itself: half of the prompt, on
+    average.
+    """
     head = operations(config, 0, 0)["prefill"]
     average = operations(config, 0, tokens // 2)["one more token"] - head
     return Stage(tokens * average + head, _text_bytes(config))
 
 
 def step_stage(context: int, batch: int, config: Ovis2Config) -> Stage:
-    """One token in each of `batch` rows, after `context` others."""
+    """Return the stage of one token in each of `batch` rows, after `context` others."""
     cache = batch * context * cache_bytes_per_token(config.text_config, FLOAT)
     return Stage(batch * operations(config, 0, context)["one more token"], _text_bytes(config) + cache)
 

@@ -58,7 +58,7 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 def cold_start(program: str) -> str:
-    """The answer of a whole process that imports, loads the tiny checkpoint, looks at the sample picture and answers."""
+    """Return the answer of a whole process that imports, loads the tiny checkpoint, looks at the sample picture and answers."""
     return _printed(["-c", COLD_OURS if program == OURS else COLD_TRANSFORMERS])
 
 
@@ -70,7 +70,7 @@ class Memory(NamedTuple):
 
 
 def peak_memory(program: str, shape: str, job: str) -> Memory:
-    """The peak memory of ours or of transformers (sdpa) in a new process that does the job, one of `MEMORY_JOBS`."""
+    """Return the peak memory of ours or of transformers (sdpa) in a new process that does the job, one of `MEMORY_JOBS`."""
     if job == "cold start":
         script = COLD_OURS if program == OURS else COLD_TRANSFORMERS
         return Memory(int(_printed(["-c", script + PRINT_PEAK]).split()[-1]) / 1024, None)
@@ -96,7 +96,7 @@ def _printed(arguments: list[str]) -> str:
 
 
 def measured(program: str, shape: str, job: str) -> Memory:
-    """The peak memory of this process while it does the job; a smaller one of the same kind warms up."""
+    """Return the peak memory of this process while it does the job; a smaller one of the same kind warms up."""
     warm_up, work = (picture_work if job.startswith("picture") else answer_work)(program, shape, job)
     warm_up()
     before = _resident("VmRSS")
@@ -107,13 +107,13 @@ def measured(program: str, shape: str, job: str) -> Memory:
 
 
 def picture_work(program: str, shape: str, job: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A small picture cut into tiles, and one of the size that `job` names."""
+    """Return jobs that cut a small picture into tiles, and one of the size that `job` names."""
     cut = image_processor(program, SHAPES[shape]().vision_config.image_size)
     return partial(cut, scene("60x40")), partial(cut, scene(job.split()[1]))
 
 
 def answer_work(program: str, shape: str, job: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """A few tokens after a short text, and after a picture and a question."""
+    """Return jobs that make a few tokens after a short text, and after a picture and a question."""
     config = SHAPES[shape]()
     ids, pixels = answer_inputs(config)
     options: dict[str, Any] = {"max_new_tokens": MEMORY_TOKENS, "do_sample": False}
@@ -133,7 +133,7 @@ def answer_work(program: str, shape: str, job: str) -> tuple[Callable[[], Any], 
 
 
 def _resident(field: str) -> float:
-    """A field of this process's status, in MiB."""
+    """Return a field of this process's status, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 

@@ -11,7 +11,7 @@ OURS, SDPA, EAGER = "ours", "sdpa", "eager"
 
 
 def middle_config() -> Ovis2Config:
-    """A shape of about 100 million parameters: 224 px tiles of 64 visual tokens, 12 blocks of 512, 6 layers of 768."""
+    """Return a shape of about 100 million parameters: 224 px tiles of 64 visual tokens, 12 blocks of 512, 6 layers of 768."""
     return Ovis2Config(
         vision_config=Ovis2VisionConfig(
             hidden_size=512, intermediate_size=1536, num_hidden_layers=12, num_attention_heads=8, image_size=224,

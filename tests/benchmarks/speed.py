@@ -52,7 +52,7 @@ class Timing(NamedTuple):
         )
 
     def line(self, row: str) -> str:
-        """The row as Markdown."""
+        """Return the row as Markdown."""
         times = [f"{shown(median(t))} ({shown(min(t))})" for t in self.taken.values()] + ["-"] * (3 - len(self.taken))
         limit = ["-", "-"] if self.limit is None else [shown(self.limit), f"{self.limit / min(self.taken[OURS]):.0%}"]
         cells = [row, f"**{self.ratio():.2f}**", f"{self.ratio(min):.2f}", *times, *limit]
@@ -104,7 +104,7 @@ def measure_shape(shape: str, rows: list[str], machine: Machine, seconds: float)
 
 
 def machine_line(machine: Machine) -> str:
-    """The machine and the versions, in words."""
+    """Return the machine and the versions, in words."""
     info = Path("/proc/cpuinfo")
     names = (
         [line.split(": ")[1] for line in info.read_text().splitlines() if line.startswith("model name")]

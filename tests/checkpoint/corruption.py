@@ -1,5 +1,5 @@
-"""Damage and malice for checkpoint folders: one random change to one file, of bytes, of JSON, of a safetensors header, or of what
-kind of thing the file is.
+"""Damage checkpoint folders: one random change to one file, of its bytes, its JSON, its safetensors header, or its kind (a
+link, a pipe, a folder).
 """
 
 import json
@@ -98,7 +98,7 @@ def _replaced(path: Path, chance: random.Random) -> None:
 
 
 def _changed(values: Any, chance: random.Random) -> Any:
-    """`values` with one node replaced by something hostile, taken out, doubled, renamed, or exchanged with another."""
+    """Return `values` with one node replaced by something hostile, taken out, doubled, renamed, or exchanged with another."""
     places = list(_places(values))
     if not places:
         return chance.choice(HOSTILE)
@@ -121,7 +121,7 @@ def _changed(values: Any, chance: random.Random) -> Any:
 
 
 def _places(values: Any) -> Any:
-    """Every (holder, key) in a tree of JSON."""
+    """Yield every (holder, key) in a tree of JSON."""
     pairs = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
     for key, value in list(pairs):
         yield values, key

@@ -1,8 +1,8 @@
 """Corrupt checkpoints, load them, and judge; as a program: `python -m tests.checkpoint.corruption_run FIRST_SEED COUNT`.
 
 Each corruption comes from its own seed. Every folder has to be refused with one of the package's errors, or to give the weights
-that the `safetensors` library reads from the same files. Watched besides: nothing outside the folder is opened, nothing is
-unpickled, started or fetched, memory stays in proportion.
+that the `safetensors` library reads from the same files. It is also checked that nothing outside the folder is opened,
+that nothing is unpickled, started or fetched, and that memory stays in proportion.
 """
 
 import json
@@ -30,7 +30,7 @@ MEMORY = 64 * 2**20
 
 
 class Watch:
-    """What the interpreter reports while it is on: files opened, and deeds that a checkpoint has no business with."""
+    """The interpreter's audit events while it is on: files opened, and actions that loading a checkpoint must not cause."""
 
     def __init__(self):
         self.on = False
@@ -50,7 +50,7 @@ class Watch:
 
 
 def load_everything(folder, convention):
-    """All that `from_pretrained` of model and processor reads."""
+    """Return all that `from_pretrained` of model and processor reads."""
     config = read_config(folder, convention)
     weights = load_weights(folder, config)
     streamed = StreamedWeights(folder, config)

@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parents[1] / "golden_original" / "checkpoint"
 
 
 def small_config() -> Ovis2Config:
-    """Two layers of each kind, five visual indicators, an untied head."""
+    """Return two layers of each kind, five visual indicators, an untied head."""
     vision = Ovis2VisionConfig(
         hidden_size=12, intermediate_size=20, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=4,
         vocab_size=30, hidden_stride=2,

@@ -6,7 +6,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had since `forget_peak` (VmHWM)."""
+    """Return the most memory that this process has had since `forget_peak` (VmHWM)."""
     return 1024 * next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
 
 

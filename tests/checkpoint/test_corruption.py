@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="Linux tells a proce
 
 
 def corruptions(first: int, count: int) -> dict[str, int]:
-    """The figures of a run."""
+    """Return the figures of a run."""
     command = [sys.executable, "-m", "tests.checkpoint.corruption_run", str(first), str(count)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -62,7 +62,7 @@ def test_weights_that_transformers_saves(config, seed, stored, computed, mixed, 
 
 
 def model_ids(folder):
-    """The ids that transformers fills in by itself: they are none of ours."""
+    """Return the ids that transformers fills in by itself: they are none of ours."""
     text = json.loads((Path(folder) / "config.json").read_text())["text_config"]
     return {name: text.get(name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
 

@@ -35,7 +35,7 @@ def load(folder):
 
 
 def first_shard(folder):
-    """The first shard's path."""
+    """Return the first shard's path."""
     return min(folder.glob("*.safetensors"))
 
 

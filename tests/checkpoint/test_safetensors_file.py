@@ -1,5 +1,5 @@
 """The safetensors reader against the `safetensors` library: files that it writes are read bit for bit; whatever header it refuses
-is refused here too; and each lie that a header can tell is refused with its reason.
+is refused here too; and each false entry of a header is refused with its reason.
 """
 
 import json
@@ -51,13 +51,13 @@ KINDS = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16
 
 
 def write(path, header, numbers, length=None):
-    """A file with that header (an object, or bytes as they are), and `length` in place of its true length."""
+    """Return a file with that header (an object, or bytes as they are), and `length` in place of its true length."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes((len(text) if length is None else length).to_bytes(8, "little") + text + numbers)
 
 
 def entry(dtype="F32", shape=(2,), offsets=(0, 8), **more):
-    """A header's entry."""
+    """Return a header's entry."""
     return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets), **more}
 
 
@@ -123,7 +123,7 @@ def test_every_cut_is_found(tmp_path):
 
 
 def test_numbers_that_lie_askew(tmp_path):
-    """A float32 at an odd byte is read as at an even one: as an aligned array of the reader's own."""
+    """A float32 at an odd byte is read as at an even one, into an aligned array."""
     path = tmp_path / "model.safetensors"
     numbers = np.arange(5, dtype=np.float32)
     for odd in (1, 0):

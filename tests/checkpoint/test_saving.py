@@ -28,7 +28,7 @@ from tests.strategies import ovis2_configs, seeds
 
 
 def loaded_by_transformers(folder, dtype):
-    """The model that transformers makes of the folder; no weight may be missing or too many."""
+    """Return the model that transformers makes of the folder; no weight may be missing or too many."""
     key = "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch_dtype"
     model, report = transformers.Ovis2ForConditionalGeneration.from_pretrained(
         folder, output_loading_info=True, attn_implementation="eager", **{key: TORCH_DTYPES[dtype]}

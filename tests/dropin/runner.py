@@ -16,7 +16,7 @@ CHANGED = ("from transformers import", "from ovis2_ref import")
 
 
 def run(path: Path, library: str) -> str:
-    """What the script prints, or the traceback that ends it."""
+    """Return what the script prints, or the traceback that ends it."""
     text = path.read_text()
     assert text.count("transformers import") == 1, f"{path.name} should import from transformers in one line"
     if library == "ovis2_ref":

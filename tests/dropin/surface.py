@@ -27,12 +27,12 @@ class Found(NamedTuple):
 
 
 def public(value: Any) -> list[str]:
-    """The public names of an object."""
+    """Return the public names of an object."""
     return [name for name in dir(value) if not name.startswith("_")]
 
 
 def try_call(call: Callable[[], Any], name: str) -> str:
-    """What becomes of a call: it works, or an error of ours names it, or another error."""
+    """Return the outcome of a call: it works, or an error of ours names it, or another error."""
     try:
         call()
     except OvisError as error:
@@ -64,7 +64,7 @@ def pairs() -> Iterator[tuple[Any, Any]]:
 
 
 def attributes() -> list[Found]:
-    """Every public attribute of transformers' objects, asked of ours."""
+    """Return every public attribute of transformers' objects, and what ours has for it."""
     found = []
     for ours, theirs in pairs():
         for name in public(theirs):
@@ -73,7 +73,7 @@ def attributes() -> list[Found]:
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
-    """The names of a function's arguments."""
+    """Return the names of a function's arguments."""
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [n for n, p in inspect.signature(function).parameters.items() if n != "self" and p.kind not in kinds]
 
@@ -143,7 +143,9 @@ MODEL_LOADING = [
 
 
 def arguments() -> list[Found]:
-    """Every argument of transformers' calls, given to ours: as None, and as a value that nothing knows."""
+    """Return every argument of transformers' calls, and the outcome of giving it to ours: as None, and as a value that nothing
+    knows.
+    """
     found = []
     for call, names, run in calls():
         for name in dict.fromkeys(names):

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(not V5, reason="the scripts are written for tran
 
 
 def place(folder: Path) -> dict[str, str]:
-    """What the scripts find: the checkpoint and pictures in their folder, and the checkpoint in a hub cache, by its hub id."""
+    """Return what the scripts find: the checkpoint and pictures in their folder, and the checkpoint in a hub cache, by its
+    hub id.
+    """
     shutil.copytree(TINY, folder / "Ovis2-tiny")
     for picture in (TINY.parent / "samples").glob("*.png"):
         shutil.copy(picture, folder)

@@ -63,7 +63,7 @@ def measure(exercise: Exercise) -> Figures:
 
 
 def unlisted(row: Figures) -> list[str]:
-    """The survivors that no reason is given for."""
+    """Return the survivors that no reason is given for."""
     return [what for what in row.alive if what not in EQUIVALENT.get(row.name, {})]
 
 
@@ -90,7 +90,7 @@ def main(names: list[str]) -> int:
 
 
 def cells(row: Figures) -> tuple[object, ...]:
-    """A row as `COLUMNS` names it."""
+    """Return a row as `COLUMNS` names it."""
     return (
         *(row.name, f"{row.lines[0]} ({row.lines[1]})", row.cases),
         *("yes" if fine else "NO" for fine in (row.untouched_fails, row.answer_passes)),

@@ -77,7 +77,7 @@ class _Bare(ast.NodeTransformer):
 
 
 def difference(before: str, after: str) -> str:
-    """The first line that changed: "old -> new"."""
+    """Return the first line that changed: "old -> new"."""
     lines = zip(before.splitlines(), after.splitlines(), strict=False)
     old, new = next((old.strip(), new.strip()) for old, new in lines if old != new)
     return f"{old} -> {new}"
@@ -116,7 +116,7 @@ def changes(node: ast.AST) -> Iterator[Change]:
 
 
 def _changed_calls(node: ast.Call) -> Iterator[Change]:
-    """The function left out, f(x) -> x and x.f() -> x; a keyword left out; neighbouring axes exchanged."""
+    """Yield the call with its function left out, f(x) -> x and x.f() -> x; a keyword left out; neighbouring axes exchanged."""
     yield from (_without("keywords", i) for i in range(len(node.keywords)))
     if isinstance(node.func, ast.Attribute) and node.func.attr in ("reshape", "transpose"):
         yield from (_exchange("args", i) for i in range(len(node.args) - 1))
@@ -128,7 +128,7 @@ def _changed_calls(node: ast.Call) -> Iterator[Change]:
 
 
 def constants(value: object) -> tuple[object, ...]:
-    """What a constant is changed to."""
+    """Return what a constant is changed to."""
     if isinstance(value, bool):
         return (not value,)
     if isinstance(value, int):

@@ -23,5 +23,5 @@ def scores_and_ids(draw: st.DrawFn, most_tokens: int = 12) -> tuple[np.ndarray, 
 
 
 def apply(processor, ids: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """What a transformers processor makes of arrays."""
+    """Return what a transformers processor makes of arrays."""
     return processor(torch.from_numpy(ids.copy()), torch.from_numpy(scores.copy())).numpy()

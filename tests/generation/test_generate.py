@@ -54,7 +54,7 @@ def prompts(seed: int, holes: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fresh(seed: int, dtype: torch.dtype = torch.float32) -> Any:
-    """One of five models, with no generation config of its own."""
+    """Return one of five models, without a generation config."""
     model = reference(seed % 5, dtype)
     model.generation_config = transformers.GenerationConfig()
     return model
@@ -94,7 +94,7 @@ def test_beams(seed, new_tokens, beams, options, data) -> None:
 
 @given(seeds, st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([True, False, "never"]))
 def test_beams_that_end_early_or_hope(seed, length_penalty, early_stopping) -> None:
-    """Long answers with many end tokens: when the search gives up depends on the hope for better ones."""
+    """Long answers with many end tokens: the search ends when no running beam can still be better."""
     ids, mask = prompts(seed)
     eos = np.random.default_rng(seed).choice(VOCABULARY, 14, replace=False).tolist()
     options = {

@@ -106,7 +106,7 @@ def test_without_a_cache(call, options, convention) -> None:
 
 @cache
 def authors_model() -> Ovis2ForConditionalGeneration:
-    """The authors' checkpoint, read once."""
+    """Return the authors' checkpoint, read once."""
     return Ovis2ForConditionalGeneration.from_pretrained(GOLDEN / "checkpoint", convention="original")
 
 

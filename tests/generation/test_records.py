@@ -20,7 +20,7 @@ IDS = np.array([[3, 4, 5, 9], [7, 8, 9, 1]])
 
 
 def both(seed: int, options: dict[str, Any]) -> tuple[Any, Any]:
-    """What the two programs return for the same call, ours with arrays; in float64, where rounding orders no two beams."""
+    """Return what the two programs return for the same call, ours with arrays; in float64, where rounding orders no two beams."""
     model = fresh(seed, torch.float64)
     with torch.no_grad(), lifted():
         ours = generate(TorchBacked(model), IDS, **options)

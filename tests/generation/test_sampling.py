@@ -17,7 +17,9 @@ from tests.strategies import seeds
 
 
 def chi_square_bound(degrees: int) -> float:
-    """The 1 - 1e-6 quantile of chi-square, by Wilson and Hilferty's cube (1931): z = 4.753; good to 1 % from 2 degrees on."""
+    """Return the 1 - 1e-6 quantile of chi-square, by Wilson and Hilferty's cube (1931): z = 4.753; good to 1 % from 2 degrees
+    on.
+    """
     return degrees * (1 - 2 / (9 * degrees) + 4.753 * (2 / (9 * degrees)) ** 0.5) ** 3
 
 

@@ -124,7 +124,7 @@ IGNORED = [
 
 
 def attempt(options: dict) -> tuple[bool, bool]:
-    """Whether we refuse the options, and whether transformers does."""
+    """Return whether we refuse the options, and whether transformers does."""
     from ovis2_ref.generation import generate
     from tests.generation.torch_backed import TorchBacked, transformers_generate
 

@@ -19,7 +19,7 @@ or pass."""
 
 @cache
 def reference(seed: int = 0, dtype: torch.dtype = torch.float32) -> transformers.Qwen2ForCausalLM:
-    """A two-layer Qwen2 whose logits are spread widely enough for answers to vary and end."""
+    """Return a two-layer Qwen2 whose logits are spread widely enough for answers to vary and end."""
     config = transformers.Qwen2Config(
         vocab_size=VOCABULARY,
         hidden_size=16,
@@ -67,7 +67,7 @@ class TorchBacked:
         self.config = SimpleNamespace(text_config=text_config, image_token_id=-300)
 
     def new_cache(self, batch: int, capacity: int) -> TorchCache:
-        """An empty cache."""
+        """Return an empty cache."""
         return TorchCache()
 
     def __call__(
@@ -83,7 +83,7 @@ class TorchBacked:
 
 
 def transformers_generate(model: Any, input_ids: np.ndarray | None, **options: Any) -> np.ndarray:
-    """The ids that transformers' own `generate` returns; arrays among the options become tensors."""
+    """Return the ids that transformers' own `generate` returns; arrays among the options become tensors."""
     tensors = {name: torch.from_numpy(x) if isinstance(x, np.ndarray) else x for name, x in options.items()}
     if input_ids is not None:
         tensors["input_ids"] = torch.from_numpy(input_ids)

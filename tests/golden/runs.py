@@ -12,19 +12,19 @@ from ovis2_ref.golden.stages import Reference
 
 
 def picture(seed: int, height: int = 90, width: int = 150) -> np.ndarray:
-    """A picture (height, width, 3) of noise on a slope: no two parts of it are alike."""
+    """Return a picture (height, width, 3) of noise on a slope: no two parts of it are alike."""
     generator = np.random.default_rng(seed)
     slope = np.linspace(0, 120, width)[None, :, None] + np.linspace(0, 60, height)[:, None, None]
     return (slope + generator.integers(0, 70, (height, width, 3))).astype(np.uint8)
 
 
 def tiny_model(dtype: str = "float32", convention: str = "transformers") -> Ovis2ForConditionalGeneration:
-    """The embedded model."""
+    """Return the embedded model."""
     return Ovis2ForConditionalGeneration.from_pretrained(TINY, dtype=dtype, convention=convention)
 
 
 def tiny_run(path: Path, dtype: str = "float32", **options: Any) -> Golden:
-    """A recorded run of the embedded model on a picture of 2 x 1 tiles and a thumbnail."""
+    """Return a recorded run of the embedded model on a picture of 2 x 1 tiles and a thumbnail."""
     processor = Ovis2Processor.from_pretrained(TINY)
     record(
         path,
@@ -38,5 +38,5 @@ def tiny_run(path: Path, dtype: str = "float32", **options: Any) -> Golden:
 
 
 def tiny_reference(golden: Golden) -> Reference:
-    """What to compute the stages of such a run with."""
+    """Return what to compute the stages of such a run with."""
     return load_reference(golden, TINY)

@@ -16,7 +16,7 @@ from tests.strategies import normal, ovis2_configs, seeds
 
 
 def run_of_transformers(path, config: Ovis2Config, seed: int, dtype: str, attention: str) -> tuple[Golden, Reference]:
-    """A recorded forward pass over two tiles and some text, and what to compute it with."""
+    """Return a recorded forward pass over two tiles and some text, and what to compute it with."""
     model = reference_model(config, seed, dtype)
     model.set_attn_implementation(attention)
     vision = config.vision_config
@@ -33,7 +33,7 @@ def run_of_transformers(path, config: Ovis2Config, seed: int, dtype: str, attent
 
 
 def inputs_of(run: Golden) -> Golden:
-    """A golden file that holds the inputs alone: nothing in it can be equal, everything is computed."""
+    """Return a golden file that holds the inputs alone: nothing in it can be equal, everything is computed."""
     return Golden({name: run.taps[name] for name in run.names if is_input(name)}, run.metadata)
 
 

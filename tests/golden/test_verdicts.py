@@ -27,7 +27,9 @@ def reference(golden) -> Reference:
 
 
 def run_with(golden, reference, mistakes=(), arithmetic: Arithmetic | None = None, keep=lambda tap: True) -> Golden:
-    """The run in float32 in another arithmetic, with `mistakes` in every stage that they concern; of its taps those to `keep`."""
+    """Return the run in float32 in another arithmetic, with `mistakes` in every stage that they concern; of its taps those to
+    `keep`.
+    """
     stages = run_stages(reference.config, reference.convention, pictures=1, steps=1)
     for cause in CATALOGUE:
         if cause.name in mistakes:

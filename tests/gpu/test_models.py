@@ -25,21 +25,21 @@ from tests.test_model import as_torch, calls
 
 
 def model_on(xp: ModuleType, config: Any, weights: dict[str, np.ndarray], dtype: str) -> Ovis2ForConditionalGeneration:
-    """The model with these weights as `dtype`, where `xp` computes."""
+    """Return the model with these weights as `dtype`, where `xp` computes."""
     return Ovis2ForConditionalGeneration(
         config, {name: to_device(w.astype(DTYPES[dtype]), xp) for name, w in weights.items()}
     )
 
 
 def rounded(arguments: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
-    """The arguments with pixels that `dtype` has, in float64, so that all programs read the same numbers."""
+    """Return the arguments with pixels that `dtype` has, in float64, so that all programs read the same numbers."""
     if "pixel_values" not in arguments:
         return arguments
     return {**arguments, "pixel_values": arguments["pixel_values"].astype(DTYPES[dtype]).astype(np.float64)}
 
 
 def error(values: np.ndarray, truth: np.ndarray) -> float:
-    """The largest difference, in units of the largest value."""
+    """Return the largest difference, in units of the largest value."""
     return float(abs(values.astype(np.float64) - truth).max() / max(abs(truth).max(), 1e-3))
 
 

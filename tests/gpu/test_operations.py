@@ -38,7 +38,7 @@ def expect(there: object, truth: np.ndarray, dtype: np.dtype, bound: np.ndarray 
 
 
 def part(arrays: list[np.ndarray], xp: ModuleType) -> Weights:
-    """A part of a model on the device: its weight, and its bias if there are two arrays."""
+    """Return a part of a model on the device: its weight, and its bias if there are two arrays."""
     return Weights(dict(zip(("weight", "bias"), (to_device(x, xp) for x in arrays), strict=False)))
 
 

@@ -20,12 +20,12 @@ def copied(source: Path, target: Path) -> Path:
 
 
 def tiny(target: Path) -> Path:
-    """A copy of the tiny checkpoint."""
+    """Return a copy of the tiny checkpoint."""
     return copied(TINY, target)
 
 
 def authors(target: Path) -> Path:
-    """A copy of the authors' checkpoint."""
+    """Return a copy of the authors' checkpoint."""
     return copied(AUTHORS, target)
 
 

@@ -61,7 +61,7 @@ def originals() -> list[bytes]:
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """`data` with up to four places changed: numbers of headers, bits, slices gone, doubled or cut off."""
+    """Return `data` with up to four places changed: numbers of headers, bits, slices gone, doubled or cut off."""
     content = bytearray(data)
     for _ in range(chance.randrange(5)):
         place = chance.randrange(min(len(content), chance.choice([64, 400, 10**6])) or 1)
@@ -138,7 +138,7 @@ def tokenizer_case(seed: int, folder: Path, pristine: Any) -> Case:
 
 
 def call_case(seed: int, folder: Path, pristine: Any) -> Case:
-    """A wrong call from Python."""
+    """Make a wrong call from Python."""
     from tests.hostile.wrong_calls import wrong_call
 
     return wrong_call(seed)

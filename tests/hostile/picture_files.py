@@ -9,26 +9,28 @@ from PIL import Image
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """`image` as a file's bytes."""
+    """Return `image` as a file's bytes."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def gif_frame(width: int, height: int, disposal: int = 0) -> bytes:
-    """A frame's blocks: one colour, without the data that would fill it (Pillow then leaves the rest as it was)."""
+    """Return a frame's blocks: one colour, without the data that would fill it (Pillow then leaves the rest as it was)."""
     control = b"!\xf9\x04" + bytes([disposal << 2, 0, 0, 0, 0])
     return control + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x44\x01\x00"
 
 
 def growing_gif(side: int, frames: int, disposal: int = 0) -> bytes:
-    """A canvas of 1x1, and frames of `side`."""
+    """Return a canvas of 1x1, and frames of `side`."""
     header = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
     return header + gif_frame(1, 1) + gif_frame(side, side, disposal) * frames + b";"
 
 
 def hidden_gif(side: int) -> bytes:
-    """An empty extension, after which Pillow swallows what others read as a frame, and sees a large one in what they skip."""
+    """Return an empty extension, after which Pillow swallows what others read as a frame, and sees a large one in what they
+    skip.
+    """
     shown, hidden = gif_frame(1, 1), gif_frame(side, side, 2)
     swallowed = bytes([len(shown)]) + shown + b"\x00"
     return b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6) + b"!\x01\x00" + swallowed + hidden + b";"
@@ -42,7 +44,7 @@ def long_gif(side: int, frames: int) -> bytes:
 
 
 def jpeg_of_scans(side: int, scans: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again."""
+    """Return a progressive JPEG whose last scan comes again and again."""
     noise = np.random.default_rng(0).integers(0, 255, (side, side), np.uint8)
     data = encoded(Image.fromarray(noise), "JPEG", progressive=True, quality=5)
     last = data.rindex(b"\xff\xda")
@@ -56,7 +58,7 @@ def png_header(width: int, height: int, colour: int = 6) -> bytes:
 
 
 def png(width: int, height: int, colour: int = 6) -> bytes:
-    """A whole PNG of zeros: colour 6 is RGBA, 2 RGB, 0 grey."""
+    """Return a whole PNG of zeros: colour 6 is RGBA, 2 RGB, 0 grey."""
     channels = {6: 4, 2: 3, 0: 1}[colour]
     packer = zlib.compressobj(1)
     rows = b"".join(packer.compress(bytes(1 + width * channels)) for _ in range(height)) + packer.flush()
@@ -70,7 +72,7 @@ def png(width: int, height: int, colour: int = 6) -> bytes:
 def tiff(
     pages: int = 1, width: int = 8, height: int = 8, tags: dict[int, int] | None = None, data: bytes = b""
 ) -> bytes:
-    """An uncompressed grey TIFF of `pages` pages with these tags besides."""
+    """Return an uncompressed grey TIFF of `pages` pages with these tags besides."""
     directory = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 277: 1, 278: height, 273: 8, 279: len(data)} | (
         tags or {}
     )
@@ -82,7 +84,7 @@ def tiff(
 
 
 def tiff_of_one_tile(side: int) -> bytes:
-    """A picture of 8x8 in a compressed tile of `side` x `side`."""
+    """Return a picture of 8x8 in a compressed tile of `side` x `side`."""
     packed = zlib.compress(bytes(64))
     return tiff(tags={259: 8, 322: side, 323: side, 324: 8, 325: len(packed)}, data=packed)
 

@@ -26,7 +26,7 @@ LEFT_OUT = sorted(kind for kind in Image.SAVE if kind not in {*COSTS, *NEEDS_A_P
 
 
 def left_out(kind: str) -> bytes:
-    """A small file of a format that isn't opened."""
+    """Return a small file of a format that isn't opened."""
     for mode in ("RGB", "L", "1", "F", "RGBA", "P"):
         with suppress(OSError, ValueError, KeyError):
             return files.encoded(Image.new(mode, (32, 32)), kind)
@@ -194,7 +194,7 @@ def test_modes_of_files(mode: str, tmp_path: Path) -> None:
 
 
 def transformers_load_image(path: str) -> Image.Image:
-    """What transformers loads from a path."""
+    """Return what transformers loads from a path."""
     from transformers.image_utils import load_image  # here, so that the forks above stay small
 
     return load_image(path)

@@ -168,7 +168,7 @@ def test_indicators(folder: Path, count: int) -> None:
 
 
 def tokenizer_folder(tmp_path: Path, **changes: Any) -> Path:
-    """The golden checkpoint's tokenizer with `changes` of tokenizer.json (model__vocab: of its part)."""
+    """Return the golden checkpoint's tokenizer with `changes` of tokenizer.json (model__vocab: of its part)."""
     authors(tmp_path / "tokenizer")
     path = tmp_path / "tokenizer" / "tokenizer.json"
     values = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Nothing is lost when something is written: a failure leaves what was there and nothing else; no link is written through."""
+"""Writing loses nothing: a failure leaves the old files and nothing else; no link is written through."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ from tests.hostile.folders import AUTHORS, authors, tiny
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file under `folder`, those of hidden names too."""
+    """Return every file under `folder`, those of hidden names too."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

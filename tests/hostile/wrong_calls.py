@@ -21,7 +21,7 @@ ANYTHING: list[Any] = [
 
 
 def ids(chance: random.Random) -> Any:
-    """Tokens, right or wrong: lists, floats, other shapes, ids outside the vocabulary, placeholders without pictures."""
+    """Return tokens, right or wrong: lists, floats, other shapes, ids outside the vocabulary, placeholders without pictures."""
     batch, tokens = chance.choice([1, 1, 2, 3]), chance.choice([1, 2, 4, 0])
     low, high = chance.choice(
         [(0, 20), (0, TEXT.vocab_size), (-5, 5), (TEXT.vocab_size - 2, TEXT.vocab_size + 2), (2**62, 2**63 - 1)]
@@ -39,7 +39,7 @@ def ids(chance: random.Random) -> Any:
 
 
 def floats(chance: random.Random, *shape: int) -> Any:
-    """An array of about that shape, of any numbers."""
+    """Return an array of about that shape, of any numbers."""
     shape = tuple(max(0, edge + chance.choice([0, 0, 0, 0, 1, -1])) for edge in shape)
     values = np.random.default_rng(chance.randrange(100)).standard_normal(shape)
     kind = chance.choice(["float32", "float32", "float64", "float16", "int64", "bool", "object", "complex64"])
@@ -47,7 +47,7 @@ def floats(chance: random.Random, *shape: int) -> Any:
 
 
 def argument(name: str, chance: random.Random) -> Any:
-    """A value for the argument called `name`."""
+    """Return a value for the argument called `name`."""
     if chance.random() < 0.25:
         return chance.choice(ANYTHING)
     side = VISION.image_size
@@ -65,7 +65,7 @@ def argument(name: str, chance: random.Random) -> Any:
 
 
 def picture(chance: random.Random) -> Any:
-    """An array that is a picture, or nearly."""
+    """Return an array that is a picture, or nearly."""
     shape = chance.choice(
         [(4, 5, 3), (3, 4, 5), (4, 5), (4, 5, 4), (4, 5, 2), (3, 4, 3), (2, 4, 5, 3), (0, 4, 3), (5,), (1, 1, 1)]
     )
@@ -115,7 +115,7 @@ IMAGE = (
 
 
 def wrong_call(seed: int) -> Callable[[], Any]:
-    """The call of that seed: of `forward`, `generate` or an image processor, with some arguments."""
+    """Return the call of that seed: of `forward`, `generate` or an image processor, with some arguments."""
     chance = random.Random(seed)
     kind = chance.choice(["forward", "forward", "generate", "picture"])
     names = {"forward": FORWARD, "generate": GENERATE, "picture": IMAGE}[kind]

@@ -26,7 +26,7 @@ sides = st.tuples(st.integers(2, 200), st.integers(2, 200))
 
 
 def normalised(levels: torch.Tensor, chosen: dict[str, Any]) -> torch.Tensor:
-    """`rescale_and_normalize` of transformers 5 with `torchvision.transforms.v2.functional.normalize` written out."""
+    """Return `rescale_and_normalize` of transformers 5 with `torchvision.transforms.v2.functional.normalize` written out."""
     if not chosen["do_normalize"]:
         return levels * chosen["rescale_factor"] if chosen["do_rescale"] else levels
     mean, std = torch.tensor(chosen["image_mean"]), torch.tensor(chosen["image_std"])

@@ -19,7 +19,7 @@ MEAN, STD = (np.float32(SETTINGS[name])[:, None, None] for name in ("image_mean"
 
 
 def both(picture: np.ndarray, side: int = 56, **options: int) -> tuple[dict, dict]:
-    """What the two conventions make of a picture (h, w, 3), cut into at most 9 tiles."""
+    """Return what the two conventions make of a picture (h, w, 3), cut into at most 9 tiles."""
     common = {"return_tensors": "np", "max_patches": 9, **options}
     original = Ovis2ImageProcessor("original", size=side)
     transformers = Ovis2ImageProcessor(size=side, crop_to_patches=True)

@@ -24,7 +24,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """`image` as a file's bytes."""
+    """Return `image` as a file's bytes."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()

@@ -59,7 +59,7 @@ def test_nothing_is_copied_while_there_is_room() -> None:
 
 @given(seeds, st.integers(1, 3), st.integers(0, 5), st.integers(1, 4))
 def test_static_cache_goes_on_in_the_same_memory(seed: int, batch: int, length: int, more: int) -> None:
-    """Token after token gets the next place; places not yet taken hold zeros, whatever the memory held before."""
+    """Token after token gets the next place; free places hold zeros, whatever the memory held before."""
     cache = KVCache(CONFIG, batch, length + more, as_dtype("float64"), np)
     cache.store[...] = np.nan
     shape = (batch, CONFIG.num_key_value_heads, length, CONFIG.head_dim)

@@ -1,4 +1,4 @@
-"""The stand-in's array: a NumPy array that is reached only as a device array may be.
+"""The stand-in's array: a NumPy array that allows only what a device array allows.
 
 NumPy's functions, NumPy arrays beside it, implicit conversion and what `cupy.ndarray` lacks raise. What CuPy does by
 copying between device and host (`get`, `bool`, an index that is a list, ...) works, and is written to the open log.
@@ -227,7 +227,9 @@ class ndarray:  # noqa: N801
 
 
 def _host_key(key: Any) -> Any:
-    """A key of the array inside: numbers, slices, device arrays; a list is one upload, a mask one read of how many are set."""
+    """Return a key of the array inside: numbers, slices, device arrays; a list is one upload, a mask one read of how many are
+    set.
+    """
     parts = list(key) if isinstance(key, tuple) else [key]
     masks = 0
     for i, part in enumerate(parts):

@@ -25,7 +25,7 @@ SUMS = {68: np.dtype(np.float32), 70: np.dtype(np.float64)}
 
 
 def matrices(pointer: int, kind: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> np.ndarray:
-    """The memory at `pointer` as an array, strides in numbers."""
+    """Return the memory at `pointer` as an array, strides in numbers."""
     extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     dtype = DTYPES[kind]
     memory = (ctypes.c_char * (extent * dtype.itemsize)).from_address(pointer)
@@ -33,7 +33,7 @@ def matrices(pointer: int, kind: int, shape: tuple[int, int, int], strides: tupl
 
 
 def number(pointer: int, dtype: np.dtype) -> np.generic:
-    """The factor at `pointer`."""
+    """Return the factor at `pointer`."""
     return np.frombuffer(ctypes.string_at(pointer, dtype.itemsize), dtype)[0]
 
 

@@ -49,7 +49,7 @@ class Placeholder:
 
 
 def on_arrays(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`function` on the arrays of the placeholders among the arguments, and a placeholder for its result."""
+    """Return `function` on the arrays of the placeholders among the arguments, and a placeholder for its result."""
     out = kwargs.get("out")
     if any(isinstance(a, ndarray) for a in args):
         raise TypeError("Concrete ndarray is not supported in fusion.")

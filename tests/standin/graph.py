@@ -16,7 +16,7 @@ _captured: ContextVar[Work | None] = ContextVar("captured", default=None)
 
 
 def computed(compute: Callable[[], Any]) -> Any:
-    """What `compute` gives, a number as an array; an array is what a replay computes again."""
+    """Return what `compute` gives, a number as an array; an array is what a replay computes again."""
     result = compute()
     if not isinstance(result, (np.ndarray, np.generic, bool)):
         return result
@@ -36,7 +36,7 @@ def changed(change: Callable[[], None]) -> None:
 
 
 def is_capturing() -> bool:
-    """True while work is written down."""
+    """Return True while work is written down."""
     return _captured.get() is not None
 
 
@@ -99,7 +99,7 @@ def using_allocator(allocator: Callable[[int], Any]) -> Iterator[None]:
 
 
 def streams() -> dict[str, Any]:
-    """The names in `cupy.cuda`."""
+    """Return the names in `cupy.cuda`."""
     return {
         "Stream": Stream,
         "get_current_stream": _current.get,

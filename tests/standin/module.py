@@ -52,7 +52,7 @@ def standin_cupy(**machine: Any) -> Iterator[ModuleType]:
 
 
 def make_cupy(**machine: Any) -> ModuleType:
-    """A module with the public names of CuPy that NumPy shares, in their CuPy shape."""
+    """Return a module with the public names of CuPy that NumPy shares, in their CuPy shape."""
     module = ModuleType("cupy")
     module.__version__ = f"{TABLE['cupy']}+standin"  # type: ignore[attr-defined]
     for name in TABLE["constants"]:
@@ -80,7 +80,7 @@ def _function(name: str, text: str) -> Any:
 
 
 def _fusible(function: Any) -> Any:
-    """A function that `cupy.fuse` knows, too."""
+    """Return a function that `cupy.fuse` knows, too."""
 
     def call(a: Any, *args: Any, **kwargs: Any) -> Any:
         return on_arrays(function, a, *args, **kwargs) if isinstance(a, Placeholder) else function(a, *args, **kwargs)
@@ -89,7 +89,7 @@ def _fusible(function: Any) -> Any:
 
 
 def _from_host(name: str, text: str) -> Any:
-    """One of the functions that take a host array, and copy it to the device."""
+    """Return one of the functions that take a host array, and copy it to the device."""
     signature = table.signature(text)
 
     def convert(a: Any, *args: Any, **kwargs: Any) -> ndarray:
@@ -133,12 +133,12 @@ def asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, bl
 
 
 def get_array_module(module: ModuleType, *args: Any) -> ModuleType:
-    """The stand-in if a device array is among the arguments, else NumPy."""
+    """Return the stand-in if a device array is among the arguments, else NumPy."""
     return module if any(isinstance(a, (ndarray, Placeholder)) for a in args) else np
 
 
 def cuda(driver: int = 13020, runtime: int = 13020, devices: int = 1, libraries: bool = True) -> SimpleNamespace:
-    """`cupy.cuda` of a machine: its driver's CUDA version (0: no driver), CuPy's own, how many GPUs, CUDA's libraries."""
+    """Return `cupy.cuda` of a machine: its driver's CUDA version (0: no driver), CuPy's own, how many GPUs, CUDA's libraries."""
 
     def device_count() -> int:
         if driver < runtime // 1000 * 1000:

@@ -17,12 +17,12 @@ MARKS = {"*": inspect.Parameter.VAR_POSITIONAL, "**": inspect.Parameter.VAR_KEYW
 
 
 def read() -> dict[str, Any]:
-    """The committed table: `cupy` (its version), `functions` and `methods` (signatures), `ufuncs` (loops), and names."""
+    """Return the committed table: `cupy` (its version), `functions` and `methods` (signatures), `ufuncs` (loops), and names."""
     return json.loads(FILE.read_text())
 
 
 def signature_text(parameters: list[inspect.Parameter]) -> str:
-    """The table's spelling of a signature."""
+    """Return the table's spelling of a signature."""
     words, keyword_only = [], False
     for i, parameter in enumerate(parameters):
         if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
@@ -38,7 +38,7 @@ def signature_text(parameters: list[inspect.Parameter]) -> str:
 
 
 def signature(text: str) -> inspect.Signature:
-    """The signature that `signature_text` wrote."""
+    """Return the signature that `signature_text` wrote."""
     parameters: list[inspect.Parameter] = []
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     for word in text.split(", ") if text else []:
@@ -57,7 +57,7 @@ def signature(text: str) -> inspect.Signature:
 
 
 def documented_signature(function: Any) -> str | None:
-    """The signature in the first line of a Cython function's docstring, without its types; None if it has none."""
+    """Return the signature in the first line of a Cython function's docstring, without its types; None if it has none."""
     first = (function.__doc__ or "").split("\n")[0]
     found = re.match(r"[\w.]+\((.*)\)( -> .*)?$", first)
     if not found:
@@ -67,7 +67,7 @@ def documented_signature(function: Any) -> str | None:
 
 
 def of_installed_cupy() -> dict[str, Any]:
-    """The table of the CuPy that is installed here."""
+    """Return the table of the CuPy that is installed here."""
     import cupy
 
     table: dict[str, Any] = {

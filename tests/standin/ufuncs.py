@@ -64,7 +64,7 @@ class Ufunc:
         return out
 
     def _loop(self, inputs: tuple[Any, ...]) -> tuple[tuple[np.dtype, ...], tuple[np.dtype, ...]]:
-        """The first loop that takes the inputs; Python's scalars are weak unless their kind is above every array's."""
+        """Return the first loop that takes the inputs; Python's scalars are weak unless their kind is above every array's."""
         weak = [type(x) if type(x) in WEAK else None for x in inputs]
         types = [np.dtype(w) if w else x.dtype for x, w in zip(inputs, weak, strict=True)]
         arrays = [_kind_score(t) for t, w in zip(types, weak, strict=True) if not w]

@@ -67,7 +67,7 @@ def reference_processor() -> transformers.Ovis2Processor:
 
 @cache
 def saved_reference() -> Path:
-    """A folder with what transformers' processor saves."""
+    """Return a folder with what transformers' processor saves."""
     folder = Path(tempfile.mkdtemp(prefix="ovis2_ref_processor_"))
     reference_processor().save_pretrained(folder)
     return folder

@@ -60,7 +60,7 @@ def test_prompts_of_the_authors(case: dict) -> None:
 
 @given(system=texts, user=texts)
 def test_a_system_message_of_ones_own(system: str, user: str) -> None:
-    """The authors' formatter puts it in the default's place (AIDC-AI/Ovis, branch v2.0, conversation_formatter.py)."""
+    """The authors' formatter replaces the default by it (AIDC-AI/Ovis, branch v2.0, conversation_formatter.py)."""
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     expected = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
     default = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"

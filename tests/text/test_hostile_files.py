@@ -109,7 +109,7 @@ def test_other_programs_are_refused_by_name(stage: str, value: Any, tmp_path: Pa
 
 
 def test_a_panic_in_the_library_is_a_refusal() -> None:
-    """The second door: such a file doesn't come so far. (The library prints the panic, too.)"""
+    """A second check: such a file is normally refused earlier. (The library prints the panic, too.)"""
     text = json.dumps(FILES["tokenizer.json"] | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}})
     with pytest.raises(CheckpointError, match="can't be loaded"):
         load_tokenizer(text, "tokenizer.json")

@@ -37,7 +37,7 @@ def plain(values: Any) -> Any:
 
 
 def cut_beside_a_multiple(options: dict[str, Any]) -> bool:
-    """True for a length of truncation that isn't a multiple of what is padded to, which transformers refuses."""
+    """Return True for a length of truncation that isn't a multiple of what is padded to, which transformers refuses."""
     multiple = options.get("pad_to_multiple_of")
     cut = options.get("truncation") or not options.get("padding")
     return bool(multiple and cut and options.get("max_length", 1024) % multiple)

@@ -164,7 +164,7 @@ def test_what_is_saved_loads_in_transformers_and_here(processor: Ovis2Processor,
 
 
 def changed(tmp_path: Path, name: str, **values: object) -> Path:
-    """A copy of the saved files with other values in one of them."""
+    """Return a copy of the saved files with other values in one of them."""
     for path in saved_reference().iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     if name.endswith(".jinja"):

@@ -84,7 +84,7 @@ def test_batches_cut_and_padded(tokenizer: Tokenizer, prompts: list[str]) -> Non
 
 
 def changed(tmp_path: Path, name: str, **values: object) -> Path:
-    """A copy of the tokenizer files that transformers saved, with other values in one of them."""
+    """Return a copy of the tokenizer files that transformers saved, with other values in one of them."""
     for file in ("tokenizer.json", "tokenizer_config.json"):
         content = json.loads((saved_reference() / file).read_text())
         (tmp_path / file).write_text(json.dumps(content | values if file == name else content))

@@ -17,7 +17,7 @@ from tests.strategies import ovis2_configs, seeds
 
 
 def counted(function, *arguments, **options):
-    """The operations that torch counts in a call, and its result."""
+    """Return the operations that torch counts in a call, and its result."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         result = function(*arguments, **options)
     return counter.get_total_flops(), result

@@ -51,12 +51,12 @@ def tiles_for(config: Ovis2VisionConfig, seed: int, tiles: int, dtype: str) -> n
 
 
 def as_torch(x: np.ndarray, dtype: str) -> torch.Tensor:
-    """The array as a tensor of that type."""
+    """Return the array as a tensor of that type."""
     return torch.from_numpy(x.astype(np.float64)).to(TORCH_DTYPES[dtype])
 
 
 def tower_outputs(model: Any, pixels: np.ndarray) -> tuple[dict[str, np.ndarray], Any]:
-    """What each module of the vision tower computed, by checkpoint name, and what `get_image_features` returned."""
+    """Return what each module of the vision tower computed, by checkpoint name, and what `get_image_features` returned."""
     values: dict[str, np.ndarray] = {}
 
     def keep(name: str) -> Any:

@@ -45,7 +45,7 @@ def vision_side(
 
 
 def errors(values: tuple[np.ndarray, ...], truth: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The largest error of each, relative to the largest true value."""
+    """Return the largest error of each, relative to the largest true value."""
     return np.array(
         [
             np.abs(value.astype(np.float64) - true).max() / np.abs(true).max()
@@ -55,7 +55,7 @@ def errors(values: tuple[np.ndarray, ...], truth: tuple[np.ndarray, ...]) -> np.
 
 
 def in_float64(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same numbers in float64."""
+    """Return the same numbers in float64."""
     return {name: value.astype(np.float64) for name, value in weights.items()}
 
 
