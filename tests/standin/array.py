@@ -227,9 +227,7 @@ class ndarray:  # noqa: N801
 
 
 def _host_key(key: Any) -> Any:
-    """Return a key of the array inside: numbers, slices, device arrays; a list is one upload, a mask one read of how many are
-    set.
-    """
+    """Return a key of the array inside: numbers, slices, device arrays. A list is one upload, a mask one read of its count."""
     parts = list(key) if isinstance(key, tuple) else [key]
     masks = 0
     for i, part in enumerate(parts):
