@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tiles.set_defaults(run=_tiles)
 
-    inspect = commands.add_parser("inspect", help="what a checkpoint, or a released size, consists of and costs")
+    inspect = commands.add_parser("inspect", help="show the parts and the costs of a checkpoint, or of a released size")
     inspect.add_argument(
         "checkpoint", metavar="FOLDER", nargs="?", default=TINY, help="a checkpoint, or a name such as Ovis2-8B"
     )
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
     convert = commands.add_parser("convert", help="turn a checkpoint of the authors' layout into transformers'")
     convert.add_argument("source", metavar="AUTHORS_FOLDER", help="a checkpoint with model_type ovis")
-    convert.add_argument("target", metavar="OUT", help="the folder to write, which must not exist or be empty")
+    convert.add_argument("target", metavar="OUT", help="the folder to write; it must be new or empty")
     convert.set_defaults(run=_convert)
 
     add_golden(commands, model)

@@ -31,7 +31,7 @@ def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None
         config = Ovis2Config.preset(str(source))
         settings = {"eos_token_id": config.text_config.eos_token_id, "pad_token_id": config.text_config.pad_token_id}
         images = Ovis2ImageProcessor(crop_to_patches=True, size={"height": 448, "width": 448})
-        lines = [f"{source}, a released size (no files are looked at)"]
+        lines = [f"{source}, a released size (no files are read)"]
     else:
         root = checked_folder(source)
         convention = ORIGINAL if read_json(root, "config.json").get("model_type") == "ovis" else TRANSFORMERS
@@ -73,7 +73,7 @@ def _in_words(config: Ovis2Config, convention: Convention) -> list[str]:
         f"language: Qwen2, {text.num_hidden_layers} blocks {text.hidden_size} wide, {text.num_attention_heads} query heads of "
         f"{text.head_dim} on {text.num_key_value_heads} key-value heads, gated feed-forward of {text.intermediate_size} "
         f"({text.hidden_act})",
-        f"  {text.vocab_size} tokens, output head {'tied to the text table' if config.tie_word_embeddings else 'of its own'}; "
+        f"  {text.vocab_size} tokens, output head {'tied to the text table' if config.tie_word_embeddings else 'separate'}; "
         f"up to {text.max_position_embeddings} positions, rope base {text.rope_parameters['rope_theta']:g}, {window}",
     ]
 
@@ -82,7 +82,7 @@ def _table_of_parts(config: Ovis2Config) -> list[str]:
     counts = parameters(config)
     total = sum(counts.values())
     rows = [("part", "parameters", "float32", "bfloat16, float16", "share")]
-    for part, count in [*counts.items(), ("together", total)]:
+    for part, count in [*counts.items(), ("total", total)]:
         rows.append((part, f"{count:,}", _size(4 * count), _size(2 * count), f"{100 * count / total:.1f} %"))
     return _aligned(rows)
 
@@ -118,7 +118,7 @@ def _picture(config: Ovis2Config, images: Ovis2ImageProcessor, height: int, widt
     return [
         f"a picture of {width} x {height} px: {grid[0]} x {grid[1]} (rows x columns), "
         + ("one tile" if tiles == 1 else f"{tiles} tiles with the thumbnail"),
-        f"  {length} tokens: {atoms} visual, {length - atoms} indicators (the question's come on top)",
+        f"  {length} tokens: {atoms} visual, {length - atoms} indicators (the question's tokens are added to these)",
         *(f"  {line}" for line in _aligned(rows)),
         "  (matrix products of the picture's tokens, 2 operations to a multiply-add, masked attention counted)",
         f"  KV cache: {_size(per_token['float32'])} a token in float32, {_size(per_token['bfloat16'])} in bfloat16 or float16; "
