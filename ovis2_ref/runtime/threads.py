@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import cache
 from itertools import count
-from threading import Lock
 from typing import Any, TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from ovis2_ref.errors import InputError
 
@@ -73,7 +72,7 @@ def run_tasks(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
         finally:
             _inside.reset(token)
 
-    with one_blas_thread():
+    with blas_threads(1):
         futures = [_pool(num_threads()).submit(copy_context().run, work) for _ in range(workers)]
         try:
             work()
@@ -96,34 +95,26 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
+def _blas() -> list[LibController]:
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-_depth, _lock, _limits = 0, Lock(), []  # type: ignore[var-annotated]
-_limited: ContextVar[bool] = ContextVar("ovis2_ref_limited", default=False)
+class blas_threads:  # noqa: N801
+    """Inside the block BLAS uses `number` threads for each call, in the whole process; afterwards as many as before.
 
-
-class one_blas_thread:  # noqa: N801
-    """Limit BLAS to one thread for each call inside the block, in the whole process; restore its limits afterwards.
-
-    A block inside a block costs nothing, since a decoding step has hundreds.
+    Inside a task it is one thread, whatever `number`. It takes a microsecond: a decoding step has hundreds.
     """
 
+    def __init__(self, number: int) -> None:
+        self.number = 1 if _inside.get() else number
+
     def __enter__(self) -> None:
-        global _depth
-        self.token = None if _limited.get() else _limited.set(True)
-        if self.token is not None:
-            with _lock:
-                _depth += 1
-                if _depth == 1:
-                    _limits.append(_blas().limit(limits=1))
+        self.before = [library.get_num_threads() for library in _blas()]
+        self._set([self.number] * len(self.before))
 
     def __exit__(self, *error: object) -> None:
-        global _depth
-        if self.token is not None:
-            _limited.reset(self.token)
-            with _lock:
-                _depth -= 1
-                if _depth == 0:
-                    _limits.pop().restore_original_limits()
+        self._set(self.before)
+
+    def _set(self, numbers: list[int]) -> None:
+        for library, number in zip(_blas(), numbers, strict=True):
+            library.set_num_threads(number)

@@ -152,7 +152,7 @@ def test_blas_has_one_thread_inside_and_as_many_as_before_after() -> None:
 
     before = blas()
     assert threads.run_tasks([blas, blas, blas]) == [[1] * len(before)] * 3
-    with threads.one_blas_thread(), threads.one_blas_thread():
+    with threads.blas_threads(1), threads.blas_threads(1):
         assert blas() == [1] * len(before)
     assert blas() == before
 
