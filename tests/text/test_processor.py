@@ -96,7 +96,7 @@ def test_options_of_the_image_processor(processor: Ovis2Processor, seed: int, ma
 def test_inputs_are_attributes_too(processor: Ovis2Processor) -> None:
     inputs = processor(images=picture(1), text="<image>")
     assert inputs.input_ids is inputs["input_ids"]
-    with pytest.raises(AttributeError, match="there are input_ids, attention_mask, pixel_values"):
+    with pytest.raises(AttributeError, match="they hold input_ids, attention_mask, pixel_values"):
         inputs.grids  # noqa: B018
 
 
