@@ -20,18 +20,20 @@ from ovis2_ref.tiny.training.language_stage import (
 )
 from ovis2_ref.tiny.training.pictures import MAX_TILES, pixels_of, words_of
 from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_joint_scene, draw_scene
-from ovis2_ref.tiny.training.sequences import Batch, batch_of, greeting, sequence_about
+from ovis2_ref.tiny.training.sequences import KINDS_ASKED, Batch, batch_of, greeting, sequence_about
 from ovis2_ref.tiny.training.vision_stage import word_logits, word_loss
 
 TOKENS_IN_BATCH = 2600
 WORDS_WEIGHT = 0.3
 
 
-def drawn_batch(draw: Callable[[int], Scene], first_seed: int, tokens: int) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+def drawn_batch(
+    draw: Callable[[int], Scene], first_seed: int, tokens: int, kinds: dict[str, int]
+) -> tuple[Batch, torch.Tensor, torch.Tensor]:
     """Draw pictures and ask about them: requests, pixel values of all tiles, words of their cells."""
     rng = np.random.default_rng([first_seed, 1])
     scenes = scenes_of_a_batch(draw, first_seed, MAX_TILES + 1, tokens)
-    batch = batch_of([*(sequence_about(scene, grid, rng) for scene, grid in scenes), greeting()])
+    batch = batch_of([*(sequence_about(scene, grid, rng, kinds) for scene, grid in scenes), greeting()])
     pixels = np.concatenate([pixels_of(scene) for scene, _ in scenes])
     words = np.concatenate([words_of(scene, grid).words for scene, grid in scenes])
     return batch, torch.from_numpy(pixels), torch.from_numpy(words)
@@ -40,7 +42,7 @@ def drawn_batch(draw: Callable[[int], Scene], first_seed: int, tokens: int) -> t
 class JointStage:
     """The whole model, end to end."""
 
-    steps = decay_steps = 2400
+    steps, decay_steps = 1600, 2400
     rate, first_seed, processes = 1e-3, 300_000_000, 2
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
@@ -50,9 +52,11 @@ class JointStage:
             for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps))
         ]
 
-    def batch(self, draw: Callable[[int], Scene], seed: int, tokens: int) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+    def batch(
+        self, draw: Callable[[int], Scene], seed: int, tokens: int, kinds: dict[str, int] = KINDS_ASKED
+    ) -> tuple[Batch, torch.Tensor, torch.Tensor]:
         """Draw a batch and copy it to the model's device."""
-        batch, pixels, words = drawn_batch(draw, seed, tokens)
+        batch, pixels, words = drawn_batch(draw, seed, tokens, kinds)
         device = self.trained.device
         return batch.to(device), pixels.to(device), words.to(device)
 

@@ -119,6 +119,11 @@ def draw_joint_scene(seed: int) -> Scene:
     return draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 + seed % 2)
 
 
+def draw_crowded_scene(seed: int) -> Scene:
+    """Make up a scene for the last stage: two in three hold three shapes."""
+    return draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 if seed % 2 else 3)
+
+
 def _draw_alike(seed: int, in_colour: float, in_kind: float) -> str | None:
     """Draw what two shapes of a scene should share, with these probabilities."""
     sort = np.random.default_rng([seed, 2]).random()

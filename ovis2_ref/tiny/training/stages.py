@@ -1,4 +1,4 @@
-"""The three stages, each trained in separate processes, from its saved state to its end."""
+"""The four stages, each trained in separate processes, from its saved state to its end."""
 
 import multiprocessing
 import sys
@@ -10,6 +10,7 @@ import torch
 from torch import distributed, nn
 from transformers import Ovis2ForConditionalGeneration
 
+from ovis2_ref.tiny.training.answers_stage import AnswersStage
 from ovis2_ref.tiny.training.configuration import model_config, save
 from ovis2_ref.tiny.training.joint_stage import JointStage
 from ovis2_ref.tiny.training.language_stage import LanguageStage
@@ -43,7 +44,12 @@ class Stage(Protocol):
         """Measure, in per cent, what is right: "right" in all, then by kind."""
 
 
-STAGES: dict[str, type[Stage]] = {"vision": VisionStage, "language": LanguageStage, "joint": JointStage}
+STAGES: dict[str, type[Stage]] = {
+    "vision": VisionStage,
+    "language": LanguageStage,
+    "joint": JointStage,
+    "answers": AnswersStage,
+}
 STEPS_BETWEEN_SAVES = 100
 
 
@@ -57,6 +63,8 @@ def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: f
     if name == "joint":
         model.load_state_dict(load_state(work / "language.pt", device)["average"])
         model.model.vision_tower.load_state_dict(load_state(work / "vision.pt", device)["average"])
+    elif name == "answers":
+        model.load_state_dict(load_state(work / "joint.pt", device)["average"])
     steps = max(1, round(kind.steps * fraction))
     stage = kind(model, steps)
     trainer = Trainer(stage.trained, stage.rate, steps, max(1, round(kind.decay_steps * fraction)))
@@ -72,7 +80,7 @@ def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: f
             record.write(trainer, stage.measure(trainer.average))
         if parent and not parent.is_alive():
             sys.exit("the command that started this stage has ended")
-    if name == "joint" and rank == 0:
+    if name == "answers" and rank == 0:
         save(trainer.average, work / "checkpoint")
         write_rows(work / "log.csv", [row for name in STAGES for row in load_state(work / f"{name}.pt")["rows"]])
 
