@@ -1,11 +1,13 @@
 """Training continues where it stopped, to the byte, and draws its batches as documented."""
 
+import csv
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,6 +146,19 @@ def test_the_rate_rises_and_falls():
     assert np.argmax(rates) == 49
     assert all(np.diff(rates[49:]) < 0)
     assert rates[-1] == pytest.approx(0.02, rel=0.01)
+
+
+def test_the_log_is_of_the_stages_as_they_are():
+    """Every stage of the log ends at its number of steps, at the learning rate that these give."""
+    with (Path(stages.__file__).with_name("log.csv")).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(dict.fromkeys(row["stage"] for row in rows)) == list(stages.STAGES)
+    for name, stage in stages.STAGES.items():
+        last = [row for row in rows if row["stage"] == name][-1]
+        trainer = Trainer(torch.nn.Linear(1, 1), stage.rate, stage.steps, stage.decay_steps)
+        trainer.step = stage.steps
+        assert int(last["step"]) == stage.steps
+        assert float(last["rate"]) == pytest.approx(trainer.learning_rate(), rel=0.01)
 
 
 def test_batches_hold_scenes_as_often_as_they_are_drawn():

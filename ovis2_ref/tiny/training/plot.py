@@ -5,36 +5,40 @@ import csv
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
-LABELS = {"vision": "cells of shapes (vision)", "language": "answers (language)", "joint": "answers (joint)"}
-COLOURS = {"vision": "tab:orange", "language": "tab:blue", "joint": "tab:green"}
-MEASURED = {"vision": "shapes", "language": "right", "joint": "right"}
-"""The column of the log with the percentage right on held-out scenes."""
+STAGES = {
+    "vision": ("tab:orange", "shapes"),
+    "language": ("tab:blue", "right"),
+    "joint": ("tab:green", "right"),
+    "answers": ("tab:red", "right"),
+}
+"""Each stage's colour, and the column of the log with its percentage right on held-out scenes: cells of shapes, or answers."""
 
 
 def read_log(path: Path) -> dict[str, list[dict[str, str]]]:
     """Read the rows of each stage."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return {stage: [row for row in rows if row["stage"] == stage] for stage in LABELS}
+    return {stage: [row for row in rows if row["stage"] == stage] for stage in STAGES}
 
 
 def plot(log: dict[str, list[dict[str, str]]]) -> Figure:
-    """Draw loss and held-out errors over the minutes of the run; the joint stage begins when the others have ended."""
+    """Draw loss and held-out errors over the minutes of the run: two stages side by side, then one after the other."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     loss_axes, error_axes = figure.subplots(1, 2)
-    joint_start = max(float(log[stage][-1]["seconds"]) for stage in ("vision", "language"))
-    for stage, rows in log.items():
-        start = joint_start if stage == "joint" else 0.0
-        minutes = [(start + float(row["seconds"])) / 60 for row in rows]
-        wrong = [100 - float(row[MEASURED[stage]]) for row in rows]
-        loss_axes.plot(minutes, [float(row["loss"]) for row in rows], COLOURS[stage], label=stage)
-        error_axes.plot(minutes, wrong, COLOURS[stage], label=LABELS[stage])
+    seconds = {stage: [float(row["seconds"]) for row in rows] for stage, rows in log.items()}
+    joint_start = max(seconds["vision"][-1], seconds["language"][-1])
+    starts = {"joint": joint_start, "answers": joint_start + seconds["joint"][-1]}
+    for stage, (colour, measured) in STAGES.items():
+        minutes = [(starts.get(stage, 0.0) + passed) / 60 for passed in seconds[stage]]
+        loss_axes.plot(minutes, [float(row["loss"]) for row in log[stage]], colour, label=stage)
+        error_axes.plot(minutes, [100 - float(row[measured]) for row in log[stage]], colour, label=stage)
     loss_axes.set(title="Loss, mean of 100 steps", xlabel="minutes", yscale="log")
     error_axes.set(title="Wrong on held-out scenes, per cent", xlabel="minutes", yscale="log")
     for axes in (loss_axes, error_axes):
         axes.legend(frameon=False)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
