@@ -15,7 +15,7 @@ class Convention:
     """One of the two programs, a field for each difference."""
 
     def __reduce__(self) -> Any:
-        """Copies and pickles of the two conventions are the two themselves."""
+        """Let copies and pickles of the two conventions be the same objects."""
         return (as_convention, (self.name,)) if self in (TRANSFORMERS, ORIGINAL) else object.__reduce_ex__(self, 2)
 
     name: str

@@ -1,6 +1,6 @@
-"""The arguments of `forward`, checked where they come in: one table of what each may be, and what has to fit what.
+"""Check the arguments of `forward`: one table says what each may be, and which axes have to be equally long.
 
-Lists and tensors become arrays on the model's device. A message says the argument, what was given and what was expected.
+Lists and tensors become arrays on the model's device. A message names the argument, the given value and the expected one.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Kind(NamedTuple):
     numbers: str
     """NumPy's letters of the kinds of numbers: i and u whole, f float (bfloat16 counts as one), b booleans."""
     axes: tuple[str, ...]
-    """A name stands for the same length in all arguments."""
+    """The names of the axes; a name means the same length in all arguments."""
 
 
 NUMBERS = {"iu": "whole numbers", "f": "floats", "fiu": "numbers", "iufb": "numbers or booleans"}
@@ -37,11 +37,11 @@ KINDS = {
     "position_ids": Kind("iu", ("batch", "tokens")),
     "labels": Kind("iu", ("batch", "tokens")),
 }
-"""The array arguments. An attention mask may be a whole one of four axes, too, which `layer_masks` checks."""
+"""The array arguments. An attention mask may also have four axes; `layer_masks` checks such a mask."""
 
 
 def checked_array(name: str, value: Any, xp: ModuleType) -> Any:
-    """The argument called `name` as an array of `xp`, None if it is None. Raises `InputError` unless it is of its kind."""
+    """Return the argument called `name` as an array of `xp`, None if it is None. Raises `InputError` unless it is of its kind."""
     if value is None:
         return None
     kind = KINDS[name]
@@ -57,7 +57,9 @@ def checked_array(name: str, value: Any, xp: ModuleType) -> Any:
 
 
 def checked_arrays(model: Any, cache: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments in `given` as arrays on the model's device. Raises `InputError` for those that don't fit it or each other."""
+    """Return the arguments in `given` as arrays on the model's device. Raises `InputError` for those that don't fit it or
+    each other.
+    """
     vision, text = model.config.vision_config, model.config.text_config
     lengths = {"channels": vision.num_channels, "height": vision.image_size, "width": vision.image_size}
     lengths["hidden"] = text.hidden_size
@@ -101,7 +103,7 @@ def check_labels(labels: Array, logits: Array, vocabulary: int) -> None:
 
 
 def kept_tokens(logits_to_keep: Any, tokens: int, xp: ModuleType) -> Any:
-    """The index of the tokens whose logits are wanted: of the last so many (0: all), or of those with these numbers."""
+    """Return the index of the tokens whose logits are wanted: the last so many (0: all), or those with the given indices."""
     if is_whole(logits_to_keep):
         return slice(-whole("logits_to_keep", logits_to_keep), None)
     return _checked_indices(_device_array("logits_to_keep", logits_to_keep, "a number, or whole numbers", xp), tokens)
@@ -129,7 +131,7 @@ def _device_array(name: str, value: Any, wanted: str, xp: Any) -> Array:
 
 
 def _fit(name: str, array: Array, lengths: dict[str, int]) -> None:
-    """Compare the shape of `array` with the lengths that the model and earlier arguments have set, and note its own."""
+    """Compare the shape of `array` with the lengths set by the model and earlier arguments, and add its own lengths."""
     axes = KINDS[name].axes
     for length, axis in zip(array.shape, axes, strict=True):
         if length != lengths.setdefault(axis, length) and not (
@@ -140,7 +142,7 @@ def _fit(name: str, array: Array, lengths: dict[str, int]) -> None:
 
 
 def cache_batch(model: Any, cache: Any) -> int:
-    """The number of sequences in `cache`, which is a cache of such a model."""
+    """Return the number of sequences in `cache`, which has to be a cache of such a model."""
     if not isinstance(cache, KVCache | StaticCache):
         raise InputError(
             f"past_key_values should be a cache that this model has returned, or None, not a {type(cache).__name__}"

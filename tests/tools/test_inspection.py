@@ -45,7 +45,7 @@ def test_a_released_size():
         assert part in text
     assert re.search(r"vision: head +268,546,038 +1.00 GiB +512 MiB +23.7 %", text)
     assert re.search(r"total +1,131,283,318 +4.21 GiB +2.11 GiB +100.0 %", text)
-    assert "own" in next(line for line in inspect_text("Ovis2-8B").splitlines() if "output head" in line)
+    assert "separate" in next(line for line in inspect_text("Ovis2-8B").splitlines() if "output head" in line)
 
 
 def test_a_folder():
