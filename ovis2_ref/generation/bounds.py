@@ -3,7 +3,9 @@
 MOST_TOKENS = 2**17
 """Tokens of one text, Qwen2.5's longest context: a limit, so that a corrupt file can't exhaust memory."""
 MOST_ROWS = 1024
-"""Beams, or texts for one prompt."""
+"""Beams of one prompt."""
+MOST_TEXTS = 2**16
+"""Texts drawn for one prompt."""
 SMALLEST, LARGEST = 1e-30, 1e30
 """Bounds of a number that scores are multiplied or divided by: beyond these float32 overflows."""
 MOST_LENGTH_PENALTY = 50
@@ -15,7 +17,7 @@ WHOLE = {
     "min_new_tokens": (0, MOST_TOKENS),
     "min_length": (0, MOST_TOKENS),
     "num_beams": (1, MOST_ROWS),
-    "num_return_sequences": (1, MOST_ROWS),
+    "num_return_sequences": (1, MOST_TEXTS),
     "no_repeat_ngram_size": (0, MOST_TOKENS),
     "encoder_no_repeat_ngram_size": (0, MOST_TOKENS),
     "pad_token_id": (0, 2**31 - 1),

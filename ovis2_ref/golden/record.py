@@ -143,7 +143,7 @@ def describe_model(model: Ovis2ForConditionalGeneration) -> dict[str, Any]:
     device = "cpu" if model.xp is np else f"cuda:{model.xp.cuda.runtime.getDevice()}"
     return {
         "convention": model.convention.name,
-        "dtype": model.dtype.name,
+        "dtype": model.compute_dtype.name,
         "device": device,
         "config": model.config.to_dict(),
         "generation_config": dict(model.generation_config),
