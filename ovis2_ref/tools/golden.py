@@ -48,7 +48,7 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     compare.set_defaults(run=_compare)
 
     probes = actions.add_parser(
-        "probes", parents=[model], help="write pictures in which mistakes show, with golden files"
+        "probes", parents=[model], help="write pictures and prompts in which mistakes show, with golden files"
     )
     probes.add_argument(
         "-o", "--output", metavar="FOLDER", default="probes", help="the folder to write (default: probes)"
@@ -58,6 +58,11 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     cases = actions.add_parser("cases", help="write drawn inputs and outputs of single components")
     cases.add_argument("-o", "--output", metavar="FOLDER", default="cases", help="the folder to write (default: cases)")
     cases.set_defaults(run=_cases)
+
+    matrix = actions.add_parser("matrix", help="make every known mistake on every probe, and print which is named")
+    matrix.add_argument("--checkpoint", metavar="FOLDER", default=TINY, help="the model to plant mistakes in")
+    matrix.add_argument("--markdown", action="store_true", help="print the table of README.md, with the usual rules")
+    matrix.set_defaults(run=_matrix)
 
     check = actions.add_parser("check", help="run a port's functions on such cases")
     check.add_argument("cases", metavar="FOLDER", help="a folder that `cases` wrote")
@@ -117,22 +122,25 @@ def _write(path: str, text: str) -> None:
         raise InputError(f"{path} can't be written ({error.strerror})") from error
 
 
-def _probes(arguments: argparse.Namespace) -> None:
-    from ovis2_ref.golden.probes import PROBES, write_probes
-    from ovis2_ref.model import Ovis2ForConditionalGeneration
-    from ovis2_ref.text.processor import Ovis2Processor
-
-    checkpoint, convention = arguments.checkpoint, arguments.convention
-    model = Ovis2ForConditionalGeneration.from_pretrained(checkpoint, convention=convention)
-    write_probes(arguments.output, model, Ovis2Processor.from_pretrained(checkpoint, convention=convention))
-    print(f"{arguments.output}: {', '.join(PROBES)}", file=sys.stderr)
-
-
 def _cases(arguments: argparse.Namespace) -> None:
     from ovis2_ref.golden.cases import COMPONENTS, COUNT, write_cases
 
     write_cases(arguments.output)
     print(f"{arguments.output}: {COUNT} cases each of {', '.join(COMPONENTS)}", file=sys.stderr)
+
+
+def _probes(arguments: argparse.Namespace) -> None:
+    from ovis2_ref.golden.probes import PROBES, write_probes
+
+    write_probes(arguments.output, arguments.checkpoint, arguments.convention)
+    print(f"{arguments.output}: the probes {', '.join(PROBES)}", file=sys.stderr)
+
+
+def _matrix(arguments: argparse.Namespace) -> None:
+    from ovis2_ref.golden.causes.table import markdown, matrix_text, measure
+
+    matrix = measure(arguments.checkpoint)
+    print(markdown(matrix) if arguments.markdown else matrix_text(matrix))
 
 
 def _check(arguments: argparse.Namespace) -> int:

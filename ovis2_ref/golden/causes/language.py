@@ -63,12 +63,7 @@ def with_rope(m: Reference, **changes: Any) -> Any:
 
 
 TABLE_MISTAKES: dict[str, tuple[Callable[[Reference, Array], tuple[Any, Array]], str]] = {
-    "rotary: base 10,000": (lambda m, p: (with_rope(m, rope_theta=1e4), p), "rope_theta in the configuration"),
-    "rotary: base 1,000,000": (lambda m, p: (with_rope(m, rope_theta=1e6), p), "rope_theta in the configuration"),
-    "rotary: base 500,000": (lambda m, p: (with_rope(m, rope_theta=5e5), p), "rope_theta in the configuration"),
-    "rotary: positions halved": (lambda m, p: (with_rope(m, rope_type="linear", factor=2.0), p), "rope scaling"),
-    "rotary: positions from 1": (lambda m, p: (m.config.text_config, p + 1), "the first token has position 0"),
-    "rotary: all positions 0": (lambda m, p: (m.config.text_config, 0 * p), "position_ids"),
+    # Those of a later pass come first: in that pass others give the same table, and of equals the first is named.
     "rotary: a step's position one too low": (
         lambda m, p: (m.config.text_config, p - (p.shape[1] == 1)),
         "a new token's position is the count of the tokens before it",
@@ -77,6 +72,12 @@ TABLE_MISTAKES: dict[str, tuple[Callable[[Reference, Array], tuple[Any, Array]],
         lambda m, p: (m.config.text_config, p + (p.shape[1] == 1)),
         "a new token's position is the count of the tokens before it",
     ),
+    "rotary: base 10,000": (lambda m, p: (with_rope(m, rope_theta=1e4), p), "rope_theta in the configuration"),
+    "rotary: base 1,000,000": (lambda m, p: (with_rope(m, rope_theta=1e6), p), "rope_theta in the configuration"),
+    "rotary: base 500,000": (lambda m, p: (with_rope(m, rope_theta=5e5), p), "rope_theta in the configuration"),
+    "rotary: positions halved": (lambda m, p: (with_rope(m, rope_type="linear", factor=2.0), p), "rope scaling"),
+    "rotary: positions from 1": (lambda m, p: (m.config.text_config, p + 1), "the first token has position 0"),
+    "rotary: all positions 0": (lambda m, p: (m.config.text_config, 0 * p), "position_ids"),
 }
 
 

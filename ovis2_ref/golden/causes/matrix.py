@@ -3,11 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from ovis2_ref.golden.bands import Bands, Fit, row_error
 from ovis2_ref.golden.causes.catalogue import CATALOGUE
 from ovis2_ref.golden.causes.search import explain, with_mistake
 from ovis2_ref.golden.replay import UNFIT, MissingInputError
 from ovis2_ref.runtime.arrays import DTYPES, Array
+
+ROUNDING = "rounding"
+"""In place of a mistake's name: rounding explains the value, too."""
 
 
 class Planted(NamedTuple):
@@ -16,7 +21,18 @@ class Planted(NamedTuple):
     mistake: str
     tap: str
     found: tuple[str, ...]
-    """The mistakes that were named, the closest first; none if none was found; "rounding" where rounding explains it, too."""
+    """See `named_at`."""
+
+
+def named_at(bands: Bands, tap: str, value: Array) -> tuple[str, ...]:
+    """Return the mistakes that reproduce a value, the closest first; none if none is known, `ROUNDING` if it need not be one."""
+    fit = Fit(value.shape, value.dtype)
+    truth = fit(bands.truth.stage(tap))
+    if value.shape == truth.shape:
+        whole = value.dtype.kind in "iub"
+        if np.array_equal(value, truth) if whole else row_error(value, truth) <= bands.band(tap, truth, fit):
+            return (ROUNDING,)
+    return tuple(name for each in explain(bands, tap, value, fit) for name in (each.cause.name, *each.others))
 
 
 def plant(bands: Bands, known: Mapping[str, Array]) -> Iterator[Planted]:
@@ -29,16 +45,7 @@ def plant(bands: Bands, known: Mapping[str, Array]) -> Iterator[Planted]:
         for tap, stage in with_mistake(cause, bands.stages, known).items():
             try:
                 value = bands.replay(dtype, changed={tap: stage}).stage(tap)
-                truth = bands.truth.stage(tap)
+                value = value if value.dtype.kind in "iub" else value.astype(dtype)
+                yield Planted(cause.name, tap, named_at(bands, tap, value))
             except (MissingInputError, *UNFIT):
                 continue
-            whole = value.dtype.kind in "iub"
-            value = value if whole else value.astype(dtype)
-            fit = Fit(value.shape, value.dtype)
-            if value.shape == truth.shape and (whole or row_error(value, truth) <= bands.band(tap, truth, fit)):
-                right = not whole or (value == truth).all()
-                if right:
-                    yield Planted(cause.name, tap, ("rounding",))
-                    continue
-            found = explain(bands, tap, value, fit)
-            yield Planted(cause.name, tap, tuple(name for each in found for name in (each.cause.name, *each.others)))
