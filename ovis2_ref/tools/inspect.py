@@ -60,6 +60,7 @@ def _stored(root: Path, config: Ovis2Config) -> str:
 def _in_words(config: Ovis2Config, convention: Convention) -> list[str]:
     vision, text = config.vision_config, config.text_config
     side, tile = vision.patches_per_side, vision.image_size
+    head = "output head tied to the text table" if config.tie_word_embeddings else "separate output head"
     window = f"a window of {text.sliding_window} tokens" if text.sliding_window else "full attention"
     layout = "the authors'" if convention is ORIGINAL else "transformers'"
     return [
@@ -73,7 +74,7 @@ def _in_words(config: Ovis2Config, convention: Convention) -> list[str]:
         f"language: Qwen2, {text.num_hidden_layers} blocks {text.hidden_size} wide, {text.num_attention_heads} query heads of "
         f"{text.head_dim} on {text.num_key_value_heads} key-value heads, gated feed-forward of {text.intermediate_size} "
         f"({text.hidden_act})",
-        f"  {text.vocab_size} tokens, {'output head tied to the text table' if config.tie_word_embeddings else 'separate output head'}; "
+        f"  {text.vocab_size} tokens, {head}; "
         f"up to {text.max_position_embeddings} positions, rope base {text.rope_parameters['rope_theta']:g}, {window}",
     ]
 
