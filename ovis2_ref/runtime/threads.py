@@ -65,10 +65,14 @@ def run_tasks(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     stopped = False
 
     def work() -> None:
+        nonlocal stopped
         token = _inside.set(True)
         try:
             while not stopped and (number := next(numbers)) < len(tasks):
                 results[number] = tasks[number]()
+        except BaseException:
+            stopped = True  # for the other threads, too
+            raise
         finally:
             _inside.reset(token)
 
