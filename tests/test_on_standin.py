@@ -22,7 +22,7 @@ from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.model import Ovis2ForConditionalGeneration
-from ovis2_ref.runtime import blocks, products
+from ovis2_ref.runtime import blocks, products, threads
 from ovis2_ref.runtime.arrays import DTYPES, array_module, as_dtype, to_device, to_host
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.text.processor import Ovis2Processor
@@ -37,9 +37,15 @@ CONVENTIONS = ("transformers", "original")
 
 @pytest.fixture(scope="module", autouse=True)
 def whole_products() -> Iterator[None]:
-    """The stand-in's cuBLAS multiplies whole matrices. Here NumPy does, too: pieces may sum in another order."""
+    """The stand-in's cuBLAS multiplies whole matrices on one thread. Here NumPy does, too: others may sum in another order."""
     whole = {"IN_CACHE": 2**40, "IN_MEMORY": 2**40}
-    with patch.multiple(blocks, **whole), patch.multiple(products, ROWS=2**40, COLUMNS=2**40):
+    one_thread = patch.object(threads, "_chosen", 1), threads.blas_threads(1)
+    with (
+        patch.multiple(blocks, **whole),
+        patch.multiple(products, ROWS=2**40, COLUMNS=2**40),
+        one_thread[0],
+        one_thread[1],
+    ):
         yield
 
 
