@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_dtypes import finfo
 
+from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.config import Ovis2Config
-from ovis2_ref.golden.formulas_vision import gated, heads_of, product, scaled, side_by_side
+from ovis2_ref.golden.formulas_vision import product
 from ovis2_ref.golden.stages import TABLE, TEXT, Aliases, Formula, Reference, Stage, numbered, spelled_out
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.language.rope import rotary_tables, rotate
+from ovis2_ref.ops import gated, merge_heads, scale, split_heads
 from ovis2_ref.runtime.arrays import Array, widened
 from ovis2_ref.runtime.weights import Weights
 
@@ -41,7 +43,7 @@ def rotary(m: Reference, w: Weights, positions: Array, index: int) -> Array:
 
 def rotated_heads(count: str) -> Callable[..., Array]:
     """Return the formula that splits q or k into its heads and rotates them."""
-    return lambda m, w, x, cos, sin: rotate(heads_of(x, getattr(m.config.text_config, count)), cos, sin)
+    return lambda m, w, x, cos, sin: rotate(split_heads(x, getattr(m.config.text_config, count)), cos, sin)
 
 
 def masked_scores(m: Reference, layer: int, q: Array, mask: Array, positions: Array, *keys: Array) -> Array:
@@ -56,7 +58,7 @@ def masked_scores(m: Reference, layer: int, q: Array, mask: Array, positions: Ar
     k = k if added is None else k[:, :, -added.shape[-1] :]
     groups = q.reshape(len(q), k.shape[1], -1, q.shape[-1])
     scores = m.arithmetic.matmul(groups, k.swapaxes(-1, -2))
-    scores = scaled(scores.reshape(*q.shape[:3], -1), q.shape[-1] ** -0.5)
+    scores = scale(scores.reshape(*q.shape[:3], -1), q.shape[-1] ** -0.5)
     if added is None:
         return scores
     return np.where(added.reshape(len(added), -1, *added.shape[-2:]) < 0, scores.dtype.type(-np.inf), scores)
@@ -70,9 +72,9 @@ def weights_of_scores(m: Reference, w: Weights, scores: Array) -> Array:
 def value_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
     """Multiply the attention weights by the values of all passes so far, heads side by side."""
     count = m.config.text_config.num_key_value_heads
-    v = np.concatenate([heads_of(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
+    v = np.concatenate([split_heads(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
     groups = p.reshape(len(p), count, -1, p.shape[-1])
-    return side_by_side(m.arithmetic.matmul(groups, v).reshape(*p.shape[:3], -1))
+    return merge_heads(m.arithmetic.matmul(groups, v).reshape(*p.shape[:3], -1))
 
 
 def logits(m: Reference, w: Weights, x: Array) -> Array:
@@ -172,7 +174,7 @@ def layer_formulas(index: int) -> tuple[Formula, ...]:
         Formula(
             "mlp.activated",
             ("mlp.gate_proj.output", "mlp.up_proj.output"),
-            lambda m, w, gate, up: gated(gate, up, m.config.text_config.hidden_act),
+            lambda m, w, gate, up: gated(gate, up, ACTIVATIONS[m.config.text_config.hidden_act]),
         ),
         Formula("mlp.down_proj.output", ("mlp.activated",), product("mlp", "down_proj")),
         Formula("output", ("after_attention", "mlp.down_proj.output"), lambda m, w, x, y: x + y),

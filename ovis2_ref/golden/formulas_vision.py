@@ -4,24 +4,15 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import truediv
 
-import numpy as np
-from jaxtyping import Float
-
 from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.golden.stages import TABLE, VISION, VIT, Formula, Reference, Stage, spelled_out
-from ovis2_ref.runtime.arrays import Array, widened
+from ovis2_ref.ops import gated, merge_heads, scale, split_heads
+from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
+from ovis2_ref.vision.encoder import patches_of
 from ovis2_ref.vision.visual_tokenizer import merge_patches, straight_through
-
-
-def patches_of(pixels: Float[Array, "n c side side"], patch: int) -> Float[Array, "n patches values"]:
-    """Return the pixels of each patch in a row, channel by channel; patches in reading order, without incomplete ones."""
-    tiles, channels, height, width = pixels.shape
-    rows, columns = height // patch, width // patch
-    cut = pixels[:, :, : rows * patch, : columns * patch].reshape(tiles, channels, rows, patch, columns, patch)
-    return cut.transpose(0, 2, 4, 1, 3, 5).reshape(tiles, rows * columns, channels * patch * patch)
 
 
 def embed_patches(m: Reference, w: Weights, pixels: Array) -> Array:
@@ -30,37 +21,16 @@ def embed_patches(m: Reference, w: Weights, pixels: Array) -> Array:
     return m.arithmetic.linear(patches_of(pixels.astype(m.dtype), part["weight"].shape[-1]), part)
 
 
-def heads_of(x: Float[Array, "n tokens width"], count: int) -> Float[Array, "n count tokens head_dim"]:
-    """Return each head's numbers: head h has the columns h head_dim to (h + 1) head_dim."""
-    return x.reshape(*x.shape[:2], count, -1).swapaxes(1, 2)
-
-
-def side_by_side(x: Float[Array, "n heads tokens head_dim"]) -> Float[Array, "n tokens width"]:
-    """Join the heads of each token side by side, the inverse of `heads_of`."""
-    return x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)
-
-
-def scaled(scores: Array, factor: float) -> Array:
-    """factor * scores, rounded once."""
-    return (widened(scores) * factor).astype(scores.dtype)
-
-
-def gated(gate: Array, up: Array, hidden_act: str) -> Array:
-    """act(gate) * up; in 16 bits rounded before the product and after it."""
-    with np.errstate(over="ignore"):
-        return ACTIVATIONS[hidden_act](gate).astype(gate.dtype) * up
-
-
 def attention_scores(m: Reference, w: Weights, q: Array, k: Array) -> Array:
     """q k^T / sqrt(head_dim), for each head."""
     vision = m.config.vision_config
-    q, k = heads_of(q, vision.num_attention_heads), heads_of(k, vision.num_attention_heads)
-    return scaled(m.arithmetic.matmul(q, k.swapaxes(-1, -2)), vision.head_dim**-0.5)
+    q, k = split_heads(q, vision.num_attention_heads), split_heads(k, vision.num_attention_heads)
+    return scale(m.arithmetic.matmul(q, k.swapaxes(-1, -2)), vision.head_dim**-0.5)
 
 
 def attention_context(m: Reference, w: Weights, p: Array, v: Array) -> Array:
     """Multiply the attention weights by the values, heads side by side."""
-    return side_by_side(m.arithmetic.matmul(p, heads_of(v, m.config.vision_config.num_attention_heads)))
+    return merge_heads(m.arithmetic.matmul(p, split_heads(v, m.config.vision_config.num_attention_heads)))
 
 
 def choose_words(m: Reference, w: Weights, logits: Array) -> Array:
@@ -120,7 +90,7 @@ LAYER = (
     Formula(
         "ffn.activated",
         ("ffn.gate_proj.output", "ffn.up_proj.output"),
-        lambda m, w, gate, up: gated(gate, up, m.config.vision_config.hidden_act),
+        lambda m, w, gate, up: gated(gate, up, ACTIVATIONS[m.config.vision_config.hidden_act]),
     ),
     Formula("ffn.down_proj.output", ("ffn.activated",), product("ffn", "down_proj")),
     Formula("output", ("after_attention", "ffn.down_proj.output"), lambda m, w, x, y: x + y),

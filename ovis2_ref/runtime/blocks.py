@@ -23,13 +23,13 @@ from ovis2_ref.runtime.weights import Weights
 Formula = TypeVar("Formula", bound=Callable[..., Any])
 
 IN_CACHE = 2**18
-"""Numbers in a block of rows of one thread: 256 KiB of float32, so that a few such arrays fit a core's second-level cache."""
+"""Numbers in a block of rows of one thread: 1 MiB of float32. Threads with smaller blocks wait for each other too often."""
 IN_MEMORY = 2**20
 """Numbers in a block of rows that all threads share, 4 MiB of float32. Intermediate arrays may be 16 times as large."""
 ON_GPU = 16
 """Blocks on a GPU are this many times larger, since only its memory limits them."""
 QUERIES = 256
-"""Queries of one head in a block: their scores over 2,000 keys take 1 MiB of float32."""
+"""Queries of one head in a block: their scores over 1,000 keys take 1 MiB of float32."""
 
 
 class Assembly:

@@ -1,7 +1,7 @@
 """Threads: independent tasks on as many threads as there are cores, each with BLAS limited to one thread.
 
 How work is cut into tasks depends on shapes alone, never on the number of threads, and a task's arithmetic is that of one
-thread. So results are the same bits on any number of threads.
+thread. So a recording has the same bits on any number of threads; `products.py` says what differs without one.
 """
 
 import os
@@ -42,7 +42,7 @@ def _default_threads() -> int:
 
 
 def set_num_threads(number: Any) -> None:
-    """Compute on `number` threads from now on. Results don't depend on it. Raises `InputError` for less than 1."""
+    """Compute on `number` threads from now on. Recorded values don't depend on it. Raises `InputError` for less than 1."""
     global _chosen
     if type(number) is not int or number < 1:
         raise InputError(f"set_num_threads takes a whole number above 0, not {number!r}")

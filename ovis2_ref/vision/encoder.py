@@ -44,13 +44,19 @@ def patch_embedding(
 
     Pixels to the right of and below the last whole patch are ignored (padding="valid").
     """
-    patch = w["weight"].shape[-1]
+    return linear(patches_of(pixel_values, w["weight"].shape[-1]), w)
+
+
+def patches_of(
+    pixel_values: Float[Array, "tiles channels height width"], patch: int
+) -> Float[Array, "tiles patches values"]:
+    """Return the pixels of each patch in a row, channel by channel; patches in reading order, without incomplete ones."""
     tiles, channels, height, width = pixel_values.shape
     rows, columns = height // patch, width // patch
     squares = pixel_values[:, :, : rows * patch, : columns * patch].reshape(
         tiles, channels, rows, patch, columns, patch
     )
-    return linear(squares.transpose(0, 2, 4, 1, 3, 5).reshape(tiles, rows * columns, channels * patch * patch), w)
+    return squares.transpose(0, 2, 4, 1, 3, 5).reshape(tiles, rows * columns, channels * patch * patch)
 
 
 def block(

@@ -8,9 +8,9 @@ import numpy as np
 from ml_dtypes import bfloat16
 
 from ovis2_ref.golden.causes import Cause
-from ovis2_ref.golden.formulas_vision import heads_of, side_by_side
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.language.rope import rotary_tables, rotate
+from ovis2_ref.ops import merge_heads, split_heads
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
 
@@ -20,7 +20,7 @@ SCORES, CONTEXT = ("*.self_attn.scores",), ("*.self_attn.context",)
 
 def rotated(heads: str, turn: Callable[[Array, Array, Array], Array]) -> Callable[..., Array]:
     """Return the formula of q_rotated or k_rotated with another rotation: turn(heads, cos, sin)."""
-    return lambda m, w, x, cos, sin: turn(heads_of(x, getattr(m.config.text_config, heads)), cos, sin)
+    return lambda m, w, x, cos, sin: turn(split_heads(x, getattr(m.config.text_config, heads)), cos, sin)
 
 
 def interleaved(x: Array, cos: Array, sin: Array) -> Array:
@@ -101,8 +101,8 @@ def masked_by(offset: int | None, tiled: bool = False) -> Callable[..., Array]:
 def tiled_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
     """Return the context with the value heads taken in turn for the query heads."""
     count = m.config.text_config.num_key_value_heads
-    v = np.concatenate([heads_of(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
-    return side_by_side(m.arithmetic.matmul(p, np.tile(v, (1, p.shape[1] // count, 1, 1))))
+    v = np.concatenate([split_heads(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
+    return merge_heads(m.arithmetic.matmul(p, np.tile(v, (1, p.shape[1] // count, 1, 1))))
 
 
 LANGUAGE_CAUSES: tuple[Cause, ...] = (

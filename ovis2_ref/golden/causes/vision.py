@@ -6,10 +6,10 @@ from math import isqrt
 import numpy as np
 
 from ovis2_ref.golden.causes import Cause
-from ovis2_ref.golden.formulas_vision import patches_of
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
+from ovis2_ref.vision.encoder import patches_of
 from ovis2_ref.vision.visual_tokenizer import merge_patches
 
 PATCHES, POSITIONS = ("*.patch_embedding.output",), ("*.embeddings.output",)
