@@ -11,71 +11,32 @@ The public names, their arguments and results are those of transformers:
     print(processor.batch_decode(ids, skip_special_tokens=True)[0])
 """
 
-from typing import Any
+from importlib import import_module
 
-from ovis2_ref.compat.batch_feature import BatchFeature
-from ovis2_ref.compat.criteria import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
-from ovis2_ref.compat.missing import PACKAGE, missing_feature
-from ovis2_ref.compat.randomness import set_seed
-from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
-from ovis2_ref.errors import MissingNameError, OvisError
-from ovis2_ref.generation.config import GenerationConfig
-from ovis2_ref.generation.streamers import TextIteratorStreamer, TextStreamer
-from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
-from ovis2_ref.model import Ovis2ForConditionalGeneration, Ovis2Model
-from ovis2_ref.runtime.taps import recording
-from ovis2_ref.runtime.threads import num_threads, set_num_threads
-from ovis2_ref.text.processor import Ovis2Processor
-from ovis2_ref.text.tokenizer import Tokenizer
-from ovis2_ref.tiny import TINY
+TYPE_CHECKING = False  # as type checkers know it, without the import of typing
+if TYPE_CHECKING:
+    from ovis2_ref.public import *  # noqa: F403
 
 __version__ = "0.2.0"
 
-AutoConfig = Ovis2Config
-AutoImageProcessor = Ovis2ImageProcessor
-AutoModel = Ovis2Model
-AutoModelForImageTextToText = Ovis2ForConditionalGeneration
-AutoProcessor = Ovis2Processor
-AutoTokenizer = Qwen2Tokenizer = Qwen2TokenizerFast = Tokenizer
-Ovis2ImageProcessorPil = Ovis2ImageProcessor
 
-__all__ = [
-    "TINY",
-    "AutoConfig",
-    "AutoImageProcessor",
-    "AutoModel",
-    "AutoModelForImageTextToText",
-    "AutoProcessor",
-    "AutoTokenizer",
-    "BatchFeature",
-    "GenerationConfig",
-    "LogitsProcessor",
-    "LogitsProcessorList",
-    "Ovis2Config",
-    "Ovis2ForConditionalGeneration",
-    "Ovis2ImageProcessor",
-    "Ovis2ImageProcessorFast",
-    "Ovis2ImageProcessorPil",
-    "Ovis2Model",
-    "Ovis2Processor",
-    "Ovis2VisionConfig",
-    "OvisError",
-    "Qwen2Config",
-    "Qwen2Tokenizer",
-    "Qwen2TokenizerFast",
-    "StoppingCriteria",
-    "StoppingCriteriaList",
-    "TextIteratorStreamer",
-    "TextStreamer",
-    "num_threads",
-    "recording",
-    "set_num_threads",
-    "set_seed",
-]
+def __getattr__(name: str) -> object:
+    """Import the public names when one is first asked for: the command starts without them, so that Ctrl-C is handled early.
 
+    A name that only transformers has raises an `ImportError` that says what to use instead.
+    """
+    if name == "__all__" or not name.startswith("_"):
+        public = import_module("ovis2_ref.public")
+        found = {**globals(), **vars(public)}  # the rooms of the package, which are imported on the way, too
+        if name in found:
+            return found[name]
+        from ovis2_ref.compat.missing import PACKAGE, missing_feature
+        from ovis2_ref.errors import MissingNameError
 
-def __getattr__(name: str) -> Any:
-    """Raise an `ImportError` that says what to use instead of a name that only transformers has."""
-    if any(name in names.split() for names in PACKAGE.values()):
-        raise MissingNameError(missing_feature("ovis2_ref", name, "transformers", PACKAGE))
+        if any(name in names.split() for names in PACKAGE.values()):
+            raise MissingNameError(missing_feature("ovis2_ref", name, "transformers", PACKAGE))
     raise AttributeError(f"ovis2_ref has no {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *import_module("ovis2_ref.public").__all__})

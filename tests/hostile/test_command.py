@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ovis2_ref.tools.cli import main
 from ovis2_ref.tools.terminal import LONGEST, printable
@@ -143,7 +145,44 @@ def test_printable() -> None:
     assert printable(ESCAPE) == "\\x1b]0;owned\\x07\\x1b[2J\\r\n\\u202e\\x9b"
 
 
+IMPORTING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in the background of a shell
+from ovis2_ref.__main__ import main
+
+left = int(sys.argv.pop())
+
+def interrupt(event, arguments):
+    global left
+    left -= event == "import"
+    if left == 0:
+        left = -1
+        signal.raise_signal(signal.SIGINT)
+
+sys.addaudithook(interrupt)
+sys.exit(main())
+"""
+
+
+@settings(max_examples=8)
+@given(count=st.integers(1, 450))
+def test_interrupted_while_importing(count: int) -> None:
+    """Ctrl-C at the import of that number, of about 500: nothing is printed, and the status in a shell is 130."""
+    command = [sys.executable, "-c", IMPORTING, *QUICK.split(), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) in ((130, "", ""), (-signal.SIGINT, "", "")), done
+
+
+def test_the_package_imports_its_rooms_when_a_name_is_used() -> None:
+    """The command imports them when it already handles Ctrl-C."""
+    code = "import sys, ovis2_ref.__main__; print([m for m in sys.modules if m.startswith(('ovis2_ref.', 'numpy'))])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "['ovis2_ref.__main__']\n"
+
+
 WORKING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ovis2_ref.tools.cli import main
 print("started", flush=True)
 raise SystemExit(main(["describe", "--max-new-tokens", "99999"]))
