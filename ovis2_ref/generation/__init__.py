@@ -15,7 +15,7 @@ record.py, transitions.py       what a call returns beside the ids
 
 from typing import Any
 
-from ovis2_ref.compat.arguments import active, checked_value
+from ovis2_ref.compat.arguments import active, brief, checked_value
 from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.beam import beam_search
@@ -67,7 +67,8 @@ def generate(
     for name, value in {"streamer": streamer, "generation_config": generation_config, "tokenizer": tokenizer}.items():
         if value is not None:
             checked_value(name, value)
-    functions(prefix_allowed_tokens_fn, "prefix_allowed_tokens_fn")
+    if not (prefix_allowed_tokens_fn is None or callable(prefix_allowed_tokens_fn)):
+        raise InputError(f"prefix_allowed_tokens_fn should be a function, not {brief(prefix_allowed_tokens_fn)}")
     defaults = model.generation_config or _special_tokens(model)
     settings = GenerationSettings.merge(defaults, active("generate", options, GENERATE), generation_config)
     prompt = read_prompt(model, settings, input_ids, attention_mask, pixel_values, inputs_embeds, past_key_values)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ovis2_ref.compat.arguments import brief
 from ovis2_ref.errors import InputError
 from ovis2_ref.runtime.arrays import Array, array_module
 
@@ -82,13 +83,21 @@ def suppress(scores: Scores, tokens: Int[Array, " tokens"]) -> Scores:
 def allow_only(ids: Ids, scores: Scores, allowed: Callable[[int, Array], Sequence[int]], beams: int) -> Scores:
     """Set -inf for all but the tokens `allowed(prompt, ids of the row)`, with `beams` rows for each prompt.
 
-    De Cao et al., 2021 (GENRE); transformers' `PrefixConstrainedLogitsProcessor`. Raises `InputError` where none is allowed.
+    De Cao et al., 2021 (GENRE); transformers' `PrefixConstrainedLogitsProcessor`. Raises `InputError` where `allowed` returns
+    anything but tokens, or none.
     """
     kept = array_module(scores).full_like(scores, -np.inf)
     for row, so_far in enumerate(ids):
-        tokens = [int(token) for token in allowed(row // beams, so_far)]
-        if not tokens:
-            raise InputError(f"prefix_allowed_tokens_fn allows no token after row {row}; return at least one")
+        answer = allowed(row // beams, so_far)
+        try:
+            tokens = [int(token) for token in answer]
+        except (TypeError, ValueError):
+            tokens = []
+        if not tokens or not 0 <= min(tokens) <= max(tokens) < scores.shape[1]:
+            raise InputError(
+                f"prefix_allowed_tokens_fn returned {brief(answer)} for row {row}; return at least one token, each from 0 to "
+                f"{scores.shape[1] - 1}"
+            )
         kept[row, tokens] = scores[row, tokens]
     return kept
 

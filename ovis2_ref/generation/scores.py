@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float, Int
 
+from ovis2_ref.compat.arguments import brief
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation import processors, truncation
 from ovis2_ref.generation.settings import GenerationSettings
@@ -40,7 +41,8 @@ def score_processors(
 
     Raises `InputError` for tokens outside the vocabulary.
     """
-    steps = [*_history_processors(settings, frame, xp), *_length_processors(settings, frame, xp), *custom]
+    steps = [*_history_processors(settings, frame, xp), *_length_processors(settings, frame, xp)]
+    steps += [partial(_checked, processor) for processor in custom]
     if settings.do_sample:
         steps += _sampling_processors(settings)
     if settings.renormalize_logits:
@@ -55,6 +57,14 @@ def process_scores(
     for step in steps:
         scores = step(ids, scores)
     return scores
+
+
+def _checked(processor: Processor, ids: Array, scores: Array) -> Array:
+    """Return what a caller's `processor` makes of the scores. Raises `InputError` for anything but other scores."""
+    changed = processor(ids, scores)
+    if getattr(changed, "shape", None) != scores.shape or changed.dtype.kind not in "fV":  # V: bfloat16
+        raise InputError(f"a logits processor returned {brief(changed)}; return scores of the shape {scores.shape}")
+    return changed
 
 
 def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:

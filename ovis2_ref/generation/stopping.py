@@ -38,8 +38,19 @@ class Stopping:
         """Return True for the rows that any criterion ends."""
         stopped = np.zeros(len(ids), dtype=bool)
         for criterion in self.criteria:
-            stopped |= np.asarray(to_host(criterion(ids, scores)), dtype=bool)
+            stopped |= _truth(criterion(ids, scores), len(ids))
         return stopped
+
+
+def _truth(answer: Any, rows: int) -> Bool[np.ndarray, " _"]:
+    """Return what a criterion answered as an array. Raises `InputError` for anything but a truth value, or one for each row."""
+    try:
+        values = np.asarray(to_host(answer))
+    except ValueError:  # lists of different lengths
+        values = np.empty(0)
+    if values.dtype.kind not in "biu" or values.shape not in ((), (1,), (rows,)):
+        raise InputError(f"a stopping criterion returned {brief(answer)}; return True or False, or one for each row")
+    return values.astype(bool).reshape(-1)
 
 
 def ends_with(ids: Int[np.ndarray, "rows tokens"], strings: Sequence[str], tokenizer: Any) -> Bool[np.ndarray, " rows"]:

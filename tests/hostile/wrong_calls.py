@@ -14,7 +14,7 @@ TEXT, VISION = MODEL.config.text_config, MODEL.config.vision_config
 ANYTHING: list[Any] = [
     None, True, False, -1, 0, 1, 2, 2**31, 2**63, 10**400, -0.5, 0.5, float("nan"), float("inf"), "", "cpu", b"x", "\ud800",
     [], {},
-    (), [[]], [[1], [2, 3]], [None], ["a"], {"a": 1}, object(), int, lambda: None, {1, 2}, range(3), slice(2), 1j, np.nan,
+    (), [[]], [[1], [2, 3]], [None], ["a"], {"a": 1}, object(), int, lambda *_: None, {1, 2}, range(3), slice(2), 1j, np.nan,
     np.array(3),     np.zeros(0), np.zeros((0, 0), int), np.array(["a"]),
     np.array([None]), np.ones((2, 2), complex), np.ones((1, 2, 3, 4, 5)),
 ]  # fmt: skip
