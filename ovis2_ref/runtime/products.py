@@ -18,6 +18,8 @@ ROWS, COLUMNS = 1024, 256
 """Rows of a piece at most, and columns at least: BLAS copies both operands, and narrow pieces copy the first one more often."""
 FEW_ROWS, UNCOPIED = 16, 10**6
 """With few rows, copying the second operand takes most of the time. OpenBLAS makes no copy up to 10^6 multiplications."""
+MANY_COLUMNS = 256
+"""Columns from which a stack of products of few rows (the scores of a decoding step) is computed turned, in half of the time."""
 
 
 def matmul(
@@ -37,8 +39,14 @@ def matmul(
     if a.ndim == 2:
         return _by_pieces(widened(a), b, start).astype(a.dtype, copy=False)
     with blas_threads(1):
-        y = widened(a) @ widened(b)
+        few_by_many = 1 < a.shape[-2] <= FEW_ROWS and b.shape[-1] >= MANY_COLUMNS
+        y = _turned_product(widened(a), widened(b)) if few_by_many else widened(a) @ widened(b)
     return (y if start is None else y + start).astype(a.dtype, copy=False)
+
+
+def _turned_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(b^T a^T)^T, which is a b: BLAS copies the second operand, and so turned that is the small one."""
+    return np.ascontiguousarray((b.swapaxes(-1, -2) @ a.swapaxes(-1, -2)).swapaxes(-1, -2))
 
 
 def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.ndarray:
