@@ -113,12 +113,11 @@ class blas_threads:  # noqa: N801
         self.number = 1 if _inside.get() else number
 
     def __enter__(self) -> None:
-        self.before = [library.get_num_threads() for library in _blas()]
-        self._set([self.number] * len(self.before))
+        now = [(library, library.get_num_threads()) for library in _blas()]
+        self.changed = [(library, before) for library, before in now if before != self.number]
+        for library, _ in self.changed:
+            library.set_num_threads(self.number)
 
     def __exit__(self, *error: object) -> None:
-        self._set(self.before)
-
-    def _set(self, numbers: list[int]) -> None:
-        for library, number in zip(_blas(), numbers, strict=True):
-            library.set_num_threads(number)
+        for library, before in self.changed:
+            library.set_num_threads(before)
