@@ -87,6 +87,7 @@ def gated(gate: Float[Array, "*batch n"], up: Float[Array, "*batch n"], act: Act
 
 
 @by_queries
+@on_gpu(kernels.attend)
 @np.errstate(over="ignore")
 def attend(
     q: Float[Array, "batch heads tokens head_dim"],

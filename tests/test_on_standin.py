@@ -18,15 +18,17 @@ from hypothesis import strategies as st
 from ovis2_ref.checkpoint.names import expected_shapes
 from ovis2_ref.config import Ovis2Config, Qwen2Config
 from ovis2_ref.errors import InputError
+from ovis2_ref.generation.static import LONG_ENOUGH, StaticStep
 from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.runtime import blocks, products, threads
-from ovis2_ref.runtime.arrays import DTYPES, array_module, as_dtype, to_device, to_host
+from ovis2_ref.runtime.arrays import DTYPES, array_module, as_dtype, sum_dtype, to_device, to_host
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
+from tests.standin.blas import WIDER
 from tests.standin.module import Crossing, crossings, standin_cupy
 from tests.strategies import seeds
 from tests.test_model import calls
@@ -36,15 +38,13 @@ CONVENTIONS = ("transformers", "original")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def whole_products() -> Iterator[None]:
-    """The stand-in's cuBLAS multiplies whole matrices on one thread. Here NumPy does, too: others may sum in another order."""
+def the_same_sums() -> Iterator[None]:
+    """Products that don't depend on the order of their sums, as the stand-in's cuBLAS makes them; norms in whole rows."""
     whole = {"IN_CACHE": 2**40, "IN_MEMORY": 2**40}
-    one_thread = patch.object(threads, "_chosen", 1), threads.blas_threads(1)
     with (
         patch.multiple(blocks, **whole),
-        patch.multiple(products, ROWS=2**40, COLUMNS=2**40),
-        one_thread[0],
-        one_thread[1],
+        patch.object(products, "widened", lambda x: x.astype(WIDER[sum_dtype(x.dtype).name])),
+        patch.object(threads, "_chosen", 1),
     ):
         yield
 
@@ -216,6 +216,42 @@ def test_recorded_steps_pass_no_taps() -> None:
             model.generate(**inputs, max_new_tokens=4, cache_implementation="static")
         assert taps
         assert not [name for name in taps if "#" in name]
+
+
+RECORDED = {
+    "a long answer": ({}, True),
+    "a short answer": ({"max_new_tokens": LONG_ENOUGH - 1}, False),
+    "a step at a time": ({"cache_implementation": "dynamic"}, False),
+    "a short answer, asked for": ({"max_new_tokens": 2, "cache_implementation": "static"}, True),
+    "no cache": ({"use_cache": False}, False),
+    "beams": ({"num_beams": 2}, False),
+    "sampled": ({"do_sample": True, "generator": 0, "num_return_sequences": 2}, True),
+    "hidden states": ({"return_dict_in_generate": True, "output_hidden_states": True}, False),
+}
+
+
+@pytest.mark.parametrize("what", RECORDED)
+def test_long_answers_are_recorded(what: str) -> None:
+    """`generate` records the step on a GPU where it pays and can be; the ids are those of the CPU."""
+    options, expected = RECORDED[what]
+    options = {"max_new_tokens": LONG_ENOUGH, "do_sample": False, "eos_token_id": None, "pad_token_id": 0} | options
+    ids = np.array([[5, 6, 7]])
+    here = Ovis2ForConditionalGeneration.from_pretrained(TINY)
+    with standin_cupy(), patch.object(StaticStep, "_record", autospec=True, side_effect=StaticStep._record) as record:
+        there = Ovis2ForConditionalGeneration.from_pretrained(TINY, device="cuda")
+        answers = [model.generate(ids, **options) for model in (there, here)]
+        assert record.called == expected
+        there, here = (getattr(answer, "sequences", answer) for answer in answers)
+        np.testing.assert_array_equal(there, here)
+
+
+def test_nothing_is_recorded_while_a_listener_is_open() -> None:
+    """Every step passes its taps."""
+    with standin_cupy():
+        model = Ovis2ForConditionalGeneration.from_pretrained(TINY, device="cuda")
+        with recording(lambda name: name == "lm_head.output") as taps:
+            model.generate(np.array([[5, 6, 7]]), max_new_tokens=LONG_ENOUGH, eos_token_id=None, pad_token_id=0)
+    assert len(taps) == LONG_ENOUGH
 
 
 def test_a_model_computes_on_its_own_gpu() -> None:

@@ -28,6 +28,7 @@ from ovis2_ref.generation.record import Record
 from ovis2_ref.generation.sampling import Streamer, sample
 from ovis2_ref.generation.scores import Frame, score_processors
 from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.static import worth_recording
 from ovis2_ref.generation.stopping import Stopping, functions
 from ovis2_ref.runtime.arrays import array_module, to_host
 
@@ -113,12 +114,16 @@ def _continuation(
     """Return the texts to continue, as `settings` ask, once the model has read the prompt."""
     copies = max(settings.num_beams, settings.num_return_sequences)
     use_cache = settings.use_cache or prompt.embeddings is not None or cache is not None
-    static = use_cache and settings.cache_implementation == "static"
     states = [name for name in ("attentions", "hidden_states") if name in record.steps]
+    static = use_cache and settings.cache_implementation == "static"
     if states and static:
         raise InputError(f'cache_implementation="static" cannot return {states[0]}; leave it out')
+    if cache is not None and static:
+        raise InputError('past_key_values can\'t be continued with cache_implementation="static"; leave it out')
     if cache is not None and copies > 1:
         raise InputError("past_key_values can be continued by one row for each prompt: leave num_beams and copies out")
+    if settings.cache_implementation is None and use_cache and cache is None and settings.num_beams == 1 and not states:
+        static = worth_recording(model, new_tokens)
     return Continuation(model, prompt, copies, new_tokens, use_cache, static, states, cache)
 
 

@@ -46,7 +46,8 @@ class GenerationSettings:
     length_penalty: float = 1.0
     use_cache: bool = True
     cache_implementation: str | None = None
-    """None or "dynamic"; or "static": every step alike, recorded once and replayed on a GPU. Not for beams or sliding windows."""
+    """How steps are computed. "dynamic": one by one. "static": all alike, recorded once and replayed on a GPU; not for beams or
+    sliding windows. None: "static" on a GPU if the answer may be long enough to pay for the recording, else "dynamic"."""
     temperature: float = 1.0
     top_k: int = 50
     top_p: float = 1.0

@@ -16,7 +16,23 @@ from ovis2_ref.errors import InputError
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.cublas import reserve_workspace
-from ovis2_ref.runtime.taps import silence
+from ovis2_ref.runtime.taps import anybody_listens, silence
+
+LONG_ENOUGH = 16
+"""New tokens from which on a recording pays: it takes as long as a few steps, and a replay a fraction of one."""
+
+
+def worth_recording(model: Any, new_tokens: int) -> bool:
+    """Return True if `model` should record its step where the caller hasn't said: on a GPU, for an answer that may be long.
+
+    Not while a listener is open, since recorded steps pass no taps, nor where `StaticStep` raises.
+    """
+    fits = "sliding_attention" not in model.config.text_config.layer_types and not _streams(model)
+    return model.xp is not np and new_tokens >= LONG_ENOUGH and fits and not anybody_listens()
+
+
+def _streams(model: Any) -> bool:
+    return isinstance(model.weights, StreamedWeights)
 
 
 class Recorded(NamedTuple):
@@ -41,7 +57,7 @@ class StaticStep:
         xp = model.xp
         if "sliding_attention" in model.config.text_config.layer_types:
             raise InputError('cache_implementation="static" can\'t follow sliding windows; leave it out')
-        if xp is not np and isinstance(model.weights, StreamedWeights):
+        if xp is not np and _streams(model):
             raise InputError(
                 'cache_implementation="static" can\'t record streamed weights; leave it out, or load without stream'
             )

@@ -2,14 +2,14 @@
 
 CuPy's own `@` has no stacks of bfloat16 matrices, multiplies those of float16 in float32, copies operands that aren't
 contiguous (such as the keys and values of a cache), and can't start from a bias. cuBLAS does all of this: a matrix may be
-transposed, and its rows need not be contiguous; if the matrices of a stack are evenly spaced, nothing is copied.
+transposed, and its rows need not be contiguous. Heads are read where a linear layer wrote them, side by side in each token.
 """
 
 import ctypes
 import threading
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -42,32 +42,42 @@ SIGNATURES = {
 
 
 def cublas_product(
-    a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"], start: Float[Array, " m"] | None = None
+    a: Float[Array, "*batch n k"],
+    b: Float[Array, "*shared k m"],
+    start: Float[Array, " m"] | None = None,
+    out: Float[Array, "*batch n m"] | None = None,
 ) -> Float[Array, "*batch n m"]:
     """start + a b, summed in float32 (float64 for float64) and rounded once. `start` is the same for every row.
+
+    Where `b` has fewer matrices than `a`, each is multiplied with several of `a` in a row. `out` without `start`: where to write;
+    the numbers of a row lie side by side there.
 
     cublasGemmStridedBatchedEx of CUDA 12 and 13, called directly: CuPy 14's binding refuses to be captured in a CUDA graph.
     """
     cupy = array_module(a)
     cublas = cupy.cuda.cublas
-    (n, k), m = a.shape[-2:], b.shape[-1]
+    k, m = b.shape[-2:]
     shape = (*a.shape[:-1], m)
-    out = cupy.empty(shape, dtype=a.dtype) if start is None else cupy.broadcast_to(start, shape).copy(order="C")
+    if out is None:
+        out = cupy.empty(shape, dtype=a.dtype) if start is None else cupy.broadcast_to(start, shape).copy(order="C")
     if out.size == 0:
         return out
     kind, sums = TYPES[a.dtype.name]
-    kind = getattr(cupy.cuda.runtime, kind)
+    kind, sums = getattr(cupy.cuda.runtime, kind), getattr(cublas, sums)
     zero, one = ADDRESSES[sum_dtype(a.dtype).name]
+    a, b = _readable(a, cupy), _readable(b, cupy)
+    stack = _stack(a, b, out)
+    *outer, (count, (a_step, b_step, out_step)) = stack.axes or [(1, (0, 0, 0))]
+    handle = _handle(cupy)
     # cuBLAS reads by columns; so read, a matrix stored by rows is its own transpose: out^T = b^T a^T.
-    a, a_turned, a_pitch, a_stride = _layout(a.reshape(-1, n, k), cupy)
-    b, b_turned, b_pitch, b_stride = _layout(b.reshape(-1, k, m), cupy)
-    _call(
-        "cublasGemmStridedBatchedEx", _handle(cupy), b_turned, a_turned, m, n, k,
-        one, b.data.ptr, kind, b_pitch, b_stride,
-        a.data.ptr, kind, a_pitch, a_stride,
-        zero if start is None else one, out.data.ptr, kind, m, n * m,
-        len(a), getattr(cublas, sums), cublas.CUBLAS_GEMM_DEFAULT,
-    )  # fmt: skip
+    for a_place, b_place, out_place in _places(outer):
+        _call(
+            "cublasGemmStridedBatchedEx", handle, stack.b.turned, stack.a.turned, m, stack.rows, k,
+            one, b.data.ptr + b_place * b.itemsize, kind, stack.b.pitch, b_step,
+            a.data.ptr + a_place * a.itemsize, kind, stack.a.pitch, a_step,
+            zero if start is None else one, out.data.ptr + out_place * out.itemsize, kind, stack.out.pitch, out_step,
+            count, sums, cublas.CUBLAS_GEMM_DEFAULT,
+        )  # fmt: skip
     return out
 
 
@@ -127,16 +137,76 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _layout(
-    x: Float[Array, "count rows columns"], cupy: ModuleType
-) -> tuple[Float[Array, "count rows columns"], bool, int, int]:
-    """Return `x`, or a copy if cuBLAS can't read its strides; whether it is stored by columns; how many numbers lie from one row
-    (or column) to the next; and from one matrix to the next.
-    """
-    _, rows, columns = x.shape
-    stride, down, right = (step // x.itemsize for step in x.strides)
+class Lie(NamedTuple):
+    """How the numbers of a matrix lie: by columns (`turned`) or by rows, and how far it is from one to the next."""
+
+    turned: bool
+    pitch: int
+
+
+class Stack(NamedTuple):
+    """The products of a stack: the rows of each, how its matrices lie, and the axes: lengths, and the steps of a, b and out."""
+
+    rows: int
+    a: Lie
+    b: Lie
+    out: Lie
+    axes: list[tuple[int, tuple[int, ...]]]
+
+
+def _stack(a: Float[Array, "*batch n k"], b: Float[Array, "*shared k m"], out: Float[Array, "*batch n m"]) -> Stack:
+    """Return how to call cuBLAS: matrices of `a` that share one of `b` as one with more rows, if they lie so; few axes."""
+    rows, steps = a.shape[-2], [[step // x.itemsize for step in x.strides] for x in (a, b, out)]
+    lie_a, lie_b, lie_out = (_lie(x, s) for x, s in zip((a, b, out), steps, strict=True))
+    axes = [(a.shape[i], tuple(s[i] for s in steps)) for i in range(a.ndim - 3)]
+    if a.ndim > 2:
+        group = a.shape[-3] // b.shape[-3]
+        of_a, of_b, of_out = (s[-3] for s in steps)
+        axes.append((b.shape[-3], (group * of_a, of_b, group * of_out)))
+        joined = rows == 1 or (of_a, of_out) == (rows * steps[0][-2], rows * steps[2][-2])
+        if joined and not lie_a.turned and of_a >= a.shape[-1] and of_out >= out.shape[-1]:
+            if rows == 1:
+                lie_a, lie_out = Lie(False, of_a), Lie(False, of_out)
+            rows *= group
+        else:
+            axes.append((group, (of_a, 0, of_out)))
+    return Stack(rows, lie_a, lie_b, lie_out, _merged(axes))
+
+
+def _merged(axes: list[tuple[int, tuple[int, ...]]]) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the axes with neighbours made one where the steps of both are even, without axes of length 1."""
+    merged: list[tuple[int, tuple[int, ...]]] = []
+    for length, steps in axes:
+        if length == 1:
+            continue
+        if merged and merged[-1][1] == tuple(length * step for step in steps):
+            merged[-1] = (merged[-1][0] * length, steps)
+        else:
+            merged.append((length, steps))
+    return merged
+
+
+def _places(axes: list[tuple[int, tuple[int, ...]]]) -> list[tuple[int, ...]]:
+    """Return where the matrices of each call begin, in numbers."""
+    places: list[tuple[int, ...]] = [(0, 0, 0)]
+    for length, steps in axes:
+        places = [
+            tuple(p + i * s for p, s in zip(place, steps, strict=True)) for place in places for i in range(length)
+        ]
+    return places
+
+
+def _readable(x: Float[Array, "*batch rows columns"], cupy: ModuleType) -> Float[Array, "*batch rows columns"]:
+    """Return `x`, or a copy if cuBLAS can't read its matrices: the numbers of a row or of a column have to lie side by side."""
+    (rows, columns), (down, right) = x.shape[-2:], (step // x.itemsize for step in x.strides[-2:])
+    by_rows = (right == 1 or columns == 1) and (down >= columns or rows == 1)
+    by_columns = (down == 1 or rows == 1) and (right >= rows or columns == 1)
+    return x if by_rows or by_columns else cupy.ascontiguousarray(x)
+
+
+def _lie(x: Float[Array, "*batch rows columns"], steps: list[int]) -> Lie:
+    """Return how the matrices of a readable `x` lie."""
+    (rows, columns), (down, right) = x.shape[-2:], steps[-2:]
     if (right == 1 or columns == 1) and (down >= columns or rows == 1):
-        return x, False, max(down, columns) if rows > 1 else columns, stride
-    if (down == 1 or rows == 1) and (right >= rows or columns == 1):
-        return x, True, max(right, rows) if columns > 1 else rows, stride
-    return cupy.ascontiguousarray(x), False, columns, rows * columns
+        return Lie(False, max(down, columns, 1) if rows > 1 else max(columns, 1))
+    return Lie(True, max(right, rows) if columns > 1 else rows)

@@ -1,8 +1,7 @@
-"""Twins of the operations for a GPU: a chain of elementwise steps is one kernel (`fused`), so that a layer launches half as
-many kernels.
+"""Twins of the operations for a GPU: each is one kernel, from rows.cu where it sums over a row, else a fused chain of steps.
 
 `@on_gpu(twin)` above a plain formula sends arrays on a GPU to the twin. A twin takes the formula's arguments, and
-tests compare the two. Sums stay outside of the fused parts (see `fusion.py`).
+tests compare the two.
 """
 
 from collections.abc import Callable
@@ -11,8 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ovis2_ref.runtime.arrays import Array, array_module, is_half, rounded, widened
+from ovis2_ref.runtime.arrays import Array, array_module, is_half, rounded, sum_dtype, widened
+from ovis2_ref.runtime.cuda_text import launch
 from ovis2_ref.runtime.fusion import fused
+from ovis2_ref.runtime.products import matmul
+from ovis2_ref.runtime.taps import anybody_listens
 from ovis2_ref.runtime.weights import Weights
 
 Formula = TypeVar("Formula", bound=Callable[..., Any])
@@ -33,49 +35,62 @@ def on_gpu(twin: Callable[..., Any]) -> Callable[[Formula], Formula]:
 
 def rms_norm(x: Array, w: Weights, eps: float) -> Array:
     """Twin of `ops.rms_norm`."""
-    y = array_module(x).empty_like(x)
-    _scale_by_root(y, x, _square(x).mean(axis=-1, keepdims=True), eps, w["weight"])
-    return w.tap("output", y)
-
-
-@fused
-def _square(x: Array) -> Array:
-    wide = widened(x)
-    return wide * wide
-
-
-@fused
-def _scale_by_root(y: Array, x: Array, mean_square: Array, eps: Array, weight: Array) -> None:
-    xp = array_module(x)
-    xp.multiply(widened(x), 1 / xp.sqrt(mean_square + eps), out=y)
-    y *= weight
+    return w.tap("output", _by_row("rms_norm", x, w["weight"], eps=eps))
 
 
 def layer_norm(x: Array, w: Weights, eps: float = 1e-5) -> Array:
     """Twin of `ops.layer_norm`."""
-    wide = widened(x)
-    y = wide - wide.mean(axis=-1, keepdims=True)
-    _standardise(y, _square(y).mean(axis=-1, keepdims=True), eps, w["weight"], w["bias"])
-    return w.tap("output", rounded(y, x.dtype))
+    return w.tap("output", _by_row("layer_norm", x, w["weight"], w["bias"], eps=eps))
 
 
-@fused
-def _standardise(y: Array, variance: Array, eps: Array, weight: Array, bias: Array) -> None:
-    y /= array_module(y).sqrt(variance + eps)
-    y *= weight
-    y += bias
+def _by_row(name: str, x: Array, *weights: Array, eps: float) -> Array:
+    """Return a norm over the last axis of `x`."""
+    xp, width = array_module(x), x.shape[-1]
+    x = xp.ascontiguousarray(x)
+    y = xp.empty_like(x)
+    if x.size:
+        launch(name, (x.size // width,), threads(width), x, *weights, y, width, sum_dtype(x.dtype).type(eps))
+    return y
+
+
+def threads(width: int) -> int:
+    """Return how many threads share a row: whole warps of 32, and 8 numbers for each thread if there are as many."""
+    return 32 * min(32, -(-width // 256))
 
 
 def softmax(x: Array) -> Array:
     """Twin of `ops.softmax`."""
-    xp = array_module(x)
-    y = _exp_of_difference(x, x.max(axis=-1, keepdims=True))
-    return xp.divide(y, y.sum(axis=-1, keepdims=True), out=xp.empty_like(x) if is_half(x.dtype) else y)
+    return softmax_of_scores(x.reshape(1, 1, -1, x.shape[-1]), 1, None).reshape(x.shape)
 
 
-@fused
-def _exp_of_difference(x: Array, highest: Array) -> Array:
-    return array_module(x).exp(widened(x) - highest)
+def softmax_of_scores(scores: Array, factor: float, mask: Array | None) -> Array:
+    """Return softmax(scores * factor + mask) of (batch, heads, queries, keys), rounded as `ops.attend` rounds."""
+    xp, (batch, heads, queries, keys) = array_module(scores), scores.shape
+    if mask is not None and mask.dtype != scores.dtype:
+        return rounded(softmax(scale(scores, factor) + mask), scores.dtype)
+    scores = xp.ascontiguousarray(scores)
+    weights = xp.empty_like(scores)
+    steps = (0, 0, 0)
+    if mask is not None:
+        mask = xp.broadcast_to(xp.ascontiguousarray(mask), scores.shape)
+        steps = tuple(step // mask.itemsize for step in reversed(mask.strides[:3]))
+    if scores.size:
+        factor = sum_dtype(scores.dtype).type(factor)
+        launch("softmax", (queries, heads, batch), threads(keys), scores, weights, keys, factor, mask, *steps)
+    return weights
+
+
+def attend(q: Array, k: Array, v: Array, mask: Array | None, w: Weights) -> Array:
+    """Twin of `ops.attend`: one kernel between the two products; the heads of a token lie side by side in the result."""
+    factor = q.shape[-1] ** -0.5
+    scores = matmul(q, k.swapaxes(-1, -2))
+    if anybody_listens():
+        scaled = scale(scores, factor)
+        w.tap("scores", scaled if mask is None else scaled + mask)
+    weights = w.tap("weights", softmax_of_scores(scores, factor, mask))
+    batch, heads, tokens, head_dim = q.shape
+    context = array_module(q).empty((batch, tokens, heads, head_dim), dtype=q.dtype).swapaxes(1, 2)
+    return matmul(weights, v, out=context)
 
 
 def scale(x: Array, factor: float) -> Array:
@@ -107,14 +122,15 @@ def _gate(activation: Callable[[Array], Array], rounds_inside: bool) -> Callable
 
 
 def rotate(x: Array, cos: Array, sin: Array) -> Array:
-    """Twin of `language.rope.rotate`."""
-    half = x.shape[-1] // 2
-    turned = array_module(x).empty_like(x)
-    _turn(x[..., :half], x[..., half:], cos[:, None], sin[:, None], turned[..., :half], turned[..., half:])
+    """Twin of `language.rope.rotate`; the tokens of a head lie one after the other in the result."""
+    xp, (batch, heads, tokens, head_dim) = array_module(x), x.shape
+    if x.strides[-1] != x.itemsize:
+        x = xp.ascontiguousarray(x)
+    cos, sin = xp.ascontiguousarray(cos), xp.ascontiguousarray(sin)
+    turned, pairs = xp.empty(x.shape, dtype=x.dtype), head_dim // 2
+    steps = (step // x.itemsize for step in reversed(x.strides[:3]))
+    if x.size:
+        grid = (tokens, heads, batch)
+        of_batch = tokens * pairs if len(cos) > 1 else 0
+        launch("rotate", grid, threads(8 * pairs), x, cos, sin, turned, pairs, *steps, pairs, of_batch)
     return turned
-
-
-@fused
-def _turn(a: Array, b: Array, cos: Array, sin: Array, turned_a: Array, turned_b: Array) -> None:
-    turned_a[...] = a * cos - b * sin
-    turned_b[...] = b * cos + a * sin

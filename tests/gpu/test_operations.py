@@ -6,6 +6,7 @@ Norms and softmax are held to the bounds of `tests/bounds.py`. A sum of k produc
 
 from types import ModuleType
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
-from ovis2_ref.ops import gated, layer_norm, linear, matmul, rms_norm, softmax
+from ovis2_ref.language.rope import rotate
+from ovis2_ref.ops import attend, gated, layer_norm, linear, matmul, rms_norm, softmax
 from ovis2_ref.runtime.arrays import DTYPES, array_module, sum_dtype, to_device, to_host
+from ovis2_ref.runtime.taps import recording
 from ovis2_ref.runtime.weights import Weights
 from tests.bounds import allowed, eps, layer_norm_error, rms_norm_error, softmax_error
 from tests.strategies import seeds
@@ -53,6 +56,11 @@ LAYOUTS = {
 }
 """How the numbers of a stack of matrices may lie. (cuBLAS can't read the last two as they are.)"""
 layouts = st.sampled_from(list(LAYOUTS))
+HEADS = {
+    "one after the other": to_device,
+    "side by side in each token": lambda x, xp: to_device(x.swapaxes(1, 2).copy(), xp).swapaxes(1, 2),
+}
+"""How heads may lie, (batch, heads, tokens, head_dim)."""
 
 
 @given(seeds, dtypes, st.sampled_from([(), (3,), (2, 3)]), sizes, sizes, sizes, layouts, layouts)
@@ -65,6 +73,66 @@ def test_matmul(
     wide_a, wide_b = (to_host(x).astype(np.float64) for x in (a, b))
     truth, size = wide_a @ wide_b, abs(wide_a) @ abs(wide_b)
     expect(matmul(a, b), truth, dtype, (k + 2) * eps(sum_dtype(dtype)) * size + eps(dtype) * abs(truth) + 1e-30)
+
+
+few = st.integers(1, 3)
+
+
+@given(
+    seeds,
+    dtypes,
+    few,
+    few,
+    few,
+    st.integers(1, 9),
+    sizes,
+    st.integers(1, 9),
+    st.sampled_from(list(HEADS)),
+    st.booleans(),
+)
+def test_attend(
+    xp: ModuleType, seed: int, dtype: np.dtype, batch: int, kv_heads: int, group: int, tokens: int, keys: int, half: int,
+    lie: str, masked: bool,
+) -> None:  # fmt: skip
+    """Attention of grouped heads that lie side by side in each token, or one after the other as in a cache.
+
+    A score is a sum of products that is rounded three times in 16 bits; a weight is off by twice the error of the scores,
+    relatively, and by its own rounding.
+    """
+    head_dim, heads = 2 * half, kv_heads * group
+    q = drawn(seed, dtype, batch, heads, tokens, head_dim)
+    k, v = (drawn(seed + i, dtype, batch, kv_heads, keys, head_dim) for i in (1, 2))
+    mask = None
+    if masked:
+        hidden = np.random.default_rng(seed).random((batch, 1, tokens, keys)) < 0.4
+        hidden[..., 0] = False
+        mask = np.where(hidden, ml_dtypes.finfo(dtype).min, 0).astype(dtype)
+    wide_q, wide_k, wide_v, wide_mask = (None if x is None else x.astype(np.float64) for x in (q, k, v, mask))
+    truth = attend(wide_q, wide_k, wide_v, wide_mask, Weights({}))
+    device = [HEADS[lie](x, xp) for x in (q, k, v)] + [None if mask is None else to_device(mask, xp), Weights({})]
+    there = attend(*device)
+    largest = np.linalg.norm(wide_q, axis=-1).max() * np.linalg.norm(wide_k, axis=-1).max()
+    of_scores = (3 * eps(dtype) + (head_dim + 2) * eps(sum_dtype(dtype))) * largest
+    bound = (4 * of_scores + 4 * eps(dtype) + (keys + 4) * eps(sum_dtype(dtype))) * abs(wide_v).max()
+    expect(there, truth, dtype, bound)
+    with recording() as taps:
+        expect(attend(*device), truth, dtype, bound)
+    assert list(taps) == ["scores", "weights"]
+
+
+@given(seeds, dtypes, few, few, st.integers(1, 9), st.integers(1, 40), st.booleans(), st.sampled_from(list(HEADS)))
+def test_rotate(
+    xp: ModuleType, seed: int, dtype: np.dtype, batch: int, heads: int, tokens: int, pairs: int, shared: bool, lie: str
+) -> None:
+    """(a, b) -> (a cos - b sin, b cos + a sin), each product and their sum rounded."""
+    x = drawn(seed, dtype, batch, heads, tokens, 2 * pairs)
+    cos, sin = (drawn(seed + i, dtype, 1 if shared else batch, tokens, pairs) for i in (1, 2))
+    wide, wide_cos, wide_sin = (y.astype(np.float64) for y in (x, cos, sin))
+    truth = rotate(wide, wide_cos, wide_sin)
+    both_cos, both_sin = (np.tile(abs(t), 2)[:, None] for t in (wide_cos, wide_sin))
+    size = abs(wide) * both_cos + abs(np.roll(wide, pairs, axis=-1)) * both_sin
+    there = rotate(HEADS[lie](x, xp), to_device(cos, xp), to_device(sin, xp))
+    expect(there, truth, dtype, 2 * eps(dtype) * size)
 
 
 @given(seeds, dtypes, sizes, sizes, sizes, st.booleans())

@@ -22,6 +22,8 @@ DTYPES = {
 }
 SUMS = {68: np.dtype(np.float32), 70: np.dtype(np.float64)}
 """cublasComputeType_t -> the type of sums and factors."""
+WIDER = {"float32": np.dtype(np.float64), "float64": np.dtype(np.longdouble)}
+"""The type in which the stand-in sums, so that the result doesn't depend on the order of the sums."""
 
 
 def matrices(pointer: int, kind: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> np.ndarray:
@@ -54,11 +56,12 @@ def gemm_strided_batched_ex(
     right = matrices(b, b_type, (count, n, k), (b_stride, 1, ldb) if transb else (b_stride, ldb, 1))
     out = matrices(c, c_type, (count, n, m), (c_stride, ldc, 1))
     factor, before = number(alpha, sums), number(beta, sums)
+    wide = WIDER[sums.name]
 
     def multiply() -> None:
         with np.errstate(all="ignore"):
-            result = (right.astype(sums, copy=False) @ left.astype(sums, copy=False)) * factor
-            out[...] = result + before * out.astype(sums) if before else result
+            result = (right.astype(wide) @ left.astype(wide)) * factor
+            out[...] = result + before * out.astype(wide) if before else result
 
     changed(multiply)
 

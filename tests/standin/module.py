@@ -22,6 +22,7 @@ from tests.standin.array import TABLE, Crossing, Device, checked_call, crossed, 
 from tests.standin.blas import TYPES, Library, create, cublas
 from tests.standin.fusion import Placeholder, fuse, on_arrays
 from tests.standin.graph import streams
+from tests.standin.raw import RawModule
 from tests.standin.ufuncs import UFUNCS, Ufunc, matmul
 
 __all__ = ["Crossing", "crossings", "ndarray", "standin_cupy"]
@@ -68,6 +69,7 @@ def make_cupy(**machine: Any) -> ModuleType:
         "ndarray": ndarray, "ufunc": Ufunc, "matmul": matmul, "where": where, "nonzero": lambda a: a.nonzero(),
         "asnumpy": asnumpy, "get_array_module": lambda *args: get_array_module(module, *args), "cuda": cuda(**machine),
         "arange": arange, "put_along_axis": put_along_axis, "fuse": fuse, "clip": _fusible(module.clip),
+        "RawModule": RawModule,
     }  # fmt: skip
     for name, value in special.items():
         setattr(module, name, value)

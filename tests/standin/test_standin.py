@@ -137,7 +137,7 @@ def test_products_read_memory_as_cublas_does() -> None:
     arguments = [1, 0, 0, 5, 2, 4, one.ctypes.data, b.ctypes.data, 1, 5, 20, a.ctypes.data, 1, 4, 8, one.ctypes.data]
     expected = a @ b + c
     blas.gemm_strided_batched_ex(*arguments, c.ctypes.data, 1, 5, 10, 3, 70, -1)
-    np.testing.assert_allclose(c, expected, rtol=1e-14)
+    np.testing.assert_allclose(c, expected, rtol=1e-14, atol=1e-15)
     with pytest.raises(ValueError, match="INVALID"):
         blas.gemm_strided_batched_ex(*arguments, c.ctypes.data, 1, 4, 10, 3, 70, -1)
     with pytest.raises(ValueError, match="SUPPORTED"):
