@@ -21,6 +21,10 @@ SAME_HERE = {
     "answer: repetition penalty ignored",  # there is none
     "answer: repetition penalty 1.05",  # too weak to change two tokens
     "answer: repetition penalty 1.1",
+    "answer: penalty leaves out the prompt",
+    "tiles: a single tile has a thumbnail, too",  # there are two
+    "layout: column indicators missing",  # the grid has one column
+    "weights: of the layer before",  # only the first layer is looked at
 }
 """Mistakes that change nothing in this run."""
 

@@ -18,6 +18,9 @@ NO_MISTAKES_HERE = {
 }
 """Known mistakes that no probe of the tiny model can show."""
 
+WEAK = "answer: "
+"""Mistakes that differ in the weight of a penalty: whether an answer tells them apart depends on the model."""
+
 
 def expect_named(matrix) -> None:
     """95 % named first, none named wrongly."""
@@ -40,7 +43,7 @@ def test_every_mistake_is_named_on_a_probe_and_told_from_every_other():
     matrix = measure(TINY)
     expect_named(matrix)
     assert set(hidden(matrix)) <= NO_MISTAKES_HERE
-    assert equivalents(matrix) == []
+    assert [pair for pair in equivalents(matrix) if not all(name.startswith(WEAK) for name in pair)] == []
 
 
 @pytest.mark.parametrize("probe", ["grey", "text"])

@@ -27,4 +27,4 @@ class Cause:
     prompt_only: bool = False
     """True for a mistake that only the pass over the prompt can have."""
     of_result: bool = False
-    """True if `compute` takes the stage's right value before its inputs."""
+    """True if `compute` takes the stage's right value before its inputs; `inputs` then come after the formula's own."""

@@ -69,19 +69,19 @@ def with_mistake(cause: Cause, stages: Stages, taps: Iterable[str]) -> dict[str,
         if step > 1 and cause.prompt_only:
             continue
         if any(fnmatchcase(name, pattern) for pattern in cause.stages):
-            stage = stages[tap]
+            stage, inputs = stages[tap], stages[tap].inputs
             if cause.inputs is not None:
                 formula = Formula(name.removeprefix(f"{stage.part}."), cause.inputs, cause.compute)
-                (stage,) = spelled_out([formula], stage.part, step, _of_each_picture(stages))
-            changed[tap] = stage._replace(
-                compute=_rounded_once(_on_result(cause, stage) if cause.of_result else cause.compute)
-            )
+                (given,) = spelled_out([formula], stage.part, step, _of_each_picture(stages))
+                inputs = (*inputs, *given.inputs) if cause.of_result else given.inputs
+            compute = _on_result(cause, stage) if cause.of_result else cause.compute
+            changed[tap] = stage._replace(inputs=inputs, compute=_rounded_once(compute))
     return changed
 
 
 def _on_result(cause: Cause, stage: Stage) -> Callable[..., Array]:
     def compute(m: Reference, w: Weights, *inputs: Array) -> Array:
-        return cause.compute(m, w, widened(stage.compute(m, w, *inputs)), *inputs)
+        return cause.compute(m, w, widened(stage.compute(m, w, *inputs[: len(stage.inputs)])), *inputs)
 
     return compute
 
