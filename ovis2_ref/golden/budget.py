@@ -42,8 +42,9 @@ def drawn_rows(name: str, array: np.ndarray, most_bytes: int) -> np.ndarray | No
 
 
 def moments(array: np.ndarray) -> dict[str, Any]:
-    """Return an array's shape, checksum, mean, standard deviation, smallest and largest number."""
+    """Return an array's shape, checksum, and mean, standard deviation, smallest and largest of its finite numbers."""
     wide = array.astype(np.float64)
+    wide = wide[np.isfinite(wide)] if np.isfinite(wide).any() else np.zeros(1)
     return {
         "shape": list(array.shape),
         "sha256": checksum(array),

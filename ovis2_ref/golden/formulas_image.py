@@ -104,6 +104,7 @@ def token_ids(m: Reference, w: Weights, *grids: Array) -> Int[np.ndarray, "1 tok
 
 
 PICTURE = (
+    Formula("picture", ("given",), lambda m, w, picture: picture),
     Formula("grid", ("picture",), grid_of),
     Formula("canvas", ("picture", "grid"), canvas_of),
     Formula("tiles", ("picture", "grid", "canvas"), tiles_of),
@@ -114,7 +115,7 @@ def image_stages(convention: Convention, pictures: int) -> Iterator[Stage]:
     """Yield the stages from the pictures to `pixel_values` and `input_ids`."""
     each = range(1, pictures + 1)
     for i in each:
-        yield from spelled_out(PICTURE[:1] if convention.crop_before_resize else PICTURE, "image", i)
+        yield from spelled_out(PICTURE[:2] if convention.crop_before_resize else PICTURE, "image", i)
     if convention.crop_before_resize:
         inputs = (*(numbered("image.picture", i) for i in each), *(numbered("image.grid", i) for i in each))
         yield Stage("pixel_values", inputs, "", values_of_original)

@@ -7,14 +7,17 @@ from jaxtyping import Float, Int
 from ml_dtypes import finfo
 
 from ovis2_ref.activations import ACTIVATIONS
+from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.golden.formulas_vision import product
 from ovis2_ref.golden.stages import TABLE, TEXT, Aliases, Formula, Reference, Stage, numbered, spelled_out
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.language.rope import rotary_tables, rotate
+from ovis2_ref.merge import merge_embeddings
 from ovis2_ref.ops import gated, merge_heads, scale, split_heads
 from ovis2_ref.runtime.arrays import Array, widened
 from ovis2_ref.runtime.weights import Weights
+from ovis2_ref.vision.visual_tokenizer import indicator_embeddings
 
 
 def text_rows(m: Reference, w: Weights, ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens hidden"]:
@@ -23,17 +26,9 @@ def text_rows(m: Reference, w: Weights, ids: Int[Array, "batch tokens"]) -> Floa
 
 
 def merged_embeddings(m: Reference, w: Weights, ids: Array, text: Array, visual: Array) -> Array:
-    """Return the text rows with the visual embeddings at the atoms, in reading order, and the indicators' rows of the visual
-    table.
-    """
-    merged = text.copy()
-    atoms = ids == m.config.image_token_id
-    merged[atoms] = visual.reshape(-1, visual.shape[-1])[: int(atoms.sum())]
-    table = m.weights[f"{TABLE}.weight"]
-    first = m.config.vision_config.vocab_size - m.config.vision_config.num_visual_indicator_tokens
-    for i, indicator in enumerate(m.config.visual_indicator_token_ids):
-        merged[ids == indicator] = table[first + i]
-    return merged
+    """Return the text rows with the visual embeddings at the atoms, and the indicators' rows of the visual table."""
+    indicators = indicator_embeddings(m.weights[f"{TABLE}.weight"], m.config.vision_config)
+    return merge_embeddings(ids, text, ImageFeatures(visual, visual, indicators), m.config)
 
 
 def rotary(m: Reference, w: Weights, positions: Array, index: int) -> Array:
@@ -109,8 +104,22 @@ def greedy_tokens(
     return np.concatenate(chosen, axis=1)
 
 
+def answer(m: Reference, w: Weights, ids: Int[Array, "batch tokens"], *logits: Array) -> Int[Array, "batch passes"]:
+    """Return the greedy tokens up to the pass by which every row has had a stop token."""
+    tokens = greedy_tokens(m, w, ids, *logits)
+    stopped = np.isin(tokens, m.stop_tokens)
+    return tokens[:, : int(stopped.argmax(axis=1).max()) + 1] if stopped.any(axis=1).all() else tokens
+
+
+def token_mask(m: Reference, w: Weights, ids: Int[Array, "batch tokens"]) -> Int[Array, "batch tokens"]:
+    """Return 0 for padding, which is the pad tokens before the first or after the last other token of a row; else 1."""
+    real = ids != m.pad_token
+    padded = ~np.logical_or.accumulate(real, axis=1) | ~np.logical_or.accumulate(real[:, ::-1], axis=1)[:, ::-1]
+    return np.where(padded, 0, np.ones_like(ids))
+
+
 PROMPT = (
-    Formula("attention_mask", ("input_ids",), lambda m, w, ids: np.ones_like(ids)),
+    Formula("attention_mask", ("input_ids",), token_mask),
     Formula(
         "position_ids", ("attention_mask",), lambda m, w, mask: np.where(mask == 1, np.cumsum(mask, axis=1) - 1, 0)
     ),

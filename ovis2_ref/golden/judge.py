@@ -108,7 +108,13 @@ class Judge:
 
     def _account_for(self, row: Row, value: Array, fit: Fit) -> None:
         """Find why a value is wrong, and whether that matters."""
-        row.causes = explain(self._bands, row.tap, value, fit, np.inf if row.error is None else row.error)
+        error = np.inf if row.error is None else row.error
+        named = {
+            name for each in self._wrong.values() for cause in each.causes for name in (cause.cause.name, *cause.others)
+        }
+        row.causes = explain(
+            self._bands, row.tap, value, fit, error, named, pairs=all(r.causes for r in self._wrong.values())
+        )
         changed = reach(self._bands, row.tap, self._inputs)
         if changed is None:
             self._wrong[row.tap] = row

@@ -60,7 +60,8 @@ class Probe:
     pictures: tuple[Callable[[], Array], ...]
     prompt: str
     tokens: int = 2
-    image_options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the processor's call."""
     generation: Mapping[str, Any] = field(default_factory=dict)
     """Entries of generation_config.json."""
 
@@ -71,13 +72,13 @@ PROBES: dict[str, Probe] = {
         "filters, antialias and the order of passes, on single pixels and on a strip; 2 tiles and a thumbnail",
         (lambda: uneven(202, 2), lambda: impulses(230, 100)),
         "How many dots?",
-        image_options={"max_patches": 2},
+        options={"max_patches": 2},
     ),
     "wide": Probe(
         "the grid, transposed or of another size; the order of tiles, of rows and of columns",
         (lambda: uneven(130, 180),),
         "What is on the right?",
-        image_options={"max_patches": 4},
+        options={"max_patches": 4},
     ),
     "grey": Probe(
         "epsilon of the norms, biases and means: rows near 0; one tile, no thumbnail",
@@ -89,8 +90,15 @@ PROBES: dict[str, Probe] = {
         (lambda: uneven(60, 130), lambda: uneven(60, 50)),
         "Which one is larger, the first one or the second one?",
         tokens=4,
-        image_options={"max_patches": 2, **HALF},
+        options={"max_patches": 2, **HALF},
         generation={"repetition_penalty": 3.0},
+    ),
+    "padded": Probe(
+        "the mask and the positions of a prompt with padding before it; where an answer ends: here every token ends it",
+        (),
+        "Which is larger, a circle or a square?",
+        options={"padding": "max_length", "max_length": 48},
+        generation={"eos_token_id": list(range(512))},
     ),
     "text": Probe(
         "the language model alone; several steps under a repetition penalty",
@@ -126,7 +134,7 @@ def record_probe(
         tokens=probe.tokens,
         only=only,
         budget=budget,
-        **probe.image_options,
+        **probe.options,
     )
     return read_golden(path)
 
@@ -153,7 +161,7 @@ def write_probes(folder: str | Path, checkpoint: str | Path, convention: str = "
             "pictures": pictures,
             "prompt": probe.prompt,
             "tokens": probe.tokens,
-            "image_options": dict(probe.image_options),
+            "options": dict(probe.options),
             "generation": dict(probe.generation),
             "golden": f"{name}.safetensors",
         }

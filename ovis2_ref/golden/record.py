@@ -84,12 +84,13 @@ def record(
     tokens: int = 1,
     only: Sequence[str] = (),
     budget: int | None = None,
-    **image_options: Any,
+    **options: Any,
 ) -> None:
     """Write a golden file of the run in which `model` answers the question `prompt` about `images` with up to `tokens` tokens.
 
     `only`: patterns of the taps to keep; the inputs are kept always. `budget`: bytes of values; what doesn't fit is kept as
-    drawn rows (the run is made twice then, first for the sizes). One value is in memory at a time beside the model's own.
+    drawn rows (the run is made twice then, first for the sizes). `options`: of the processor's call, such as `max_patches`. One
+    value is in memory at a time beside the model's own.
     """
     content = [{"type": "image"} for _ in images] + [{"type": "text", "text": prompt}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
@@ -97,11 +98,11 @@ def record(
     def run(take: Take) -> None:
         recorder = Run(take, only)
         with listening(recorder, recorder.wants):
-            inputs = processor(images=list(images) or None, text=text, **image_options)
+            inputs = processor(images=list(images) or None, text=text, **options)
             recorder.mask = inputs["attention_mask"]
             model.generate(**inputs, max_new_tokens=tokens, do_sample=False, num_beams=1, streamer=recorder)
 
-    most = None
+    settings, most = processor.image_processor.to_dict(), None
     if budget is not None:
         sizes: list[int] = []
         run(lambda name, array: sizes.append(array.nbytes))
@@ -112,7 +113,7 @@ def record(
         writer.metadata = {
             **describe_model(model),
             "prompt": text,
-            "image_processor": {**processor.image_processor.to_dict(), **image_options},
+            "image_processor": {**settings, **{name: options[name] for name in options.keys() & settings}},
             "inputs": keeper.inputs,
             "rows": keeper.rows,
         }

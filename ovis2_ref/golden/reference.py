@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from ovis2_ref.errors import InputError
 from ovis2_ref.golden.file import Golden
 from ovis2_ref.golden.record import fingerprint
@@ -30,6 +32,8 @@ def load_reference(golden: Golden, checkpoint: str | Path) -> Reference:
     options = metadata.get("image_processor", processor.image_processor.to_dict())
     fast = options.get("image_processor_type") == "Ovis2ImageProcessorFast"
     images = (Ovis2ImageProcessorFast if fast else Ovis2ImageProcessor).from_dict(options, convention)
+    generation = metadata.get("generation_config", {})
+    stop = generation.get("eos_token_id")
     return Reference(
         Weights(model.weights),
         model.config,
@@ -38,5 +42,7 @@ def load_reference(golden: Golden, checkpoint: str | Path) -> Reference:
             images, processor.tokenizer, image_seq_length=processor.image_seq_length, convention=convention
         ),
         prompt=metadata.get("prompt"),
-        repetition_penalty=float(metadata.get("generation_config", {}).get("repetition_penalty") or 1.0),
+        repetition_penalty=float(generation.get("repetition_penalty") or 1.0),
+        stop_tokens=tuple(np.atleast_1d(stop).tolist() if stop is not None else ()),
+        pad_token=generation.get("pad_token_id"),
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ VISION = "model.vision_tower"
 VIT = f"{VISION}.transformer"
 TABLE = "model.visual_embeddings_table"
 TEXT = "model.language_model"
+GIVEN = "image.given"
+"""The upright picture that the golden file was recorded from: what a port should have decoded."""
 INPUTS = ("image.picture", "pixel_values", "input_ids", "attention_mask", "position_ids")
 """The inputs of a run, which are always recorded: without them nothing can be computed again."""
 
@@ -36,6 +39,10 @@ class Reference:
     prompt: str | None = None
     """The prompt of the run, with <image> where pictures go."""
     repetition_penalty: float = 1.0
+    stop_tokens: tuple[int, ...] = ()
+    """The tokens that end an answer."""
+    pad_token: int | None = None
+    """The token that fills the rows of a batch."""
     dtype: np.dtype = DTYPES["float64"]
     """The type of the computation."""
 
@@ -85,6 +92,7 @@ def numbered(tap: str, step: int) -> str:
     return tap if step == 1 else f"{tap}#{step}"
 
 
+@lru_cache(maxsize=2**16)
 def split_number(tap: str) -> tuple[str, int]:
     """Return the name of a tap without its pass, and its pass."""
     match = re.fullmatch(r"(.*)#(\d+)", tap)

@@ -8,7 +8,7 @@ from ovis2_ref import TINY
 from ovis2_ref.golden.bands import Bands
 from ovis2_ref.golden.causes.catalogue import CATALOGUE
 from ovis2_ref.golden.causes.matrix import plant
-from ovis2_ref.golden.graph import run_stages
+from ovis2_ref.golden.graph import given_pictures, run_stages
 from ovis2_ref.golden.reference import load_reference
 from tests.golden.runs import tiny_run
 
@@ -22,6 +22,12 @@ SAME_HERE = {
     "answer: repetition penalty 1.05",  # too weak to change two tokens
     "answer: repetition penalty 1.1",
     "answer: penalty leaves out the prompt",
+    "answer: goes on after a stop token",  # it ends before one
+    "answer: only the first stop token ends it",
+    "answer: stop token left out",
+    "mask: padding seen",  # there is none
+    "attention mask: 1 on padding",
+    "positions: padding counted",
     "tiles: a single tile has a thumbnail, too",  # there are two
     "layout: column indicators missing",  # the grid has one column
     "weights: of the layer before",  # only the first layer is looked at
@@ -34,7 +40,7 @@ def planted(tmp_path, dtype: str, layers: tuple[int, ...]) -> dict[str, list[tup
     run = tiny_run(tmp_path / "run.safetensors", dtype, tokens=2)
     reference = load_reference(run, TINY)
     stages = run_stages(reference.config, reference.convention, pictures=1, steps=2)
-    known = {name: run.taps[name] for name in run.names}
+    known = {name: run.taps[name] for name in run.names} | given_pictures(run.taps)
     places = {
         name: value
         for name, value in known.items()

@@ -1,6 +1,7 @@
 """All known mistakes."""
 
 from ovis2_ref.golden.causes import Cause
+from ovis2_ref.golden.causes.answers import ANSWER_CAUSES
 from ovis2_ref.golden.causes.conventions import CONVENTIONS
 from ovis2_ref.golden.causes.image import IMAGE_CAUSES
 from ovis2_ref.golden.causes.language import LANGUAGE_CAUSES
@@ -21,5 +22,6 @@ CATALOGUE: tuple[Cause, ...] = (
     *LANGUAGE_CAUSES,
     *TEXT_CAUSES,
     *PROMPT_CAUSES,
+    *ANSWER_CAUSES,
 )
 """Entries of one name are one mistake, made in several stages."""

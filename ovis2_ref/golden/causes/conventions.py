@@ -6,7 +6,7 @@ from jaxtyping import Int
 from ovis2_ref.convention import ORIGINAL
 from ovis2_ref.golden.causes import Cause
 from ovis2_ref.golden.formulas_image import grid_of, images_of, values_of_original
-from ovis2_ref.golden.formulas_language import merged_embeddings, text_rows
+from ovis2_ref.golden.formulas_language import merged_embeddings, text_rows, token_mask
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.image.tiling import covering_grid
 from ovis2_ref.runtime.arrays import Array
@@ -89,7 +89,7 @@ CONVENTIONS: tuple[Cause, ...] = (
     Cause(
         PLACEHOLDERS,
         ("attention_mask",),
-        lambda m, w, ids: np.ones_like(spelled_ids(m, ids)),
+        lambda m, w, ids: token_mask(m, w, spelled_ids(m, ids)),
         PLACEHOLDERS_LOOK,
         SOURCE,
         prompt_only=True,

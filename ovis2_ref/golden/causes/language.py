@@ -8,6 +8,7 @@ import numpy as np
 from ml_dtypes import bfloat16
 
 from ovis2_ref.golden.causes import Cause
+from ovis2_ref.golden.formulas_language import masked_scores, value_context
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.language.rope import rotary_tables, rotate
 from ovis2_ref.ops import merge_heads, split_heads
@@ -81,9 +82,10 @@ TABLE_MISTAKES: dict[str, tuple[Callable[[Reference, Array], tuple[Any, Array]],
 }
 
 
-def masked_by(offset: int | None, tiled: bool = False) -> Callable[..., Array]:
-    """Return the formula of the scores of keys up to `offset` after the query (None: all); `tiled` takes the key heads in turn
-    for the query heads.
+def masked_by(offset: int | None, tiled: bool = False, padding: bool = False) -> Callable[..., Array]:
+    """Return the formula of the scores of keys up to `offset` after the query (None: all).
+
+    `tiled` takes the key heads in turn for the query heads; `padding` shows the keys of padding, too.
     """
 
     def compute(m: Reference, w: Weights, q: Array, mask: Array, positions: Array, *keys: Array) -> Array:
@@ -92,7 +94,7 @@ def masked_by(offset: int | None, tiled: bool = False) -> Callable[..., Array]:
         shared = np.tile(k, (1, group, 1, 1)) if tiled else np.repeat(k, group, axis=1)
         scores = m.arithmetic.matmul(q, shared.swapaxes(-1, -2)) * q.dtype.type(q.shape[-1] ** -0.5)
         last = np.arange(k.shape[2] - q.shape[2], k.shape[2])[:, None] + (k.shape[2] if offset is None else offset)
-        seen = (np.arange(k.shape[2]) <= last) & (mask[:, None, None, : k.shape[2]] != 0)
+        seen = (np.arange(k.shape[2]) <= last) & (padding | (mask[:, None, None, : k.shape[2]] != 0))
         return np.where(seen, scores, scores.dtype.type(-np.inf))
 
     return compute
@@ -103,6 +105,33 @@ def tiled_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
     count = m.config.text_config.num_key_value_heads
     v = np.concatenate([split_heads(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
     return merge_heads(m.arithmetic.matmul(p, np.tile(v, (1, p.shape[1] // count, 1, 1))))
+
+
+def cache_with(keys: Callable[[tuple[Array, ...]], tuple[Array, ...]]) -> Callable[..., Array]:
+    """Return the context of a decoding step over other values than all so far, the weights being those of the last keys."""
+
+    def compute(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
+        return value_context(m, w, p, *(keys(values) if len(values) > 1 else values))
+
+    return compute
+
+
+def scores_with(keys: Callable[[tuple[Array, ...]], tuple[Array, ...]]) -> Callable[..., Array]:
+    """Return the scores of a decoding step over other keys than all so far."""
+
+    def compute(m: Reference, w: Weights, q: Array, mask: Array, positions: Array, *all_keys: Array) -> Array:
+        layer = int(w.name.rpartition(".")[2])
+        return masked_scores(m, layer, q, mask, positions, *(keys(all_keys) if len(all_keys) > 1 else all_keys))
+
+    return compute
+
+
+def older(values: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
+    """Return the keys of all passes where those of a step stand one place too early, and its own place is still zero."""
+    *before, last = values
+    joined = np.concatenate(before, axis=axis)
+    kept = np.take(joined, range(joined.shape[axis] - 1), axis=axis)
+    return kept, last, np.zeros_like(last)
 
 
 LANGUAGE_CAUSES: tuple[Cause, ...] = (
@@ -120,6 +149,7 @@ LANGUAGE_CAUSES: tuple[Cause, ...] = (
         for pattern, compute in tables(change).items()
     ),
     Cause("mask: missing", SCORES, masked_by(None), "the causal mask"),
+    Cause("mask: padding seen", SCORES, masked_by(0, padding=True), "no query sees the keys of padding"),
     Cause("mask: one token of the future seen", SCORES, masked_by(1), "a query sees the keys up to itself"),
     Cause("mask: the token itself not seen", SCORES, masked_by(-1), "a query sees the keys up to itself"),
     Cause(
@@ -133,5 +163,17 @@ LANGUAGE_CAUSES: tuple[Cause, ...] = (
         CONTEXT,
         tiled_context,
         "query heads 0 to g - 1 share value head 0, and so on",
+    ),
+    Cause(
+        "cache: a step's key in the place of the last one",
+        ("*.self_attn.scores",),
+        scores_with(lambda keys: older(keys, 2)),
+        "where a step's key is written: at the count of the tokens before it",
+    ),
+    Cause(
+        "cache: a step's value in the place of the last one",
+        ("*.self_attn.context",),
+        cache_with(lambda values: older(values, 1)),
+        "where a step's value is written: at the count of the tokens before it",
     ),
 )

@@ -8,7 +8,6 @@ from jaxtyping import Int
 
 from ovis2_ref.golden.causes import Cause
 from ovis2_ref.golden.formulas_image import token_ids
-from ovis2_ref.golden.formulas_language import greedy_tokens, masked_scores, value_context
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
@@ -74,33 +73,6 @@ def overwritten(m: Reference, w: Weights, ids: Array, text: Array, visual: Array
     return y
 
 
-def cache_with(keys: Callable[[tuple[Array, ...]], tuple[Array, ...]]) -> Callable[..., Array]:
-    """Return the context of a decoding step over other values than all so far, the weights being those of the last keys."""
-
-    def compute(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
-        return value_context(m, w, p, *(keys(values) if len(values) > 1 else values))
-
-    return compute
-
-
-def scores_with(keys: Callable[[tuple[Array, ...]], tuple[Array, ...]]) -> Callable[..., Array]:
-    """Return the scores of a decoding step over other keys than all so far."""
-
-    def compute(m: Reference, w: Weights, q: Array, mask: Array, positions: Array, *all_keys: Array) -> Array:
-        layer = int(w.name.rpartition(".")[2])
-        return masked_scores(m, layer, q, mask, positions, *(keys(all_keys) if len(all_keys) > 1 else all_keys))
-
-    return compute
-
-
-def older(values: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
-    """Return the keys of all passes where those of a step stand one place too early, and its own place is still zero."""
-    *before, last = values
-    joined = np.concatenate(before, axis=axis)
-    kept = np.take(joined, range(joined.shape[axis] - 1), axis=axis)
-    return kept, last, np.zeros_like(last)
-
-
 def pictures_last(text: str) -> str:
     """Return a prompt of one message with its pictures after the text."""
     count = text.count("<image>\n")
@@ -151,6 +123,20 @@ PROMPT_CAUSES: tuple[Cause, ...] = (
         of_result=True,
     ),
     Cause(
+        "attention mask: 1 on padding",
+        MASK,
+        lambda m, w, ids: np.ones_like(ids),
+        "attention_mask is 0 on padding",
+        prompt_only=True,
+    ),
+    Cause(
+        "positions: padding counted",
+        POSITIONS,
+        lambda m, w, mask: np.broadcast_to(np.arange(mask.shape[1]), mask.shape),
+        "a row's positions count from its first token that is no padding",
+        prompt_only=True,
+    ),
+    Cause(
         "positions: a picture counts as one token",
         POSITIONS,
         lambda m, w, y, mask, ids: y - np.maximum(atoms_before(m, ids) - 1, 0),
@@ -198,40 +184,5 @@ PROMPT_CAUSES: tuple[Cause, ...] = (
         overwritten,
         "the first visual token follows <IMG_START>",
         prompt_only=True,
-    ),
-    Cause(
-        "cache: a step's key in the place of the last one",
-        ("*.self_attn.scores",),
-        scores_with(lambda keys: older(keys, 2)),
-        "where a step's key is written: at the count of the tokens before it",
-    ),
-    Cause(
-        "cache: a step's value in the place of the last one",
-        ("*.self_attn.context",),
-        cache_with(lambda values: older(values, 1)),
-        "where a step's value is written: at the count of the tokens before it",
-    ),
-    Cause(
-        "logits: tied head forgotten, all 0",
-        LOGITS,
-        lambda m, w, y, *_: 0 * y,
-        "tie_word_embeddings: the head is the text table",
-        "https://github.com/vllm-project/vllm/pull/15826",
-        of_result=True,
-    ),
-    Cause(
-        "logits: log-probabilities",
-        LOGITS,
-        lambda m, w, y, *_: (
-            y - np.log(np.exp(y - y.max(-1, keepdims=True)).sum(-1, keepdims=True)) - y.max(-1, keepdims=True)
-        ),
-        "scores before the softmax",
-        of_result=True,
-    ),
-    Cause(
-        "answer: penalty leaves out the prompt",
-        ("generated",),
-        lambda m, w, ids, *logits: greedy_tokens(m, w, ids[:, :0], *logits),
-        "tokens of the prompt are penalised, too",
     ),
 )

@@ -14,7 +14,7 @@ from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.text.processor import Ovis2Processor
 
-GRID = ("image.grid",)
+PICTURE, GRID = ("image.picture",), ("image.grid",)
 MLX_VLM = "https://github.com/Blaizzy/mlx-vlm/issues/1885"
 INTERNVL = "https://github.com/ggml-org/llama.cpp/issues/17577"
 
@@ -102,7 +102,23 @@ def grid_by(**options: object) -> Callable[..., Array]:
     return lambda m, w, picture: grid_of(with_options(m, **options), w, picture)
 
 
+STORED: dict[int, Callable[[Array], Array]] = {
+    3: lambda picture: picture[:, ::-1, ::-1],
+    6: lambda picture: np.rot90(picture, 1, (1, 2)),
+    8: lambda picture: np.rot90(picture, -1, (1, 2)),
+}
+"""EXIF orientation that a camera writes -> the upright picture as it is stored: on its head, or turned to either side."""
+
 RESIZING_CAUSES: tuple[Cause, ...] = (
+    *(
+        Cause(
+            f"picture: EXIF orientation {number} ignored",
+            PICTURE,
+            lambda m, w, picture, stored=stored: np.ascontiguousarray(stored(picture)),
+            "the decoder: the EXIF orientation says how the stored picture is to be turned",
+        )
+        for number, stored in STORED.items()
+    ),
     Cause("grid: a picture is not cut", GRID, grid_by(crop_to_patches=False), "crop_to_patches", MLX_VLM),
     Cause(
         "grid: by the closest aspect ratio, as InternVL",

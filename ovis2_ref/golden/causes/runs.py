@@ -11,7 +11,7 @@ from ovis2_ref.golden.causes.catalogue import CATALOGUE
 from ovis2_ref.golden.causes.matrix import ROUNDING, named_at
 from ovis2_ref.golden.causes.search import with_mistake
 from ovis2_ref.golden.file import Golden
-from ovis2_ref.golden.graph import run_stages
+from ovis2_ref.golden.graph import given_pictures, run_stages
 from ovis2_ref.golden.replay import UNFIT, MissingInputError, Replay, Stages
 from ovis2_ref.golden.stages import Reference, Stage, split_number
 from ovis2_ref.runtime.arrays import DTYPES, Array
@@ -55,17 +55,12 @@ class ProbeRun:
         """`golden`: a whole recording, in the type of which the runs are computed."""
         names = [split_number(tap) for tap in golden.names]
         pictures = sum(name == "image.picture" for name, _ in names)
-        steps = max(step for name, step in names if name == "lm_head.output")
+        ended = golden.taps["generated"][0, -1] in reference.stop_tokens
+        steps = max(step for name, step in names if name == "lm_head.output") + int(ended)  # a mistake may go on
         self.claimed = str(golden.metadata["dtype"])
         self.reference = reference
         self.stages = run_stages(reference.config, reference.convention, pictures, steps)
-        self.given = {
-            tap: golden.taps[tap]
-            for tap in golden.names
-            if tap not in self.stages and (tap.startswith("image.picture") or not pictures)
-        }
-        if not pictures:
-            self.given["input_ids"] = golden.taps["input_ids"]
+        self.given = given_pictures(golden.taps) if pictures else {"input_ids": golden.taps["input_ids"]}
         self.right = self.values({})
 
     def values(self, changed: Stages) -> dict[str, Array]:

@@ -1,7 +1,8 @@
 """Find the mistakes that reproduce a wrong value, and prove it: with this one change the reference computes that value."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Container, Iterable
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from ovis2_ref.golden.replay import UNFIT, MissingInputError, Stages, segment
 from ovis2_ref.golden.stages import Formula, Reference, Stage, numbered, spelled_out, split_number
 from ovis2_ref.runtime.arrays import Array, is_half, widened
 from ovis2_ref.runtime.weights import Weights
+
+PAIRED_STAGES = 20
+"""Stages from the recorded values to a wrong one within which two mistakes are searched for: a layer has 17."""
 
 
 class Explanation(NamedTuple):
@@ -30,14 +34,23 @@ class Explanation(NamedTuple):
     """Further mistakes that reproduce the value within the band, less closely: this run can't tell them apart."""
 
 
-def explain(bands: Bands, tap: str, value: Array, fit: Fit, error: float = np.inf) -> tuple[Explanation, ...]:
+def explain(
+    bands: Bands,
+    tap: str,
+    value: Array,
+    fit: Fit,
+    error: float = np.inf,
+    before: Container[str] = (),
+    pairs: bool = True,
+) -> tuple[Explanation, ...]:
     """Return the mistake, or the two mistakes, that reproduce `value` within the band of rounding; nothing if none do.
 
-    `error` is that of the value against the stage's own formula, if it could be computed.
+    error: that of the value against the stage's own formula, if it could be computed.
+    before: mistakes that explain earlier values of the run. If one of them explains this one, too, no other is tried.
+    pairs: try two mistakes, where one to `PAIRED_STAGES` stages before this one were not recorded.
 
     A mistake is made in every stage that it concerns between the value and its recorded inputs: a port repeats it in each
-    layer. Of several mistakes that reproduce the value, the closest is named, and the others with it. Two are tried only where
-    several stages were not recorded in between.
+    layer. Of several mistakes that reproduce the value, the closest is named, and the others with it.
     """
     taps = segment(bands.stages, tap, bands.known)
     places: dict[str, dict[str, tuple[Cause, Stage]]] = {}
@@ -51,10 +64,13 @@ def explain(bands: Bands, tap: str, value: Array, fit: Fit, error: float = np.in
         stages = {name: stage for mistake in mistakes for name, stage in changed[mistake].items()}
         return _proof(bands, tap, value, fit, stages, error)
 
-    proved = {mistake: found for mistake in changed if (found := proof(mistake)) is not None}
-    if proved:
-        best, *others = sorted(proved, key=lambda mistake: proved[mistake][0])
-        return (Explanation(firsts[best], tuple(changed[best]), *proved[best], tuple(others)),)
+    for tried in ([mistake for mistake in changed if mistake in before], list(changed)):
+        proved = {mistake: found for mistake in tried if (found := proof(mistake)) is not None}
+        if proved:
+            best, *others = sorted(proved, key=lambda mistake: proved[mistake][0])
+            return (Explanation(firsts[best], tuple(changed[best]), *proved[best], tuple(others)),)
+    if not pairs or len(taps) > PAIRED_STAGES:
+        return ()
     for pair in combinations(changed, 2):
         if not changed[pair[0]].keys() & changed[pair[1]].keys() and (both := proof(*pair)) is not None:
             return tuple(Explanation(firsts[mistake], tuple(changed[mistake]), *both) for mistake in pair)
@@ -74,27 +90,18 @@ def with_mistake(cause: Cause, stages: Stages, taps: Iterable[str]) -> dict[str,
                 formula = Formula(name.removeprefix(f"{stage.part}."), cause.inputs, cause.compute)
                 (given,) = spelled_out([formula], stage.part, step, _of_each_picture(stages))
                 inputs = (*inputs, *given.inputs) if cause.of_result else given.inputs
-            compute = _on_result(cause, stage) if cause.of_result else cause.compute
-            changed[tap] = stage._replace(inputs=inputs, compute=_rounded_once(compute))
+            changed[tap] = Stage(tap, inputs, stage.part, partial(_mistaken, cause, stage))
     return changed
 
 
-def _on_result(cause: Cause, stage: Stage) -> Callable[..., Array]:
-    def compute(m: Reference, w: Weights, *inputs: Array) -> Array:
-        return cause.compute(m, w, widened(stage.compute(m, w, *inputs[: len(stage.inputs)])), *inputs)
-
-    return compute
-
-
-def _rounded_once(compute: Callable[..., Array]) -> Callable[..., Array]:
-    """Return a mistake's formula, computed in float32 where its inputs have 16 bits, and rounded at the end."""
-
-    def call(m: Reference, w: Weights, *inputs: Array) -> Array:
-        half = next((x.dtype for x in inputs if is_half(x.dtype)), None)
-        y = compute(m, w, *(widened(x) for x in inputs))
-        return y if half is None or y.dtype.kind in "iub" else y.astype(half)
-
-    return call
+def _mistaken(cause: Cause, stage: Stage, m: Reference, w: Weights, *inputs: Array) -> Array:
+    """Return the stage's value with the mistake, computed in float32 where its inputs have 16 bits, and rounded at the end."""
+    half = next((x.dtype for x in inputs if is_half(x.dtype)), None)
+    wide = [widened(x) for x in inputs]
+    if cause.of_result:
+        wide.insert(0, widened(stage.compute(m, w, *wide[: len(stage.inputs)])))
+    y = cause.compute(m, w, *wide)
+    return y if half is None or y.dtype.kind in "iub" else y.astype(half)
 
 
 def _of_each_picture(stages: Stages) -> dict[str, str | tuple[str, ...]]:

@@ -1,12 +1,10 @@
-"""Mistakes before and after the layers of the language model: embeddings, logits and tokens."""
+"""Mistakes before and after the layers of the language model: embeddings and logits."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from ovis2_ref.golden.causes import Cause
-from ovis2_ref.golden.formulas_language import greedy_tokens
 from ovis2_ref.golden.stages import TABLE, TEXT, Reference
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
@@ -44,15 +42,6 @@ def atoms_as(order: Callable[[Array, tuple[int, ...]], Array]) -> Callable[..., 
         changed, atoms = y.copy(), ids == m.config.image_token_id
         changed[atoms] = order(visual.reshape(-1, visual.shape[-1]), visual.shape)[: int(atoms.sum())]
         return changed
-
-    return compute
-
-
-def argmax_with(penalty: float) -> Callable[..., Array]:
-    """Return the formula of the greedy tokens with another repetition penalty."""
-
-    def compute(m: Reference, w: Weights, ids: Array, *logits: Array) -> Array:
-        return greedy_tokens(replace(m, repetition_penalty=penalty), w, ids, *logits)
 
     return compute
 
@@ -132,7 +121,21 @@ TEXT_CAUSES: tuple[Cause, ...] = (
         "the last token's logits",
         of_result=True,
     ),
-    Cause("answer: repetition penalty ignored", ("generated",), argmax_with(1.0), "generation_config.json"),
-    Cause("answer: repetition penalty 1.05", ("generated",), argmax_with(1.05), "generation_config.json"),
-    Cause("answer: repetition penalty 1.1", ("generated",), argmax_with(1.1), "generation_config.json"),
+    Cause(
+        "logits: tied head forgotten, all 0",
+        LOGITS,
+        lambda m, w, y, *_: 0 * y,
+        "tie_word_embeddings: the head is the text table",
+        "https://github.com/vllm-project/vllm/pull/15826",
+        of_result=True,
+    ),
+    Cause(
+        "logits: log-probabilities",
+        LOGITS,
+        lambda m, w, y, *_: (
+            y - np.log(np.exp(y - y.max(-1, keepdims=True)).sum(-1, keepdims=True)) - y.max(-1, keepdims=True)
+        ),
+        "scores before the softmax",
+        of_result=True,
+    ),
 )

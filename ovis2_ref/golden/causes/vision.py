@@ -147,6 +147,13 @@ VISION_CAUSES: tuple[Cause, ...] = (
     ),
     Cause("merge: patches in a row, not in squares", MERGED, merged_in_a_row, "stride x stride neighbours are merged"),
     Cause(
+        "visual head: rows after the indicators'",
+        ("*.vision_tower.head_linear.output",),
+        lambda m, w, y, *_: np.roll(y, m.config.vision_config.num_visual_indicator_tokens, axis=-1),
+        "the first visual word is row 0 of head_linear; the indicators have no row there",
+        of_result=True,
+    ),
+    Cause(
         "visual head: LayerNorm without bias",
         HEAD_NORM,
         lambda m, w, x: layer_norm_without(m, w, x, "bias"),
