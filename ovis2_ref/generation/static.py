@@ -27,8 +27,9 @@ def worth_recording(model: Any, new_tokens: int) -> bool:
 
     Not while a listener is open, since recorded steps pass no taps, nor where `StaticStep` raises.
     """
-    fits = "sliding_attention" not in model.config.text_config.layer_types and not _streams(model)
-    return model.xp is not np and new_tokens >= LONG_ENOUGH and fits and not anybody_listens()
+    if model.xp is np or new_tokens < LONG_ENOUGH or anybody_listens():
+        return False
+    return "sliding_attention" not in model.config.text_config.layer_types and not _streams(model)
 
 
 def _streams(model: Any) -> bool:
