@@ -23,7 +23,7 @@ from ovis2_ref.language.forward_pass import forward_pass
 from ovis2_ref.language.layer_values import layer_values
 from ovis2_ref.language.loss import causal_lm_loss
 from ovis2_ref.merge import atom_places, image_features, merge_embeddings
-from ovis2_ref.model_arguments import check_flags, check_labels, checked_arrays, kept_tokens
+from ovis2_ref.model_arguments import check_flags, check_labels, checked_array, checked_arrays, kept_tokens
 from ovis2_ref.ops import linear
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.runtime.engine import engaged
@@ -139,20 +139,31 @@ class Ovis2Model(PretrainedModel):
         tiles of all pictures in reading order; attention_mask (batch, past + tokens), 0 at padding; position_ids (batch, tokens).
         Raises `InputError` for arguments that don't fit the model or each other.
         """
-        check_flags(use_cache=use_cache, output_attentions=output_attentions)
-        check_flags(output_hidden_states=output_hidden_states, return_dict=return_dict)
+        check_flags(return_dict=return_dict)
         given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "pixel_values": pixel_values}
         given |= {"attention_mask": attention_mask, "position_ids": position_ids}
-        arrays = checked_arrays(self, past_key_values, given)
+        output = self._hidden_states(given, past_key_values, use_cache, output_attentions, output_hidden_states)
+        return output if return_dict else output.to_tuple()
+
+    def _hidden_states(
+        self,
+        given: dict[str, Any],
+        cache: KVCache | StaticCache | None,
+        use_cache: bool,
+        output_attentions: bool,
+        output_hidden_states: bool,
+    ) -> ModelOutput:
+        """Check the arguments of `forward`, arrays in `given`, and return the hidden states of every token."""
+        check_flags(use_cache=use_cache, output_attentions=output_attentions, output_hidden_states=output_hidden_states)
+        arrays = checked_arrays(self, cache, given)
         embeddings, visual = self._embed(arrays["input_ids"], arrays["inputs_embeds"], arrays["pixel_values"])
-        if past_key_values is None and use_cache:
-            past_key_values = self.new_cache(*embeddings.shape[:2])
+        if cache is None and use_cache:
+            cache = self.new_cache(*embeddings.shape[:2])
         config, part = self.config.text_config, self.parts / "model" / "language_model"
-        this = forward_pass(embeddings, config, arrays["position_ids"], arrays["attention_mask"], past_key_values)
+        this = forward_pass(embeddings, config, arrays["position_ids"], arrays["attention_mask"], cache)
         with layer_values(part, config.num_hidden_layers, output_hidden_states, output_attentions) as values:
             last = decoder(embeddings, part, config, this)
-        output = ModelOutput(last, past_key_values, **values, image_hidden_states=visual)
-        return output if return_dict else output.to_tuple()
+        return ModelOutput(last, cache, **values, image_hidden_states=visual)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Return the same as `forward`."""
@@ -193,11 +204,10 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
         the end. Raises `InputError` as the model without its head does, and for an index of no token.
         """
         check_flags(return_dict=return_dict)
-        labels = checked_arrays(self, None, {"labels": labels})["labels"]
-        output: Any = super().forward(
-            input_ids, pixel_values, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache,
-            output_attentions, output_hidden_states,
-        )  # fmt: skip
+        given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "pixel_values": pixel_values}
+        given |= {"attention_mask": attention_mask, "position_ids": position_ids}
+        labels = checked_array("labels", labels, self.xp)
+        output = self._hidden_states(given, past_key_values, use_cache, output_attentions, output_hidden_states)
         hidden = output.last_hidden_state
         logits = self.lm_head(hidden[:, kept_tokens(logits_to_keep, hidden.shape[1], self.xp)])
         if labels is not None:

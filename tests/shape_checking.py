@@ -9,7 +9,14 @@ CONFIGURATION = BeartypeConf(is_pep484_tower=True)
 """A whole number will do where a float is asked for, as it does for every type checker."""
 
 CHECKED_INSIDE = {
-    "ovis2_ref.model": ("forward", "get_image_features", "get_input_embeddings", "get_placeholder_mask", "generate"),
+    "ovis2_ref.model": (
+        "forward",
+        "_hidden_states",
+        "get_image_features",
+        "get_input_embeddings",
+        "get_placeholder_mask",
+        "generate",
+    ),
     "ovis2_ref.language.cache": ("crop", "reorder", "reserve"),
 }
 """Functions that check what callers give them: tests of their refusals have to reach them."""

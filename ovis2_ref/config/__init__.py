@@ -12,7 +12,7 @@ from ovis2_ref.config.names import ConfigNames
 from ovis2_ref.config.presets import preset
 from ovis2_ref.config.rope import rope_fault
 from ovis2_ref.errors import ConfigError
-from ovis2_ref.runtime.checks import shown
+from ovis2_ref.runtime.checks import choice, shown
 from ovis2_ref.runtime.records import Record
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
@@ -74,13 +74,8 @@ class Ovis2VisionConfig(Record, ConfigNames):
             0 <= self.num_visual_indicator_tokens < self.vocab_size,
             f"num_visual_indicator_tokens={self.num_visual_indicator_tokens} leaves no visual words of {self.vocab_size}",
         )
-        self.expect(
-            self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
-        )
-        self.expect(
-            self.tokenize_function in TOKENIZE_FUNCTIONS,
-            f"tokenize_function={self.tokenize_function!r} is not one of {TOKENIZE_FUNCTIONS}",
-        )
+        choice("hidden_act", self.hidden_act, sorted(ACTIVATIONS), self.fault)
+        choice("tokenize_function", self.tokenize_function, TOKENIZE_FUNCTIONS, self.fault)
         self.expect(0 < self.tau < float("inf"), f"tau={self.tau} should be a number above 0")
 
     @property
@@ -165,9 +160,7 @@ class Qwen2Config(Record, ConfigNames):
         fault = rope_fault(self.rope_parameters, self.head_dim)
         self.expect(fault is None, f"rope_parameters: {fault}")
         self.expect(self.rms_norm_eps >= 0, f"rms_norm_eps={self.rms_norm_eps} is below 0")
-        self.expect(
-            self.hidden_act in ACTIVATIONS, f"hidden_act={self.hidden_act!r} is not one of {sorted(ACTIVATIONS)}"
-        )
+        choice("hidden_act", self.hidden_act, sorted(ACTIVATIONS), self.fault)
         self.expect(
             len(self.layer_types) == self.num_hidden_layers,
             f"layer_types names {len(self.layer_types)} layers, num_hidden_layers={self.num_hidden_layers}",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.embedded import embedded_picture
 from ovis2_ref.image.limits import COSTS, MAX_BYTES, MAX_FRAMES, MAX_PIXELS, check_cost, check_file, gif_canvas
+from ovis2_ref.runtime.checks import whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,8 +52,7 @@ def load_video(source: str | bytes | Path, frames: int = 8) -> "list[Image.Image
     one. Ovis2 reads a clip as pictures of one tile each (`max_patches=1`), with an <image> in the prompt for each.
     Raises `InputError` as `load_image` does, and for a clip that is too long to scan.
     """
-    if isinstance(frames, bool) or not isinstance(frames, int) or frames < 1:
-        raise InputError(f"frames={frames!r:.40} should be a whole number above 0")
+    whole("frames", frames, 1)
     from PIL import ImageOps
 
     with opened(source) as (image, data, name):

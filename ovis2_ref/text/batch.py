@@ -1,17 +1,19 @@
 """Join rows of token ids of different lengths to one batch: cut, pad, mask."""
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.errors import InputError
+from ovis2_ref.runtime.checks import LARGEST, choice, whole
 
 __all__ = ["NO_LIMIT", "BatchFeature", "BatchRules", "collate"]
 
 NO_LIMIT = int(1e30)
 """The `model_max_length` of a tokenizer without one, as transformers writes it."""
+MOST_TOKENS = 2**24
+"""Tokens of a padded batch, so that a wrong `max_length` can't exhaust memory."""
 
 PADDING: dict[str, Any] = {
     "input_ids": None,  # the padding token
@@ -30,7 +32,7 @@ class BatchRules:
     padding: False, True or "longest" (to the longest row), "max_length" (to `max_length`).
     truncation: None (cut if `max_length` is given and nothing is padded), False, True (cut to `max_length`).
     Where `max_length` is None, "max_length" and True mean the tokenizer's own longest row, nothing if it has none.
-    max_length: any whole number above 0. pad_to_multiple_of: padding continues to the next multiple.
+    max_length: a whole number from 1 to 10**30. pad_to_multiple_of: padding continues to the next multiple.
     return_tensors: "np" for int64 arrays (batch, tokens), "pt" for tensors, None for lists.
     return_...: entries beside `input_ids`: `attention_mask`, `token_type_ids` (0 everywhere), `special_tokens_mask` (1 at
     padding), `offset_mapping` (a token's first and last character), `length` (of each padded row).
@@ -51,10 +53,11 @@ class BatchRules:
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
-            _choose(name, getattr(self, name), choices)
+            choice(name, getattr(self, name), choices)
         object.__setattr__(self, "return_tensors", check_return_tensors(self.return_tensors))
-        for name in ("max_length", "pad_to_multiple_of"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        for name, most in {"max_length": NO_LIMIT, "pad_to_multiple_of": LARGEST}.items():
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, whole(name, getattr(self, name), 1, most))
 
     def cut_length(self, longest: int) -> int | None:
         """Return the length that rows are cut to, None for not at all; `longest` is the tokenizer's own limit."""
@@ -113,7 +116,8 @@ def collate(
     """Return `rows` of token ids as a batch, according to `rules`.
 
     `attention_mask` is 1 at tokens, or as in `masks`, and 0 at padding. `offsets`: the characters of each token.
-    Raises `InputError` if padding is asked for and there is no `pad_id`, or an array of rows of different lengths.
+    Raises `InputError` if padding is asked for and there is no `pad_id`, for more than `MOST_TOKENS`, or if an array is asked
+    for and rows have different lengths.
     """
     values: dict[str, Any] = {
         "input_ids": rows,
@@ -131,6 +135,10 @@ def collate(
     if length is not None:
         if pad_id is None:
             raise InputError("padding was asked for, and this tokenizer has no pad_token; pass prompts of one length")
+        if length * len(rows) > MOST_TOKENS:
+            raise InputError(
+                f"{len(rows)} prompts padded to {length} tokens are more than {MOST_TOKENS} tokens; give a smaller max_length"
+            )
         padding = PADDING | {"input_ids": pad_id}
         batch = {
             name: [_pad(row, length, padding[name], rules.padding_side) for row in column]
@@ -154,21 +162,3 @@ def _filled(rows: Sequence[Sequence[int]], value: Any) -> list[list[Any]]:
 def _pad(row: Sequence[Any], length: int, value: Any, side: str) -> list[Any]:
     padding = [value] * (length - len(row))
     return [*padding, *row] if side == "left" else [*row, *padding]
-
-
-def _choose(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    value = getattr(value, "value", value)  # transformers' PaddingStrategy is an enumeration
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed):
-        raise InputError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
-
-
-def _whole(name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise InputError(f"{name}={value!r:.80} should be a whole number above 0")
-    return number

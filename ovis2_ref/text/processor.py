@@ -11,6 +11,7 @@ from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import OPTIONS, Ovis2ImageProcessor, Ovis2ImageProcessorFast
+from ovis2_ref.runtime.checks import whole
 from ovis2_ref.runtime.writing import replacing_files
 from ovis2_ref.text.batch import BatchFeature
 from ovis2_ref.text.call_options import sort_options
@@ -47,13 +48,11 @@ class Ovis2Processor(ProcessorNames):
         convention: str | Convention = "transformers",
     ) -> None:
         """Join an image processor and a tokenizer; `image_seq_length` is the number of visual tokens of a tile."""
-        if isinstance(image_seq_length, bool) or not isinstance(image_seq_length, int) or image_seq_length < 1:
-            raise InputError(f"image_seq_length={image_seq_length!r:.80} should be a whole number above 0")
         if image_token != IMAGE_TOKEN:
             raise InputError(f"image_token={image_token!r:.80} should be {IMAGE_TOKEN!r}")
         self.image_processor, self.tokenizer = image_processor, tokenizer
         self.chat_template = CHAT_TEMPLATE if chat_template is None else chat_template
-        self.image_seq_length = image_seq_length
+        self.image_seq_length = whole("image_seq_length", image_seq_length, 1)
         self.convention = as_convention(convention)
 
     @property
