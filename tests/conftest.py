@@ -20,4 +20,5 @@ COMMON = {
 settings.register_profile("default", max_examples=25, derandomize=True, **COMMON)
 settings.register_profile("quick", max_examples=5, derandomize=True, **{**COMMON, "phases": [Phase.generate]})
 settings.register_profile("long", max_examples=1000, **COMMON)
+settings.register_profile("long_models", max_examples=200, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
