@@ -1,8 +1,10 @@
 """Wrong calls from Python give the right result or our error; what is returned can be copied and pickled."""
 
 import copy
-import hashlib
+import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tests.hostile.bounded import bounded
 from tests.hostile.wrong_calls import MODEL, wrong_call
 
 IDS = np.array([[3, 5, 7, 9]])
+ROOT = Path(__file__).parents[2]
 
 
 def test_three_hundred_wrong_calls() -> None:
@@ -93,20 +96,37 @@ def test_copies(copied: Any, stream: bool) -> None:
     assert np.array_equal(inputs["input_ids"], processor(images=picture, text="<image>a").input_ids)
 
 
-def test_the_same_bytes_from_processes_and_threads() -> None:
-    """A picture's tiles and an answer's logits: here, in two other processes, and from two threads at once."""
-    levels = np.random.default_rng(3).integers(0, 255, (90, 130, 3), np.uint8)
-    processor = Ovis2Processor.from_pretrained(TINY)
+DIGEST = """
+import hashlib, sys
+import numpy as np
+from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor, set_num_threads
 
-    def digest(_: object = None) -> str:
-        inputs = processor(images=levels, text="<image>What is it?")
-        logits = MODEL(**inputs).logits
-        return hashlib.sha256(inputs["pixel_values"].tobytes() + logits.tobytes()).hexdigest()
+set_num_threads(int(sys.argv[1]))
+levels = np.random.default_rng(3).integers(0, 255, (90, 130, 3), np.uint8)
+inputs = Ovis2Processor.from_pretrained(TINY)(images=levels, text="<image>What is it?")
+model = Ovis2ForConditionalGeneration.from_pretrained(TINY)
+answer = model.generate(**inputs, max_new_tokens=5, output_logits=True, return_dict_in_generate=True)
+values = [inputs["pixel_values"], model(**inputs).logits, *answer.logits]
+print(hashlib.sha256(b"".join(value.tobytes() for value in values)).hexdigest())
+"""
 
-    expected = digest()
-    assert [bounded(digest).value for _ in range(2)] == [expected] * 2
+
+def test_the_same_bytes_from_processes_and_numbers_of_threads() -> None:
+    """A picture's tiles, a prompt's logits and an answer's: new processes of one thread and of two, with hashes of two seeds."""
+    digests = []
+    for threads, seed in (("1", "0"), ("1", "1"), ("2", "2")):
+        variables = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", DIGEST, threads]
+        digests.append(subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, check=True).stdout)
+    assert len(digests[0]) == 65
+    assert digests == [digests[0]] * 3
+
+
+def test_the_same_bytes_from_calls_at_once() -> None:
+    """Four calls of the model, two at a time."""
+    expected = MODEL(IDS).logits.tobytes()
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(digest, range(4))) == [expected] * 4
+        assert list(pool.map(lambda _: MODEL(IDS).logits.tobytes(), range(4))) == [expected] * 4
 
 
 def test_a_streamed_twin_of_a_folder_that_is_gone(tmp_path: Path) -> None:

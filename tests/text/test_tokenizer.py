@@ -77,6 +77,14 @@ def assert_batches_agree(ours: Tokenizer, theirs: transformers.PreTrainedTokeniz
             assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64
 
 
+@pytest.mark.parametrize("length", [2**25, 10**30, 10**31, 0, True, 2.5, "9"])
+def test_lengths_that_are_refused(tokenizer: Tokenizer, length: object) -> None:
+    """What would fill the memory with padding; cutting to any length is right."""
+    with pytest.raises(InputError, match="max_length"):
+        tokenizer(["a"], padding="max_length", max_length=length)
+    assert len(tokenizer(["a"], truncation=True, max_length=10**30)["input_ids"][0]) == 1
+
+
 @settings(max_examples=5)
 @given(prompts=st.lists(texts.filter(bool), min_size=1, max_size=3))
 def test_batches_cut_and_padded(tokenizer: Tokenizer, prompts: list[str]) -> None:
