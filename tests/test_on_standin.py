@@ -43,6 +43,7 @@ def the_same_sums() -> Iterator[None]:
     whole = {"IN_CACHE": 2**40, "IN_MEMORY": 2**40}
     with (
         patch.multiple(blocks, **whole),
+        patch.dict(WIDER, float64=np.dtype(np.longdouble)),
         patch.object(products, "widened", lambda x: x.astype(WIDER[sum_dtype(x.dtype).name])),
         patch.object(threads, "_chosen", 1),
     ):

@@ -49,12 +49,12 @@ def _by_row(name: str, x: Array, *weights: Array, eps: float) -> Array:
     x = xp.ascontiguousarray(x)
     y = xp.empty_like(x)
     if x.size:
-        launch(name, (x.size // width,), threads(width), x, *weights, y, width, sum_dtype(x.dtype).type(eps))
+        launch(name, (x.size // width,), _threads(width), x, *weights, y, width, sum_dtype(x.dtype).type(eps))
     return y
 
 
-def threads(width: int) -> int:
-    """Return how many threads share a row: whole warps of 32, and 8 numbers for each thread if there are as many."""
+def _threads(width: int) -> int:
+    """Return how many threads share a row: whole warps of 32, and 8 numbers or fewer for each thread, but at most 32 warps."""
     return 32 * min(32, -(-width // 256))
 
 
@@ -70,14 +70,23 @@ def softmax_of_scores(scores: Array, factor: float, mask: Array | None) -> Array
         return rounded(softmax(scale(scores, factor) + mask), scores.dtype)
     scores = xp.ascontiguousarray(scores)
     weights = xp.empty_like(scores)
-    steps = (0, 0, 0)
-    if mask is not None:
-        mask = xp.broadcast_to(xp.ascontiguousarray(mask), scores.shape)
-        steps = tuple(step // mask.itemsize for step in reversed(mask.strides[:3]))
+    mask = None if mask is None else xp.broadcast_to(_with_whole_rows(mask), scores.shape)
     if scores.size:
-        factor = sum_dtype(scores.dtype).type(factor)
-        launch("softmax", (queries, heads, batch), threads(keys), scores, weights, keys, factor, mask, *steps)
+        grid, steps = (queries, heads, batch), (0, 0, 0) if mask is None else _steps(mask)
+        launch(
+            "softmax", grid, _threads(keys), scores, weights, keys, sum_dtype(scores.dtype).type(factor), mask, *steps
+        )
     return weights
+
+
+def _with_whole_rows(x: Array) -> Array:
+    """Return `x`, or a copy in which the numbers of the last axis lie side by side."""
+    return x if x.strides[-1] == x.itemsize else array_module(x).ascontiguousarray(x)
+
+
+def _steps(x: Array) -> tuple[int, ...]:
+    """Return how many numbers it is from one token, one head and one row of the batch to the next."""
+    return tuple(step // x.itemsize for step in reversed(x.strides[:3]))
 
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None, w: Weights) -> Array:
@@ -124,13 +133,9 @@ def _gate(activation: Callable[[Array], Array], rounds_inside: bool) -> Callable
 def rotate(x: Array, cos: Array, sin: Array) -> Array:
     """Twin of `language.rope.rotate`; the tokens of a head lie one after the other in the result."""
     xp, (batch, heads, tokens, head_dim) = array_module(x), x.shape
-    if x.strides[-1] != x.itemsize:
-        x = xp.ascontiguousarray(x)
-    cos, sin = xp.ascontiguousarray(cos), xp.ascontiguousarray(sin)
+    x, cos, sin = _with_whole_rows(x), xp.ascontiguousarray(cos), xp.ascontiguousarray(sin)
     turned, pairs = xp.empty(x.shape, dtype=x.dtype), head_dim // 2
-    steps = (step // x.itemsize for step in reversed(x.strides[:3]))
     if x.size:
-        grid = (tokens, heads, batch)
-        of_batch = tokens * pairs if len(cos) > 1 else 0
-        launch("rotate", grid, threads(8 * pairs), x, cos, sin, turned, pairs, *steps, pairs, of_batch)
+        of_tables = (pairs, tokens * pairs if len(cos) > 1 else 0)
+        launch("rotate", (tokens, heads, batch), 32, x, cos, sin, turned, pairs, *_steps(x), *of_tables)
     return turned

@@ -22,8 +22,8 @@ DTYPES = {
 }
 SUMS = {68: np.dtype(np.float32), 70: np.dtype(np.float64)}
 """cublasComputeType_t -> the type of sums and factors."""
-WIDER = {"float32": np.dtype(np.float64), "float64": np.dtype(np.longdouble)}
-"""The type in which the stand-in sums, so that the result doesn't depend on the order of the sums."""
+WIDER = {"float32": np.dtype(np.float64), "float64": np.dtype(np.float64)}
+"""The type in which the stand-in sums: a wider one, so that the result doesn't depend on the order of the sums."""
 
 
 def matrices(pointer: int, kind: int, shape: tuple[int, int, int], strides: tuple[int, int, int]) -> np.ndarray:
