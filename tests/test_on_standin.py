@@ -23,7 +23,7 @@ from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.model import Ovis2ForConditionalGeneration
-from ovis2_ref.runtime import blocks, products, threads
+from ovis2_ref.runtime import blocks, cublas, products, threads
 from ovis2_ref.runtime.arrays import DTYPES, array_module, as_dtype, sum_dtype, to_device, to_host
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.text.processor import Ovis2Processor
@@ -206,6 +206,29 @@ def test_from_a_folder_to_an_answer(folder: Path, convention: str, stream: bool)
         if stream:
             with pytest.raises(InputError, match="streamed"):
                 there.generate(**inputs, **options, cache_implementation="static")
+
+
+def test_products_copy_no_operand() -> None:
+    """Heads are multiplied where the linear layers and the cache have them."""
+    copied = []
+
+    def spy(x: Any, cupy: Any, readable: Any = cublas._readable) -> Any:
+        result = readable(x, cupy)
+        copied.append(result[0] is not x)
+        return result
+
+    arguments = {
+        "input_ids": np.array([[0, 4, 5, 6, 7], [5, 6, 7, 8, 9]]),
+        "attention_mask": np.array([[0, 1, 1, 1, 1], [1, 1, 1, 1, 1]]),
+    }
+    with standin_cupy(), patch.object(cublas, "_readable", spy):
+        model = Ovis2ForConditionalGeneration.from_pretrained(TINY, device="cuda")
+        vision = model.config.vision_config
+        model.get_image_features(np.zeros((2, 3, vision.image_size, vision.image_size)))
+        for way in ("dynamic", "static"):
+            model.generate(**arguments, max_new_tokens=3, cache_implementation=way)
+    assert copied
+    assert not any(copied)
 
 
 def test_recorded_steps_pass_no_taps() -> None:

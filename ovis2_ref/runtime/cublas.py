@@ -9,7 +9,7 @@ import ctypes
 import threading
 from functools import cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -65,17 +65,17 @@ def cublas_product(
     kind, sums = TYPES[a.dtype.name]
     kind, sums = getattr(cupy.cuda.runtime, kind), getattr(cublas, sums)
     zero, one = ADDRESSES[sum_dtype(a.dtype).name]
-    a, b = _readable(a, cupy), _readable(b, cupy)
-    stack = _stack(a, b, out)
-    *outer, (count, (a_step, b_step, out_step)) = stack.axes or [(1, (0, 0, 0))]
+    (a, of_a), (b, of_b) = _readable(a, cupy), _readable(b, cupy)
+    rows, of_a, of_out, axes = _stack(a, b, out, of_a)
+    *outer, (count, (a_step, b_step, out_step)) = axes or [(1, (0, 0, 0))]
     handle = _handle(cupy)
     # cuBLAS reads by columns; so read, a matrix stored by rows is its own transpose: out^T = b^T a^T.
-    for a_place, b_place, out_place in _places(outer):
+    for a_first, b_first, out_first in _first_matrices(outer):
         _call(
-            "cublasGemmStridedBatchedEx", handle, stack.b.turned, stack.a.turned, m, stack.rows, k,
-            one, b.data.ptr + b_place * b.itemsize, kind, stack.b.pitch, b_step,
-            a.data.ptr + a_place * a.itemsize, kind, stack.a.pitch, a_step,
-            zero if start is None else one, out.data.ptr + out_place * out.itemsize, kind, stack.out.pitch, out_step,
+            "cublasGemmStridedBatchedEx", handle, of_b.by_columns, of_a.by_columns, m, rows, k,
+            one, b.data.ptr + b_first * b.itemsize, kind, of_b.pitch, b_step,
+            a.data.ptr + a_first * a.itemsize, kind, of_a.pitch, a_step,
+            zero if start is None else one, out.data.ptr + out_first * out.itemsize, kind, of_out.pitch, out_step,
             count, sums, cublas.CUBLAS_GEMM_DEFAULT,
         )  # fmt: skip
     return out
@@ -137,45 +137,57 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-class Lie(NamedTuple):
-    """How the numbers of a matrix lie: by columns (`turned`) or by rows, and how far it is from one to the next."""
+class Layout(NamedTuple):
+    """How the numbers of a matrix lie: by rows or by columns, and how many it is from one row (or column) to the next."""
 
-    turned: bool
+    by_columns: bool
     pitch: int
 
 
-class Stack(NamedTuple):
-    """The products of a stack: the rows of each, how its matrices lie, and the axes: lengths, and the steps of a, b and out."""
-
-    rows: int
-    a: Lie
-    b: Lie
-    out: Lie
-    axes: list[tuple[int, tuple[int, ...]]]
+Axes: TypeAlias = list[tuple[int, tuple[int, ...]]]
+"""The axes of a stack: the length of each, and how many numbers it is from one matrix of a, b and out to the next."""
 
 
-def _stack(a: Float[Array, "*batch n k"], b: Float[Array, "*shared k m"], out: Float[Array, "*batch n m"]) -> Stack:
-    """Return how to call cuBLAS: matrices of `a` that share one of `b` as one with more rows, if they lie so; few axes."""
-    rows, steps = a.shape[-2], [[step // x.itemsize for step in x.strides] for x in (a, b, out)]
-    lie_a, lie_b, lie_out = (_lie(x, s) for x, s in zip((a, b, out), steps, strict=True))
+def _readable(
+    x: Float[Array, "*batch rows columns"], cupy: ModuleType
+) -> tuple[Float[Array, "*batch rows columns"], Layout]:
+    """Return `x` and its layout; a copy if neither the numbers of a row nor those of a column lie side by side."""
+    (rows, columns), (down, right) = x.shape[-2:], _steps(x)[-2:]
+    if (right == 1 or columns == 1) and (down >= columns or rows == 1):
+        return x, Layout(False, max(down if rows > 1 else columns, 1))
+    if (down == 1 or rows == 1) and (right >= rows or columns == 1):
+        return x, Layout(True, right if columns > 1 else rows)
+    return cupy.ascontiguousarray(x), Layout(False, columns)
+
+
+def _steps(x: Array) -> list[int]:
+    """Return the strides of `x` in numbers."""
+    return [step // x.itemsize for step in x.strides]
+
+
+def _stack(
+    a: Float[Array, "*batch n k"], b: Float[Array, "*shared k m"], out: Float[Array, "*batch n m"], of_a: Layout
+) -> tuple[int, Layout, Layout, Axes]:
+    """Return the rows of each product, the layouts of a and out, and the axes of the stack, as few as possible.
+
+    The matrices of `a` that share one of `b` are read as one with more rows, if all those rows are evenly spaced.
+    """
+    (n, k), m, steps = a.shape[-2:], out.shape[-1], (_steps(a), _steps(b), _steps(out))
+    of_out = Layout(False, steps[2][-2] if n > 1 else m)
     axes = [(a.shape[i], tuple(s[i] for s in steps)) for i in range(a.ndim - 3)]
-    if a.ndim > 2:
-        group = a.shape[-3] // b.shape[-3]
-        of_a, of_b, of_out = (s[-3] for s in steps)
-        axes.append((b.shape[-3], (group * of_a, of_b, group * of_out)))
-        joined = rows == 1 or (of_a, of_out) == (rows * steps[0][-2], rows * steps[2][-2])
-        if joined and not lie_a.turned and of_a >= a.shape[-1] and of_out >= out.shape[-1]:
-            if rows == 1:
-                lie_a, lie_out = Lie(False, of_a), Lie(False, of_out)
-            rows *= group
-        else:
-            axes.append((group, (of_a, 0, of_out)))
-    return Stack(rows, lie_a, lie_b, lie_out, _merged(axes))
+    if a.ndim == 2:
+        return n, of_a, of_out, []
+    group, (a_step, b_step, out_step) = a.shape[-3] // b.shape[-3], (s[-3] for s in steps)
+    axes.append((b.shape[-3], (group * a_step, b_step, group * out_step)))
+    even = n == 1 or (a_step, out_step) == (n * of_a.pitch, n * of_out.pitch)
+    if even and not of_a.by_columns and a_step >= k and out_step >= m:
+        return group * n, Layout(False, a_step // n), Layout(False, out_step // n), _merged(axes)
+    return n, of_a, of_out, _merged([*axes, (group, (a_step, 0, out_step))])
 
 
-def _merged(axes: list[tuple[int, tuple[int, ...]]]) -> list[tuple[int, tuple[int, ...]]]:
-    """Return the axes with neighbours made one where the steps of both are even, without axes of length 1."""
-    merged: list[tuple[int, tuple[int, ...]]] = []
+def _merged(axes: Axes) -> Axes:
+    """Return the axes without those of length 1; two neighbours become one where the matrices are evenly spaced over both."""
+    merged: Axes = []
     for length, steps in axes:
         if length == 1:
             continue
@@ -186,27 +198,9 @@ def _merged(axes: list[tuple[int, tuple[int, ...]]]) -> list[tuple[int, tuple[in
     return merged
 
 
-def _places(axes: list[tuple[int, tuple[int, ...]]]) -> list[tuple[int, ...]]:
-    """Return where the matrices of each call begin, in numbers."""
-    places: list[tuple[int, ...]] = [(0, 0, 0)]
-    for length, steps in axes:
-        places = [
-            tuple(p + i * s for p, s in zip(place, steps, strict=True)) for place in places for i in range(length)
-        ]
-    return places
-
-
-def _readable(x: Float[Array, "*batch rows columns"], cupy: ModuleType) -> Float[Array, "*batch rows columns"]:
-    """Return `x`, or a copy if cuBLAS can't read its matrices: the numbers of a row or of a column have to lie side by side."""
-    (rows, columns), (down, right) = x.shape[-2:], (step // x.itemsize for step in x.strides[-2:])
-    by_rows = (right == 1 or columns == 1) and (down >= columns or rows == 1)
-    by_columns = (down == 1 or rows == 1) and (right >= rows or columns == 1)
-    return x if by_rows or by_columns else cupy.ascontiguousarray(x)
-
-
-def _lie(x: Float[Array, "*batch rows columns"], steps: list[int]) -> Lie:
-    """Return how the matrices of a readable `x` lie."""
-    (rows, columns), (down, right) = x.shape[-2:], steps[-2:]
-    if (right == 1 or columns == 1) and (down >= columns or rows == 1):
-        return Lie(False, max(down, columns, 1) if rows > 1 else max(columns, 1))
-    return Lie(True, max(right, rows) if columns > 1 else rows)
+def _first_matrices(axes: Axes) -> list[tuple[int, ...]]:
+    """Return where the first matrices of each call begin, in numbers."""
+    return [
+        tuple(sum(i * steps[j] for i, (_, steps) in zip(place, axes, strict=True)) for j in range(3))
+        for place in np.ndindex(*(length for length, _ in axes))
+    ]
