@@ -48,6 +48,15 @@ def sum_dtype(dtype: np.dtype) -> np.dtype:
     return DTYPES["float32"] if is_half(dtype) else dtype
 
 
+def expect_one_type(x: Array, *others: Array) -> None:
+    """Raise `InputError` for an array of another type than `x`: a GPU's kernel would read its bytes as numbers of that type."""
+    for other in others:
+        if other.dtype != x.dtype:
+            raise InputError(
+                f"arrays of {x.dtype} and {other.dtype} come together on a GPU; give the model's weights and cache one type"
+            )
+
+
 def widened(x: Array) -> Array:
     """Return `x` in the type of its sums: a float32 copy of 16-bit values, others as they are."""
     return x.astype(sum_dtype(x.dtype), copy=False)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from ovis2_ref.errors import DeviceError
-from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
+from ovis2_ref.runtime.arrays import Array, array_module, expect_one_type, sum_dtype
 
 TYPES = {
     "float16": ("CUDA_R_16F", "CUBLAS_COMPUTE_32F"),
@@ -53,7 +53,9 @@ def cublas_product(
     the numbers of a row lie side by side there.
 
     cublasGemmStridedBatchedEx of CUDA 12 and 13, called directly: CuPy 14's binding refuses to be captured in a CUDA graph.
+    Raises `InputError` for arrays of two types.
     """
+    expect_one_type(a, b)
     cupy = array_module(a)
     cublas = cupy.cuda.cublas
     k, m = b.shape[-2:]

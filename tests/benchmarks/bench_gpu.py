@@ -6,8 +6,7 @@
 Random models of the released sizes; transformers holds the weights, and ours are the same memory. Ours, transformers with eager
 attention and with sdpa take turns; a figure is the median of the rounds. The floor beside them is what the machine would need at
 least: operations over the product rate, or bytes over the copy bandwidth, both measured here, whichever takes longer. Bytes
-are the weights once for each batch, and for decoding the KV cache too. Ours decodes by a CUDA graph, and its recording is timed,
-too; "step by step" is without.
+are the weights once for each batch, and for decoding the KV cache too. "step by step": decoding without a CUDA graph.
 """
 
 import argparse
@@ -199,13 +198,11 @@ def floors(config: Ovis2Config, work: Work, machine: Machine, dtype: str) -> dic
 def bench(name: str, config: Ovis2Config, dtype: str, work: Work, rounds: int, machine: Machine) -> None:
     """Print the rows of one model in one type, each as soon as it is measured."""
     runs = stages(*both_models(config, dtype, machine), config, work, machine, dtype)
+    measured = partial(in_turns, rounds=rounds, xp=machine.xp)
     floor = floors(config, work, machine, dtype)
 
-    def measured(stage: str) -> dict[str, float]:
-        return in_turns(runs[stage], rounds, machine.xp)
-
     def report(stage: str, amount: int, unit: str, seconds: dict[str, float]) -> None:
-        for ours in (program for program in (PROGRAMS[0], STEPWISE) if program in seconds):
+        for ours in sorted(seconds.keys() - PROGRAMS[1:]):
             compared = [seconds[program] for program in (ours, *PROGRAMS[1:])]
             speeds = " | ".join(f"{amount / s:,.1f}" for s in compared)
             ratios = " | ".join(f"{s / compared[0]:.2f}" for s in compared[1:])
@@ -215,10 +212,10 @@ def bench(name: str, config: Ovis2Config, dtype: str, work: Work, rounds: int, m
                 flush=True,
             )
 
-    report("encode", work.tiles, "tiles", measured("encode"))
-    report("prefill", work.prompt, "tokens", measured("prefill"))
+    for stage, amount, unit in (("encode", work.tiles, "tiles"), ("prefill", work.prompt, "tokens")):
+        report(stage, amount, unit, measured(runs[stage]))
     for batch in (1, 8):
-        one, all_ = (measured(f"generate {new} of {batch}") for new in (1, 1 + work.new_tokens))
+        one, all_ = (measured(runs[f"generate {new} of {batch}"]) for new in (1, 1 + work.new_tokens))
         report(f"decode, batch {batch}", batch, "tokens", {p: (all_[p] - one[p]) / work.new_tokens for p in all_})
 
 

@@ -1,7 +1,6 @@
 """The stand-in's `cupy.RawModule`: the kernels of rows.cu as NumPy formulas, called with the same grids and arguments.
 
-The CUDA text itself isn't run: tests/gpu compare it with NumPy on a GPU. Here a wrong grid, shape, stride or type raises or gives
-wrong numbers.
+A wrong grid, shape, stride or type raises, or gives wrong numbers. The CUDA text itself runs in test_rows.py, and on a GPU.
 """
 
 from collections.abc import Callable
