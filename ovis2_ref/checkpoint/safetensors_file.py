@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
+from weakref import finalize
 
 import numpy as np
 from jaxtyping import Float
@@ -38,11 +39,12 @@ WEIGHT_DTYPES = {
 
 
 class StoredFile:
-    """A file that stays open and is read piece by piece, from any thread."""
+    """A file that stays open as long as this object lives and is read piece by piece, from any thread."""
 
     def __init__(self, file: IO[bytes], path: Path) -> None:
         """Read from `file`, opened from `path`."""
         self._file, self._path, self._lock = file, path, Lock()
+        finalize(self, file.close)
 
     def read_into(self, array: np.ndarray, offset: int) -> None:
         """Fill the contiguous `array` with the bytes from `offset` on. Raises `CheckpointError` if there are too few of them."""
@@ -134,10 +136,10 @@ def open_with_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, s
     type, a shape that doesn't fill its bytes, tensors that overlap, leave a gap or end outside the file.
     """
     file = open_regular(path)
+    source = StoredFile(file, path)
     size = file.seek(0, 2)
     if size < 10:
         raise CheckpointError(f"{path} holds {size} bytes; no safetensors file is that short")
-    source = StoredFile(file, path)
     length = int.from_bytes(_bytes(source, 0, 8), "little")
     if length > HEADER_LIMIT:
         raise CheckpointError(f"{path}: its header claims {length} bytes; at most {HEADER_LIMIT} are read")

@@ -1,11 +1,53 @@
-"""Golden files: what cannot be written or read is refused, and leaves nothing behind."""
+"""Recording: the same bytes twice, streamed weights too; some taps, some rows; the command and what it refuses."""
+
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.golden import Golden, GoldenWriter, read_golden, write_golden
+from ovis2_ref.golden.stages import is_input
 from ovis2_ref.tools.cli import main
+from tests.golden.runs import picture
+
+
+def test_the_command(tmp_path, capsys):
+    """Record twice, once with the weights left on disk: one file. Of some taps, of some rows: right when compared."""
+    image = tmp_path / "picture.png"
+    Image.fromarray(picture(1, 60, 60)).save(image)
+    call = ["golden", "record", str(image), "--prompt", "What is this?", "--tokens", "2"]
+    for name, options in {"a": [], "b": [], "streamed": ["--stream"], "rows": ["--budget", "1MB"]}.items():
+        assert main([*call, "-o", str(tmp_path / name), *options]) == 0
+    whole = (tmp_path / "a").read_bytes()
+    assert (tmp_path / "b").read_bytes() == whole
+    assert (tmp_path / "streamed").read_bytes() == whole
+    golden, rows = read_golden(tmp_path / "a"), read_golden(tmp_path / "rows")
+    assert (tmp_path / "rows").stat().st_size < 1.3e6 < len(whole)
+    assert rows.names == golden.names
+    for name in rows.names:
+        kept = rows.rows(name)
+        if kept is None:
+            assert np.array_equal(rows.taps[name], golden.taps[name])
+        else:
+            flat = golden.taps[name].reshape(-1, golden.taps[name].shape[-1])
+            assert np.array_equal(rows.taps[name], flat[kept])
+            assert rows.metadata["rows"][name]["shape"] == list(golden.taps[name].shape)
+    only = ["--only", "*.layers.1.attention.*", "--only", "lm_head.*", "--dtype", "float32"]
+    assert main([*call, "-o", str(tmp_path / "some"), *only]) == 0
+    some = [name for name in read_golden(tmp_path / "some").names if not is_input(name)]
+    assert 3 < len(some) < 20 and all(".layers.1.attention." in name or "lm_head" in name for name in some)
+    capsys.readouterr()
+    page = tmp_path / "page.html"
+    assert main(["golden", "compare", str(tmp_path / "a"), str(tmp_path / "some"), "--json", "--html", str(page)]) == 0
+    assert json.loads(capsys.readouterr().out)["passes"]
+    assert "<h1>Right</h1>" in page.read_text()
+    wrong = Golden({**read_golden(tmp_path / "some").taps}, read_golden(tmp_path / "some").metadata)
+    broken = {name: array[..., ::-1] if "out_proj" in name else array for name, array in wrong.taps.items()}
+    write_golden(tmp_path / "wrong", Golden(broken, wrong.metadata))
+    assert main(["golden", "compare", str(tmp_path / "a"), str(tmp_path / "wrong")]) == 1
+    assert "WRONG: model.vision_tower.transformer.encoder.layers.1.attention.out_proj.output" in capsys.readouterr().out
 
 
 def test_refusals(tmp_path, capsys):
