@@ -1,10 +1,12 @@
 """The operations in the formulas of the stages, in several arithmetics, each of them correct.
 
 `PLAIN` computes as the model does. `IN_ORDER` adds the terms of every sum one after the other, as a plain loop in C does: the
-largest rounding that a port may show. `rounded_factors` first rounds the factors of products, as the TF32 units of a GPU do.
+largest rounding that a port may show. `SHUFFLED` are further orders, for values of few numbers. `rounded_factors` first rounds
+the factors of products, as the TF32 units of a GPU do.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import ml_dtypes
@@ -41,49 +43,71 @@ class Arithmetic(NamedTuple):
         return self.matmul(x.reshape(-1, x.shape[-1]), matrix).reshape(*x.shape[:-1], matrix.shape[-1])
 
 
-def sum_in_order(terms: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
-    """Return the sum over the last axis, from left to right in the type of the sums."""
-    return np.add.accumulate(widened(terms), axis=-1)[..., -1:]
+Order = Callable[[int], Array]
+"""The number of terms of a sum -> the order in which they are added."""
 
 
-def matmul_in_order(a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]) -> Float[Array, "*batch n m"]:
-    """a b, every sum from left to right in the type of the sums, rounded once at the end."""
+def in_order(name: str, order: Order = np.arange) -> Arithmetic:
+    """Return the arithmetic that adds the terms of every sum one after the other, in that order, and rounds once at the end."""
+    return Arithmetic(
+        name,
+        partial(_matmul, order),
+        partial(_rms_norm, order),
+        partial(_layer_norm, order),
+        partial(_softmax, order),
+    )
+
+
+def shuffled(number: int) -> Order:
+    """Return the `number`-th of many random orders."""
+    return lambda count: np.random.default_rng((number, count)).permutation(count)
+
+
+def _sum(order: Order, terms: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
+    """Return the sum over the last axis, term by term in the type of the sums."""
+    return np.add.accumulate(widened(terms)[..., order(terms.shape[-1])], axis=-1)[..., -1:]
+
+
+def _matmul(order: Order, a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"]) -> Float[Array, "*batch n m"]:
+    """a b."""
     x, y = widened(a), widened(b)
     shape = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     total = np.zeros((*shape, x.shape[-2], y.shape[-1]), x.dtype)
     rows = max(1, BLOCK // max(1, y.shape[-1] * int(np.prod(shape, dtype=np.int64))))
+    terms = order(x.shape[-1])
     for start in range(0, x.shape[-2], rows):
         part = total[..., start : start + rows, :]
-        for k in range(x.shape[-1]):
+        for k in terms:
             part += x[..., start : start + rows, k, None] * y[..., None, k, :]
     return total.astype(a.dtype)
 
 
-def rms_norm_in_order(x: Float[Array, "*batch n"], w: Weights, eps: float) -> Float[Array, "*batch n"]:
-    """`ops.rms_norm`, with every sum from left to right."""
+def _rms_norm(order: Order, x: Float[Array, "*batch n"], w: Weights, eps: float) -> Float[Array, "*batch n"]:
+    """Return what `ops.rms_norm` returns."""
     wide = widened(x)
-    mean = sum_in_order(wide * wide) / wide.dtype.type(x.shape[-1])
+    mean = _sum(order, wide * wide) / wide.dtype.type(x.shape[-1])
     return (wide * (1 / np.sqrt(mean + wide.dtype.type(eps)))).astype(x.dtype) * w["weight"]
 
 
-def layer_norm_in_order(x: Float[Array, "*batch n"], w: Weights) -> Float[Array, "*batch n"]:
-    """`ops.layer_norm`, with every sum from left to right."""
+def _layer_norm(order: Order, x: Float[Array, "*batch n"], w: Weights) -> Float[Array, "*batch n"]:
+    """Return what `ops.layer_norm` returns."""
     wide = widened(x)
     count = wide.dtype.type(x.shape[-1])
-    centred = wide - sum_in_order(wide) / count
-    variance = sum_in_order(centred * centred) / count
+    centred = wide - _sum(order, wide) / count
+    variance = _sum(order, centred * centred) / count
     y = centred / np.sqrt(variance + wide.dtype.type(1e-5)) * widened(w["weight"]) + widened(w["bias"])
     return y.astype(x.dtype)
 
 
-def softmax_in_order(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """`ops.softmax`, with every sum from left to right."""
+def _softmax(order: Order, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Return what `ops.softmax` returns."""
     e = np.exp(widened(x) - widened(x.max(axis=-1, keepdims=True)))
-    return (e / sum_in_order(e)).astype(x.dtype)
+    return (e / _sum(order, e)).astype(x.dtype)
 
 
 PLAIN = Arithmetic("plain", ops.matmul, ops.rms_norm, ops.layer_norm, ops.softmax)
-IN_ORDER = Arithmetic("in order", matmul_in_order, rms_norm_in_order, layer_norm_in_order, softmax_in_order)
+IN_ORDER = in_order("in order")
+SHUFFLED = tuple(in_order(f"shuffled, {number}", shuffled(number)) for number in range(6))
 
 
 def tf32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

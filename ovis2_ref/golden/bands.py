@@ -4,6 +4,9 @@ The error of a value is measured row by row (the last axis), relative to the nor
 square. So a small row counts as much as a large one, and one wrong row among many shows. The band is measured, too: the stage
 is computed from the same inputs in the claimed type, once as the model does it and once with every sum in order. A value may have
 twice the larger error of the two: one bit more than the worst right way of computing.
+
+The error of few numbers can be small by chance. So the band is `1 + SPREAD / root(n)` times as wide, n the numbers that the error
+is spread over, and values of up to `FEW` numbers are computed in six more orders if they are in doubt.
 """
 
 from collections.abc import Mapping
@@ -13,15 +16,22 @@ from typing import NamedTuple
 import numpy as np
 from ml_dtypes import finfo
 
-from ovis2_ref.golden.arithmetic import IN_ORDER, PLAIN, ROUNDINGS, Arithmetic, rounded_factors
+from ovis2_ref.golden.arithmetic import IN_ORDER, PLAIN, ROUNDINGS, SHUFFLED, Arithmetic, rounded_factors
 from ovis2_ref.golden.replay import Replay, Stages
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.runtime.arrays import DTYPES, Array
 
 MARGIN = 2.0
 """One bit."""
+SPREAD = 8.0
+"""Standard deviations of a measured error: a root mean square of n numbers has one of 1 / root(2 n) of it."""
+FEW = 512
+"""Numbers of a value that is computed in more orders, if it is outside its band by no more than `IN_DOUBT` times."""
+IN_DOUBT = 20
 EXPLAINED = 0.5
 """A lower type is named if computing in it explains at least half of a value's deviation (of its energy)."""
+ALIKE = 0.01
+"""Types that explain as much as the best one, to this share, are named with it: TF32 and float16 have as many bits."""
 LOWER = {
     "float64": ("float32",),
     "float32": (*ROUNDINGS, "all in float16", "all in bfloat16"),
@@ -29,6 +39,15 @@ LOWER = {
     "bfloat16": ("all in float16",),
 }
 """Claimed type -> what a program may have computed in instead."""
+
+
+def spread_over(value: Array, truth: Array) -> float:
+    """Return the number of numbers that the error of a value is spread over: (sum of squares)^2 / sum of fourth powers; or 1."""
+    finite = np.isfinite(truth) & np.isfinite(value)
+    distance = np.where(finite, value, 0).astype(np.float64) - np.where(finite, truth, 0)
+    size = np.atleast_1d(np.where(finite, truth, 0) ** 2).sum(axis=-1, keepdims=True)
+    square = np.atleast_1d(distance**2) / np.where(size == 0, 1, size)
+    return float(square.sum() ** 2 / (square**2).sum()) if square.any() else 1.0
 
 
 def row_error(value: Array, truth: Array) -> float:
@@ -103,40 +122,49 @@ class Bands:
             self._replays[key] = self.replay(dtype, arithmetic)
         return self._replays[key]
 
-    def band(self, tap: str, truth: Array, fit: Fit, changed: Stages | None = None) -> float:
-        """Return the largest error that the tap may have, with some stages `changed`.
+    def band(self, tap: str, truth: Array, fit: Fit, error: float, changed: Stages | None = None) -> float:
+        """Return the largest error that the tap may have, with some stages `changed`. `error` is the one that it has.
 
         Any rounded value may be off by a unit in the last place (as exp and cos of two libraries are). In float64 the truth
         itself is rounded. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
         """
-        if tap == "pixel_values":
-            dtypes = DTYPES["float32"], fit.dtype
-        else:
-            dtypes = DTYPES[self.claimed], DTYPES[self.claimed]
-        right = [self._replay_in(dtypes[0], arithmetic, changed).stage(tap) for arithmetic in (PLAIN, IN_ORDER)]
-        error = max(row_error(fit(array.astype(dtypes[1])), truth) for array in right)
-        unit = float(finfo(dtypes[1]).eps)
-        if self.claimed == "float64":
-            return max((1 + MARGIN) * error, unit)
-        return max(MARGIN * error, unit) if error else 0.0
+        band = self._band(tap, truth, fit, changed, (PLAIN, IN_ORDER))
+        if truth.size > FEW or not band < error <= IN_DOUBT * band:
+            return band
+        return max(band, self._band(tap, truth, fit, changed, SHUFFLED))
+
+    def _band(
+        self, tap: str, truth: Array, fit: Fit, changed: Stages | None, arithmetics: tuple[Arithmetic, ...]
+    ) -> float:
+        """Return the band that the errors in these arithmetics give."""
+        pixels = tap == "pixel_values"
+        made, kept = (DTYPES["float32"], fit.dtype) if pixels else (DTYPES[self.claimed],) * 2
+        right = [fit(self._replay_in(made, each, changed).stage(tap).astype(kept)) for each in arithmetics]
+        errors = [row_error(array, truth) for array in right]
+        largest, unit = max(errors), float(finfo(kept).eps)
+        if not largest and truth.size > FEW and self.claimed != "float64":
+            return 0.0
+        band = max((MARGIN + (self.claimed == "float64")) * largest, unit)
+        return band * (1 + SPREAD / spread_over(right[errors.index(largest)], truth) ** 0.5)
 
     def lower_type(self, tap: str, value: Array, truth: Array, fit: Fit) -> str | None:
-        """Return the lower type that explains the value's deviation from the truth; None if none does.
+        """Return the lower type, or types, that explain the value's deviation from the truth; None if none does.
 
         Of a value that float32 can't explain bit by bit, in a program that claims float64, the size of the deviation decides.
         """
         there = np.isfinite(truth) & np.isfinite(value)
         deviation = np.square(value[there] - truth[there]).sum()
-        best, name = EXPLAINED, None
+        explained = {}
         for lower in LOWER[self.claimed]:
             if lower in ROUNDINGS:
                 replay = self._replay_in(DTYPES["float32"], rounded_factors(lower))
             else:
                 replay = self._replay_in(DTYPES[lower.removeprefix("all in ")])
             left = np.square(value[there] - fit(replay.stage(tap))[there].astype(np.float64)).sum()
-            if np.isfinite(left) and 1 - left / deviation > best:
-                best, name = 1 - left / deviation, lower
-        if name is None and self.claimed == "float64":
+            if np.isfinite(left) and 1 - left / deviation > EXPLAINED:
+                explained[lower] = 1 - left / deviation
+        if not explained and self.claimed == "float64":
             size = row_error(fit(self.replay(DTYPES["float32"]).stage(tap)), truth)
-            name = "float32" if row_error(value, truth) <= MARGIN * max(size, float(finfo(np.float32).eps)) else None
-        return name
+            return "float32" if row_error(value, truth) <= MARGIN * max(size, float(finfo(np.float32).eps)) else None
+        best = max(explained.values(), default=0.0)
+        return " or ".join(name for name, share in explained.items() if share > best - ALIKE) or None

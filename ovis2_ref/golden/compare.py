@@ -1,5 +1,6 @@
 """Compare a candidate with a golden file: a verdict for each of its values, in execution order (see `judge.py`)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +60,20 @@ def compare(
     known = given_pictures(golden.taps) | _shared_inputs(golden, known, stages) | known
     order = [*(tap for tap in found if tap not in stages), *(tap for tap in stages if tap in found)]
     judge = Judge(golden, Bands(stages, reference, known, claimed))
-    return Comparison([judge.row(tap, found[tap]) for tap in order], claimed, unmatched)
+    rows = [judge.row(tap, found[tap]) for tap in order]
+    _settle(rows)
+    return Comparison(rows, claimed, unmatched)
+
+
+def _settle(rows: list[Row]) -> None:
+    """Where several mistakes explain a value, leave those that explain the most values, the closest first."""
+    alone = [row for row in rows if len(row.causes) == 1]
+    values = Counter(name for row in alone for name in row.causes[0].names)
+    for row in alone:
+        each = (row.causes[0], *row.causes[0].others)
+        most = max(values[one.cause.name] for one in each)
+        best, *others = [one for one in each if values[one.cause.name] == most]
+        row.causes = (best._replace(others=tuple(others)),)
 
 
 def _shared_inputs(golden: Golden, known: Mapping[str, Array], stages: Mapping[str, Stage]) -> dict[str, Array]:

@@ -100,7 +100,8 @@ class Judge:
         elif value.dtype.kind in "iub":
             row.verdict = "rounding" if np.array_equal(truth, value) else "wrong"
         else:
-            row.error, row.band = row_error(value, truth), self._bands.band(row.tap, truth, fit)
+            row.error = row_error(value, truth)
+            row.band = self._bands.band(row.tap, truth, fit, row.error)
             row.verdict = "rounding" if row.error <= row.band else "wrong"
             if row.verdict == "wrong":
                 lower = self._bands.lower_type(row.tap, value.astype(np.float64), truth, fit)
@@ -109,9 +110,7 @@ class Judge:
     def _account_for(self, row: Row, value: Array, fit: Fit) -> None:
         """Find why a value is wrong, and whether that matters."""
         error = np.inf if row.error is None else row.error
-        named = {
-            name for each in self._wrong.values() for cause in each.causes for name in (cause.cause.name, *cause.others)
-        }
+        named = {name for each in self._wrong.values() for cause in each.causes for name in cause.names}
         row.causes = explain(
             self._bands, row.tap, value, fit, error, named, pairs=all(r.causes for r in self._wrong.values())
         )

@@ -8,7 +8,7 @@ import numpy as np
 from ovis2_ref.golden.file import Golden
 from ovis2_ref.golden.layouts import ALIKE, arrange, similarity
 from ovis2_ref.golden.names import READY, Names, read_names, resolve
-from ovis2_ref.golden.stages import numbered, split_number
+from ovis2_ref.golden.stages import is_input, numbered, split_number
 from ovis2_ref.runtime.arrays import Array
 
 SHORTEST = 12
@@ -89,6 +89,9 @@ def _place(golden: Golden, candidate: Golden, name: str, taps: list[str], how: s
     placed = {}
     for tap, part in zip(taps, parts, strict=False):
         if tap not in golden:
+            placed[tap] = Match(name, part, how)
+            continue
+        if is_input(tap) and part.shape == _shape(golden, tap):  # pictures with other axes are mistakes, not layouts
             placed[tap] = Match(name, part, how)
             continue
         expected = golden.taps[tap] if golden.rows(tap) is None else None

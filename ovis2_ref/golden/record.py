@@ -53,8 +53,8 @@ class Run:
                 value = np.where(value <= finfo(value.dtype).min, value.dtype.type(-np.inf), value)
             self._take(numbered(name, self._times[name]), value)
 
-    def put(self, ids: np.ndarray) -> None:
-        """Take the prompts' ids, then those of each step."""
+    def put(self, ids: Any) -> None:
+        """Take the prompts' ids, then those of each step: an array, or transformers' tensor on the CPU."""
         assert self.mask is not None
         ids = np.asarray(ids).astype(np.int64).reshape(len(self.mask), -1)
         if self._inputs:

@@ -46,7 +46,7 @@ def reason(row: Row, claimed: str) -> str:
         units = row.causes[0].error / float(finfo(DTYPES[claimed]).eps)
         change = "this one change" if len(row.causes) == 1 else "these two changes"
         looks = "; ".join(cause.cause.look for cause in row.causes)
-        others = row.causes[0].others
+        others = row.causes[0].names[1:]
         names += f" or {', or '.join(others)}, which this run can't tell apart" if others else ""
         return f"{names} (with {change} the reference reproduces it to {units:.2g} {ULP}). Look at: {looks}"
     return f"unknown ({row.note})" if row.note else "unknown: no known mistake reproduces it"
@@ -99,7 +99,7 @@ def _entry(row: Row) -> dict[str, Any]:
     causes: Iterable[dict[str, Any]] = (
         {
             "name": each.cause.name,
-            "others": each.others,
+            "others": each.names[1:],
             "taps": each.taps,
             "error": each.error,
             "look": each.cause.look,

@@ -44,7 +44,9 @@ def test_the_command(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["passes"]
     assert "<h1>Right</h1>" in page.read_text()
     right = read_golden(tmp_path / "some")
-    broken = {name: x[..., ::-1] if "out_proj" in name else x for name, x in right.taps.items() if "lm_head" not in name}
+    broken = {
+        name: x[..., ::-1] if "out_proj" in name else x for name, x in right.taps.items() if "lm_head" not in name
+    }
     write_golden(tmp_path / "wrong", Golden(broken, right.metadata))
     assert main(["golden", "compare", str(tmp_path / "a"), str(tmp_path / "wrong")]) == 1
     assert "WRONG: model.vision_tower.transformer.encoder.layers.1.attention.out_proj.output" in capsys.readouterr().out

@@ -52,13 +52,16 @@ def test_sums_in_order_are_right(golden, reference):
     assert comparison.passes and verdicts(comparison) <= {"equal", "rounding"}
 
 
-@pytest.mark.parametrize("lower", ["TF32", "TF32, truncated", "bfloat16"])
-def test_a_lower_type_is_named(golden, reference, lower):
-    """Products of rounded factors: no alarm, and the type by its name."""
+@pytest.mark.parametrize(
+    ("lower", "words"),
+    [("TF32", "TF32 or float16"), ("TF32, truncated", "TF32, truncated"), ("bfloat16", "bfloat16")],
+)
+def test_a_lower_type_is_named(golden, reference, lower, words):
+    """Products of rounded factors: no alarm, and the type by its name; TF32 and float16 have as many bits."""
     comparison = compare(golden, run_with(golden, reference, arithmetic=rounded_factors(lower)), reference)
     assert comparison.passes and verdicts(comparison) == {"equal", "rounding", "lower type"}
     named = {row.note for row in comparison.of("lower type")}
-    assert named == {lower}
+    assert named == {words}
     assert len(comparison.of("lower type")) > 40
 
 

@@ -29,10 +29,14 @@ def named_at(bands: Bands, tap: str, value: Array) -> tuple[str, ...]:
     fit = Fit(value.shape, value.dtype)
     truth = fit(bands.truth.stage(tap))
     if value.shape == truth.shape:
-        whole = value.dtype.kind in "iub"
-        if np.array_equal(value, truth) if whole else row_error(value, truth) <= bands.band(tap, truth, fit):
+        if value.dtype.kind in "iub":
+            right = np.array_equal(value, truth)
+        else:
+            error = row_error(value, truth)
+            right = error <= bands.band(tap, truth, fit, error)
+        if right:
             return (ROUNDING,)
-    return tuple(name for each in explain(bands, tap, value, fit) for name in (each.cause.name, *each.others))
+    return tuple(name for each in explain(bands, tap, value, fit) for name in each.names)
 
 
 def plant(bands: Bands, known: Mapping[str, Array]) -> Iterator[Planted]:

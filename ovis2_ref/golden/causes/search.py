@@ -30,8 +30,13 @@ class Explanation(NamedTuple):
     """The error of the candidate's value against the reference with this mistake."""
     band: float
     """The largest error that rounding explains."""
-    others: tuple[str, ...] = ()
-    """Further mistakes that reproduce the value within the band, less closely: this run can't tell them apart."""
+    others: tuple["Explanation", ...] = ()
+    """Further mistakes that reproduce the value within the band, less closely: this value can't tell them apart."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The mistake's name, and those of the others."""
+        return (self.cause.name, *(other.cause.name for other in self.others))
 
 
 def explain(
@@ -65,10 +70,14 @@ def explain(
         return _proof(bands, tap, value, fit, stages, error)
 
     for tried in ([mistake for mistake in changed if mistake in before], list(changed)):
-        proved = {mistake: found for mistake in tried if (found := proof(mistake)) is not None}
+        proved = [
+            Explanation(firsts[mistake], tuple(changed[mistake]), *found)
+            for mistake in tried
+            if (found := proof(mistake)) is not None
+        ]
         if proved:
-            best, *others = sorted(proved, key=lambda mistake: proved[mistake][0])
-            return (Explanation(firsts[best], tuple(changed[best]), *proved[best], tuple(others)),)
+            best, *others = sorted(proved, key=lambda each: each.error)
+            return (best._replace(others=tuple(others)),)
     if not pairs or len(taps) > PAIRED_STAGES:
         return ()
     for pair in combinations(changed, 2):
@@ -126,7 +135,7 @@ def _proof(
         error = row_error(value, truth)
         if error >= error_before:
             return None
-        band = bands.band(tap, truth, fit, changed)
+        band = bands.band(tap, truth, fit, error, changed)
     except (MissingInputError, *UNFIT):
         return None  # the mistake can't be made with inputs of these shapes
     return (error, band) if error <= band else None
