@@ -7,10 +7,11 @@ from jaxtyping import Float, Int
 from ml_dtypes import finfo
 
 from ovis2_ref.activations import ACTIVATIONS
+from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, TEXT, VISUAL_EMBEDDINGS
 from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.golden.formulas_vision import product
-from ovis2_ref.golden.stages import TABLE, TEXT, Aliases, Formula, Reference, Stage, numbered, spelled_out
+from ovis2_ref.golden.stages import TABLE, Aliases, Formula, Reference, Stage, numbered, spelled_out
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.language.rope import rotary_tables, rotate
 from ovis2_ref.merge import merge_embeddings
@@ -22,12 +23,12 @@ from ovis2_ref.vision.visual_tokenizer import indicator_embeddings
 
 def text_rows(m: Reference, w: Weights, ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens hidden"]:
     """Return the rows of the text table; placeholders outside the vocabulary get row 0."""
-    return m.weights[f"{TEXT}.embed_tokens.weight"][np.maximum(ids, 0)]
+    return m.weights[EMBEDDINGS][np.maximum(ids, 0)]
 
 
 def merged_embeddings(m: Reference, w: Weights, ids: Array, text: Array, visual: Array) -> Array:
     """Return the text rows with the visual embeddings at the atoms, and the indicators' rows of the visual table."""
-    indicators = indicator_embeddings(m.weights[f"{TABLE}.weight"], m.config.vision_config)
+    indicators = indicator_embeddings(m.weights[VISUAL_EMBEDDINGS], m.config.vision_config)
     return merge_embeddings(ids, text, ImageFeatures(visual, visual, indicators), m.config)
 
 
@@ -74,8 +75,7 @@ def value_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
 
 def logits(m: Reference, w: Weights, x: Array) -> Array:
     """W x, W the text table where the head is tied to it."""
-    name = f"{TEXT}.embed_tokens.weight" if m.config.tie_word_embeddings else "lm_head.weight"
-    return m.arithmetic.times(x, m.weights[name].T)
+    return m.arithmetic.times(x, m.weights[EMBEDDINGS if m.config.tie_word_embeddings else HEAD].T)
 
 
 def rms_norm(name: str) -> Callable[..., Array]:
@@ -191,7 +191,7 @@ def layer_formulas(index: int) -> tuple[Formula, ...]:
 
 
 FINAL_NORM = (Formula("norm.output", ("input",), rms_norm("norm")),)
-HEAD = (Formula("output", ("input",), logits),)
+LOGITS = (Formula("output", ("input",), logits),)
 
 
 def language_stages(config: Ovis2Config, step: int, has_pictures: bool) -> Iterator[Stage]:
@@ -221,4 +221,4 @@ def language_stages(config: Ovis2Config, step: int, has_pictures: bool) -> Itera
         yield from spelled_out(layer_formulas(i), part, step, aliases)
         x = numbered(f"{part}.output", step)
     yield from spelled_out(FINAL_NORM, TEXT, step, {"input": x})
-    yield from spelled_out(HEAD, "lm_head", step, {"input": numbered(f"{TEXT}.norm.output", step)})
+    yield from spelled_out(LOGITS, "lm_head", step, {"input": numbered(f"{TEXT}.norm.output", step)})

@@ -5,9 +5,10 @@ from functools import reduce
 from operator import truediv
 
 from ovis2_ref.activations import ACTIVATIONS
+from ovis2_ref.checkpoint.names import VISION
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
-from ovis2_ref.golden.stages import TABLE, VISION, VIT, Formula, Reference, Stage, spelled_out
+from ovis2_ref.golden.stages import TABLE, VIT, Formula, Reference, Stage, spelled_out
 from ovis2_ref.ops import gated, merge_heads, scale, split_heads
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights

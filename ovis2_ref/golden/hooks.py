@@ -9,10 +9,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from ovis2_ref.checkpoint.names import TEXT, VISION
 from ovis2_ref.golden.budget import checksum
 from ovis2_ref.golden.file import GoldenWriter
 from ovis2_ref.golden.record import Run
-from ovis2_ref.golden.stages import TABLE, TEXT, VISION, VIT, is_input
+from ovis2_ref.golden.stages import TABLE, VIT, is_input
 
 Show = Callable[[str, np.ndarray], None]
 

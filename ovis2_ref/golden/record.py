@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from ml_dtypes import finfo
 
+from ovis2_ref.checkpoint.names import TEXT
 from ovis2_ref.golden.budget import as_rows, checksum, drawn_rows, largest_size, moments
 from ovis2_ref.golden.file import ROWS, GoldenWriter
-from ovis2_ref.golden.stages import INPUTS, TEXT, is_input, numbered
+from ovis2_ref.golden.stages import INPUTS, is_input, numbered
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.runtime.arrays import Array, to_host
 from ovis2_ref.runtime.taps import listening

@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_dtypes import finfo
 
+from ovis2_ref.checkpoint.names import VISION, VISUAL_EMBEDDINGS
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.golden.arithmetic import PLAIN, Arithmetic
 from ovis2_ref.runtime.arrays import DTYPES, Array
 from ovis2_ref.runtime.weights import Weights
 
-VISION = "model.vision_tower"
 VIT = f"{VISION}.transformer"
-TABLE = "model.visual_embeddings_table"
-TEXT = "model.language_model"
+TABLE = VISUAL_EMBEDDINGS.removesuffix(".weight")
 GIVEN = "image.given"
 """The upright picture that the golden file was recorded from: what a port should have decoded."""
 INPUTS = ("image.picture", "pixel_values", "input_ids", "attention_mask", "position_ids")

@@ -59,7 +59,7 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     cases.add_argument("-o", "--output", metavar="FOLDER", default="cases", help="the folder to write (default: cases)")
     cases.set_defaults(run=_cases)
 
-    matrix = actions.add_parser("matrix", help="make every known mistake on every probe, and print which is named")
+    matrix = actions.add_parser("matrix", help="make every known mistake on every probe; print which is named")
     matrix.add_argument("--checkpoint", metavar="FOLDER", default=TINY, help="the model to plant mistakes in")
     matrix.add_argument("--markdown", action="store_true", help="print the table of README.md, with the usual rules")
     matrix.set_defaults(run=_matrix)
@@ -136,11 +136,12 @@ def _probes(arguments: argparse.Namespace) -> None:
     print(f"{arguments.output}: the probes {', '.join(PROBES)}", file=sys.stderr)
 
 
-def _matrix(arguments: argparse.Namespace) -> None:
-    from ovis2_ref.golden.causes.table import markdown, matrix_text, measure
+def _matrix(arguments: argparse.Namespace) -> int:
+    from ovis2_ref.golden.causes.table import cells, mark, markdown, matrix_text, measure
 
     matrix = measure(arguments.checkpoint)
     print(markdown(matrix) if arguments.markdown else matrix_text(matrix))
+    return 1 if any(mark(seen) in "?!" for seen in cells(matrix)) else 0
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int
 
+from ovis2_ref.checkpoint.names import VISUAL_EMBEDDINGS
 from ovis2_ref.golden.causes import Cause
 from ovis2_ref.golden.formulas_image import token_ids
 from ovis2_ref.golden.stages import Reference
@@ -63,7 +64,7 @@ def atoms_before(m: Reference, ids: Array) -> Array:
 
 def overwritten(m: Reference, w: Weights, ids: Array, text: Array, visual: Array) -> Array:
     """Return merged embeddings with every visual token one place too late."""
-    table = m.weights["model.visual_embeddings_table.weight"]
+    table = m.weights[VISUAL_EMBEDDINGS]
     first = m.config.vision_config.vocab_size - m.config.vision_config.num_visual_indicator_tokens
     y = text.copy()
     for i, indicator in enumerate(m.config.visual_indicator_token_ids):

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ovis2_ref.checkpoint.names import EMBEDDINGS, VISUAL_EMBEDDINGS
 from ovis2_ref.golden.causes import Cause
-from ovis2_ref.golden.stages import TABLE, TEXT, Reference
+from ovis2_ref.golden.stages import Reference
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.weights import Weights
 
@@ -27,12 +28,12 @@ def indicators_of(rows: Callable[[Reference], Array]) -> Callable[..., Array]:
 def last_rows(m: Reference) -> Array:
     """Return the indicators' rows of the visual table."""
     vision = m.config.vision_config
-    return m.weights[f"{TABLE}.weight"][vision.vocab_size - vision.num_visual_indicator_tokens :]
+    return m.weights[VISUAL_EMBEDDINGS][vision.vocab_size - vision.num_visual_indicator_tokens :]
 
 
 def text_rows_of(m: Reference) -> Array:
     """Return the indicators' rows of the text table."""
-    return m.weights[f"{TEXT}.embed_tokens.weight"][np.maximum(m.config.visual_indicator_token_ids, 0)]
+    return m.weights[EMBEDDINGS][np.maximum(m.config.visual_indicator_token_ids, 0)]
 
 
 def atoms_as(order: Callable[[Array, tuple[int, ...]], Array]) -> Callable[..., Array]:
