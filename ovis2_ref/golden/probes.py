@@ -76,7 +76,7 @@ PROBES: dict[str, Probe] = {
     ),
     "wide": Probe(
         "the grid, transposed or of another size; the order of tiles, of rows and of columns",
-        (lambda: uneven(130, 180),),
+        (lambda: uneven(120, 200),),
         "What is on the right?",
         options={"max_patches": 4},
     ),
