@@ -28,6 +28,8 @@ SPREAD = 8.0
 FEW = 512
 """Numbers of a value that is computed in more orders, if it is outside its band by no more than `IN_DOUBT` times."""
 IN_DOUBT = 20
+OUT_OF_QUESTION = 1000
+"""A mistake that leaves so many times the model's own band is rejected without sums in order, which take long."""
 EXPLAINED = 0.5
 """A lower type is named if computing in it explains at least half of a value's deviation (of its energy)."""
 ALIKE = 0.01
@@ -128,6 +130,10 @@ class Bands:
         Any rounded value may be off by a unit in the last place (as exp and cos of two libraries are). In float64 the truth
         itself is rounded. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
         """
+        if changed:
+            band = self._band(tap, truth, fit, changed, (PLAIN,))
+            if error > OUT_OF_QUESTION * band:
+                return band
         band = self._band(tap, truth, fit, changed, (PLAIN, IN_ORDER))
         if truth.size > FEW or not band < error <= IN_DOUBT * band:
             return band

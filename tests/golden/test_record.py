@@ -1,14 +1,18 @@
 """Recording: the same bytes twice, streamed weights too; some taps, some rows; the command and what it refuses."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ovis2_ref import TINY, Ovis2Config, Ovis2ForConditionalGeneration, Ovis2Processor
+from ovis2_ref.checkpoint.names import expected_shapes
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.golden import Golden, GoldenWriter, read_golden, write_golden
 from ovis2_ref.golden.stages import is_input
+from ovis2_ref.tiny import SAMPLE
 from ovis2_ref.tools.cli import main
 from tests.golden.runs import picture
 
@@ -69,3 +73,41 @@ def test_refusals(tmp_path, capsys):
         read_golden(tmp_path / "future")
     assert main(["golden", "record", "--budget", "10B", "-o", str(tmp_path / "small")]) == 2
     assert "too small" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_streamed_weights_are_not_kept(tmp_path):
+    """Recording takes the memory of a few layers, not that of the model, and writes the same values."""
+    text = {
+        "vocab_size": 512, "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 12, "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }  # fmt: skip
+    tiny = Ovis2ForConditionalGeneration.from_pretrained(TINY)
+    config = Ovis2Config.from_dict({**tiny.config.to_dict(), "text_config": text, "hidden_size": 192})
+    generator = np.random.default_rng(1)
+    weights = {
+        name: generator.standard_normal(shape, np.float32) * np.float32(0.02)
+        for name, shape in expected_shapes(config).items()
+    }
+    Ovis2ForConditionalGeneration(config, weights).save_pretrained(tmp_path / "model")
+    Ovis2Processor.from_pretrained(TINY).save_pretrained(tmp_path / "model")
+    layer = sum(array.nbytes for name, array in weights.items() if ".language_model.layers.0." in name)
+    del weights
+    peaks = {}
+    for name, options in {"whole": [], "streamed": ["--stream"]}.items():
+        call = [
+            "golden",
+            "record",
+            str(SAMPLE),
+            "--checkpoint",
+            str(tmp_path / "model"),
+            "--dtype",
+            "float32",
+            *options,
+        ]
+        tracemalloc.start()
+        assert main([*call, "--only", "*.layers.*.output", "-o", str(tmp_path / name)]) == 0
+        peaks[name] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "streamed").read_bytes()
+    assert peaks["whole"] > 12 * layer and peaks["whole"] - peaks["streamed"] > 9 * layer, (peaks, layer)
