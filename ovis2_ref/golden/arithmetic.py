@@ -29,12 +29,15 @@ class Arithmetic(NamedTuple):
     rms_norm: Callable[[Array, Weights, float], Array]
     layer_norm: Callable[[Array, Weights], Array]
     softmax: Callable[[Array], Array]
+    rounds_before_bias: bool = False
+    """True if a product of 16-bit numbers is rounded to 16 bits before its bias is added, as some programs do."""
 
     def linear(self, x: Float[Array, "*batch inputs"], w: Weights) -> Float[Array, "*batch outputs"]:
-        """x W^T, plus b where `w` has a bias, rounded once. `weight` is (outputs, inputs), or a kernel (outputs, ...)."""
+        """x W^T, plus b where `w` has a bias. `weight` is (outputs, inputs), or a kernel (outputs, ...)."""
         weight = widened(w["weight"])
         y = self.times(widened(x), weight.reshape(len(weight), -1).T)
         if "bias" in w:
+            y = widened(y.astype(x.dtype)) if self.rounds_before_bias else y
             y = y + widened(w["bias"])
         return y.astype(x.dtype)
 
@@ -48,13 +51,14 @@ Order = Callable[[int], Array]
 
 
 def in_order(name: str, order: Order = np.arange) -> Arithmetic:
-    """Return the arithmetic that adds the terms of every sum one after the other, in that order, and rounds once at the end."""
+    """Return the arithmetic that adds the terms of every sum one after the other, in that order."""
     return Arithmetic(
         name,
         partial(_matmul, order),
         partial(_rms_norm, order),
         partial(_layer_norm, order),
         partial(_softmax, order),
+        rounds_before_bias=True,
     )
 
 

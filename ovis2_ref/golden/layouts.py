@@ -34,14 +34,18 @@ def arrange(array: Array, shape: tuple[int, ...], expected: Array | None = None)
         return None
     if expected is None or len(options) == 1:
         return options[0]
-    likeness = [similarity(option.array, expected) for option in options]
-    masked = np.abs(expected) >= HUGE if expected.dtype.kind not in "iub" else np.zeros(expected.shape, bool)
-    for i, option in enumerate(options[1:], 1):  # a mask that lies elsewhere after a change of axes: no such layout
-        if option.array.shape == masked.shape and not np.array_equal(np.abs(option.array) >= HUGE, masked):
-            likeness[i] = 0.0
+    likeness = [
+        similarity(option.array, expected) if np.array_equal(_masked(option.array), _masked(expected)) else 0.0
+        for option in options
+    ]
     best = int(np.argmax(likeness))
     # Keep the plain layout unless another one is clearly right: a wrong value may be a little like anything.
     return options[0] if likeness[0] > ALIKE or likeness[best] <= ALIKE else options[best]
+
+
+def _masked(array: Array) -> Array:
+    """Return true for the numbers that mask scores."""
+    return np.abs(array) >= HUGE
 
 
 def similarity(value: Array, expected: Array) -> float:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.golden.clean_runs import VARIANTS, alarms, clean_runs, variants
+from tests.golden.clean_runs import alarms, clean_runs, variants
+from tests.golden.right_runs import VARIANTS
 
 
 @pytest.mark.parametrize("number", [6, pytest.param(200, marks=pytest.mark.slow)])

@@ -104,3 +104,18 @@ def test_a_map_that_is_none(tmp_path):
         read_names(path)
     with pytest.raises(ValueError, match="no map"):
         read_names("vllm2")
+
+
+def test_a_wrong_value_keeps_its_axes():
+    """Masked scores that are unlike the golden ones, and pixels with rows and columns swapped, are wrong, not of other axes."""
+    random = np.random.default_rng(2)
+    future = ~np.tri(6, dtype=bool)
+    scores, others = (np.where(future, -np.inf, random.standard_normal((1, 2, 6, 6))) for _ in range(2))
+    pixels = random.standard_normal((1, 3, 8, 8))
+    tap = f"{LAYER}.self_attn.scores"
+    golden = Golden({tap: scores, "pixel_values": pixels})
+    for candidate in ({tap: others, "pixel_values": pixels.swapaxes(2, 3)}, {tap: scores}):
+        matches, _ = match_taps(golden, Golden(candidate), golden.names)
+        assert all(np.array_equal(match.array, candidate[name]) for name, match in matches.items())
+    matches, _ = match_taps(golden, Golden({tap: scores.swapaxes(2, 3)}), golden.names)
+    assert np.array_equal(matches[tap].array, scores)
