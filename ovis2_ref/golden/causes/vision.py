@@ -126,12 +126,12 @@ VISION_CAUSES: tuple[Cause, ...] = (
     ),
     Cause("positions: grid transposed", POSITIONS, positions_transposed, "positions are counted row by row"),
     Cause("positions: not added", POSITIONS, lambda m, w, x: x, "embeddings.position_embedding.weight"),
-    Cause(
-        "positions: added before the norm",
-        POSITIONS,
-        positions_before_norm,
-        "the norm of the patch embeddings comes first, then the positions",
-        inputs=("patch_embedding.output",),
+    *(
+        Cause("positions: added before the norm", taps, compute, "norm(patches), then the positions")
+        for taps, compute in (
+            (("*.embeddings.rms_norm.output",), positions_before_norm),
+            (POSITIONS, lambda m, w, x: x),
+        )
     ),
     Cause(
         "merge: columns before rows inside a square",

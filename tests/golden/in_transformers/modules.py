@@ -1,6 +1,7 @@
 """Mistakes in the modules of transformers' model: norms, residuals, feed-forwards, the visual head, embeddings, logits."""
 
 from collections.abc import Callable
+from functools import wraps
 from types import MethodType
 from typing import Any
 
@@ -116,6 +117,7 @@ def visual(change: Callable[[Any, torch.Tensor], torch.Tensor]) -> Mistake:
         model = bench.model.model
         features = model.get_image_features
 
+        @wraps(features)
         def changed(*arguments: Any, **options: Any) -> Any:
             result = features(*arguments, **options)
             result.pooler_output = change(model, result.pooler_output)
