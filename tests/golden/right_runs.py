@@ -94,24 +94,31 @@ def first_row(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array[: TILES if name.startswith(visual) else 1] for name, array in values.items()}
 
 
-def last_token(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def without_cache(case: Case) -> dict[str, np.ndarray]:
     """Return the values of a run without a cache as those of one with it.
 
-    These are of each later pass the last token's alone, and of the keys those in the window of the layer, if it has one.
+    These are of each later pass the last token's alone, and of the keys those in the window of the layer, if it has one. A
+    generated token that stands for a part of a picture gets the visual row without a cache, the text row with it: such a
+    model's first pass is returned.
     """
-
-    def cut(name: str, array: np.ndarray) -> np.ndarray:
+    values = ours(case, use_cache=False)
+    passes = 1 if values["input_ids#2"][0, -1] >= case.config.image_token_id else 2
+    kept = {}
+    for name, array in values.items():
         tap, step = split_number(name)
         if step == 1 or is_input(name):
-            return array
-        if tap.endswith((".scores", ".weights")):
-            scores = values[name.replace(".weights", ".scores")][0, 0, -1]
-            return array[:, :, -1:, np.isfinite(scores)]
-        return array[:, -1:] if array.ndim == 3 else array[:, :, -1:]
-
-    later = ("model.vision_tower", "model.visual_embeddings_table")
-    kept = (name for name in values if split_number(name)[1] == 1 or not name.startswith(later))
-    return {name: cut(name, values[name]) for name in kept}
+            kept[name] = array
+        elif not tap.startswith(("model.vision_tower", "model.visual_embeddings_table")):
+            if tap.endswith((".scores", ".weights")):
+                scores = values[name.replace(".weights", ".scores")][0, 0, -1]
+                kept[name] = array[:, :, -1:, np.isfinite(scores)]
+            else:
+                kept[name] = array[:, -1:] if array.ndim == 3 else array[:, :, -1:]
+    return {
+        name: array
+        for name, array in kept.items()
+        if split_number(name)[1] <= passes and (passes > 1 or name != "generated")
+    }
 
 
 def on_threads(number: int, run: Callable[[Case], dict[str, np.ndarray]]) -> Callable[[Case], dict[str, np.ndarray]]:
@@ -185,7 +192,7 @@ VARIANTS: dict[str, Variant] = {
     "this program, one thread": Variant(on_threads(1, ours)),
     "this program, two threads": Variant(on_threads(2, ours)),
     "this program, a row of a batch": Variant(lambda case: first_row(ours(case, rows=3))),
-    "this program, no cache": Variant(lambda case: last_token(ours(case, use_cache=False))),
+    "this program, no cache": Variant(without_cache),
     "sums from left to right": Variant(lambda case: computed(case, IN_ORDER)),
     "sums from right to left": Variant(
         lambda case: computed(case, in_order("from right to left", lambda count: np.arange(count)[::-1]))
