@@ -8,7 +8,7 @@ from ml_dtypes import float8_e4m3fn
 from ovis2_ref.golden.causes import Cause
 from ovis2_ref.golden.causes.layers import PRODUCTS, WEIGHTS, norm_with, part_of, product_with, root
 from ovis2_ref.golden.stages import Reference
-from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.runtime.arrays import Array, sum_dtype
 from ovis2_ref.runtime.weights import Weights
 
 TABLES = ("*.rotary_emb.cos", "*.rotary_emb.sin")
@@ -65,9 +65,13 @@ def in_pairs(m: Reference, w: Weights, x: Array, name: str, heads: int) -> Array
 
 
 def frequencies(m: Reference, positions: Array, exponents: Array, index: int) -> Array:
-    """Return the table of cosines (index 0) or sines (1) of positions times base^-exponent."""
+    """Return the table of cosines (index 0) or sines (1) of positions times base^-exponent, a float32 number in every program.
+
+    The product is rounded as in the model, which makes its tables in float32 at least.
+    """
     base = float(m.config.text_config.rope_parameters["rope_theta"])
-    angles = positions[..., None] * base**-exponents
+    dtype = sum_dtype(m.dtype)
+    angles = positions[..., None].astype(dtype) * (base**-exponents).astype(np.float32).astype(dtype)
     return (np.cos, np.sin)[index](angles).astype(m.dtype)
 
 
