@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 16. Training the tiny model: what was supervised
 #
-# The tiny model learned from drawn scenes, whose truth is known, in three stages: the vision tower alone, the language
-# model alone, both together. Training itself takes torch (`python -m ovis2_ref.tiny.training --work FOLDER`, see
-# `ovis2_ref/tiny/README.md`). What it minimises is shown here with NumPy: the labels, the two losses, a gradient by
-# hand, and a visual head trained anew in a moment.
+# The tiny model learned from drawn scenes, whose truth is known, in four stages: the vision tower alone, the language
+# model alone, both together, and both again on other scenes. Training itself takes torch
+# (`python -m ovis2_ref.tiny.training --work FOLDER`, see `ovis2_ref/tiny/README.md`). What it minimises is shown here with
+# NumPy: the labels, the two losses, a gradient by hand, and a visual head trained anew in a moment.
 
 # %%
 import csv
@@ -168,8 +168,8 @@ keep(
 
 # %% [markdown]
 # ## How it went
-# The log of the training that made this checkpoint: what part of the held-out cells (vision) and answers (language,
-# joint) was right.
+# The log of the training that made this checkpoint: what part of the held-out cells (vision) and answers (the others)
+# was right.
 
 # %%
 logs = sorted(TINY.parent.rglob("*.csv"))

@@ -48,10 +48,15 @@ def test_every_mistake_is_named_on_a_probe_and_told_from_every_other():
 
 @pytest.mark.parametrize("probe", ["grey", "text"])
 def test_the_run_that_mistakes_are_made_in_is_the_programs(tmp_path, probe):
-    """Without a mistake each value is the recorded one, to rounding, and every verdict is that it is right."""
+    """Without a mistake each value is the recorded one, to rounding. After a stop token the run computes one step more."""
     golden = record_probe(tmp_path / "probe.safetensors", TINY, probe)
-    run = ProbeRun(golden, load_reference(golden, TINY))
-    assert {tap for tap in run.right if not tap.startswith("image.given")} == set(golden.names)
+    reference = load_reference(golden, TINY)
+    run = ProbeRun(golden, reference)
+    answer = golden.taps["generated"][0]
+    more = {tap for tap in run.right if not tap.startswith("image.given")} - set(golden.names)
+    assert set(golden.names) <= set(run.right)
+    assert bool(more) == (answer[-1] in reference.stop_tokens)
+    assert all(tap.endswith(f"#{len(answer) + 1}") for tap in more)
     for tap in golden.names:
         value, expected = run.right[tap], golden.taps[tap]
         value = value[:, -expected.shape[1] :] if tap.startswith("lm_head") else value

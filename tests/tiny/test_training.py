@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ from ovis2_ref.tiny.training.pictures import grid_of, tile_count
 from ovis2_ref.tiny.training.record import load_state
 from ovis2_ref.tiny.training.scenes import draw_scene
 
-FRACTION = 0.0025
-"""Four to six steps of each stage, with a save in the middle."""
+FRACTION = 0.002
+"""Four to eight steps of the first three stages, with a save in the middle, and two of the last."""
 
 
 class StoppedError(Exception):
@@ -61,17 +62,18 @@ def test_a_stage_that_was_stopped_ends_as_one_that_was_not(name, tmp_path, monke
     whole.mkdir()
     stopped.mkdir()
     stages.run_stage(name, 0, tmp_path, whole, FRACTION)
-    kind, loss = stages.STAGES[name], stages.STAGES[name].loss
+    kind, loss, step = stages.STAGES[name], stages.STAGES[name].loss, count(1)
+    half = round(kind.steps * FRACTION) // 2
 
-    def interrupted_loss(self, number):
-        if number == 3:
+    def interrupted_loss(self, *batch):
+        if next(step) > half + 1:
             raise StoppedError
-        return loss(self, number)
+        return loss(self, *batch)
 
     with monkeypatch.context() as patch, pytest.raises(StoppedError):
         patch.setattr(kind, "loss", interrupted_loss)
         stages.run_stage(name, 0, tmp_path, stopped, FRACTION)
-    assert load_state(stopped / f"{name}.pt")["step"] == 2
+    assert load_state(stopped / f"{name}.pt")["step"] == half
     stages.run_stage(name, 0, tmp_path, stopped, FRACTION)
     expected, found = (without_seconds(load_state(folder / f"{name}.pt")) for folder in (whole, stopped))
     assert expected["step"] == expected["steps"] > 3

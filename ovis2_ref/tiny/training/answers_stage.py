@@ -1,34 +1,34 @@
-"""Stage four: the language model alone again, on what the trained vision tower sees.
+"""Stage four: the whole model again, on scenes as they are where it is judged.
 
-By now the tower names nearly every cell right, and what is still wrong are lists of three shapes and what is beside
-what. So the tower is left as it is, and most scenes hold three shapes.
+By now nearly every cell is named right, and what is still wrong are lists and counts of shapes, mostly where two shapes are
+alike. So one, two and three shapes are equally frequent, alike ones more than by chance, and lists are asked for more often.
 """
 
 import torch
 from transformers import Ovis2ForConditionalGeneration
 
-from ovis2_ref.tiny.training.joint_stage import TOKENS_IN_BATCH, JointStage
-from ovis2_ref.tiny.training.language_stage import SEEDS_OF_A_BATCH, answer_logits, answer_loss
-from ovis2_ref.tiny.training.scenes import draw_crowded_scene
+from ovis2_ref.tiny.training.joint_stage import TOKENS_IN_BATCH, JointStage, drawn_batch
+from ovis2_ref.tiny.training.language_stage import SEEDS_OF_A_BATCH
+from ovis2_ref.tiny.training.scenes import draw_last_scene
+from ovis2_ref.tiny.training.sequences import Batch
 
+FIRST_SEED = 400_000_000
 KINDS_ASKED = {
-    "describe": 3, "count": 1, "colour": 2, "shape": 1, "there": 1, "beside": 4, "order": 1, "end": 2
+    "describe": 6, "count": 2, "colour": 1, "shape": 1, "there": 1, "beside": 3, "order": 2, "end": 2
 }  # fmt: skip
 
 
-class AnswersStage(JointStage):
-    """The language model and the visual embedding table, on pictures."""
+def answers_batch(number: int) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+    """Draw the training batch of this number."""
+    return drawn_batch(draw_last_scene, FIRST_SEED + number * SEEDS_OF_A_BATCH, TOKENS_IN_BATCH, KINDS_ASKED)
 
-    steps = decay_steps = 750
-    rate, first_seed, processes = 6e-4, 400_000_000, 2
+
+class AnswersStage(JointStage):
+    """The whole model, on other scenes and questions than the joint stage."""
+
+    steps = decay_steps = 850
+    rate = 6e-4
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         super().__init__(model, steps)
-        model.model.vision_tower.requires_grad_(False)
-
-    def loss(self, number: int) -> torch.Tensor:
-        """Compute the loss of the answers of the batch of this number."""
-        seed = self.first_seed + number * SEEDS_OF_A_BATCH
-        batch, pixels, _ = self.batch(draw_crowded_scene, seed, TOKENS_IN_BATCH, KINDS_ASKED)
-        tokens = self.trained.model.vision_tower(pixels).pooler_output
-        return answer_loss(answer_logits(self.trained, batch, tokens), batch)
+        self.draw = answers_batch

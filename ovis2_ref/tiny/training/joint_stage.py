@@ -23,6 +23,7 @@ from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_joint_s
 from ovis2_ref.tiny.training.sequences import KINDS_ASKED, Batch, batch_of, greeting, sequence_about
 from ovis2_ref.tiny.training.vision_stage import word_logits, word_loss
 
+FIRST_SEED = 300_000_000
 TOKENS_IN_BATCH = 2600
 WORDS_WEIGHT = 0.3
 
@@ -39,31 +40,28 @@ def drawn_batch(
     return batch, torch.from_numpy(pixels), torch.from_numpy(words)
 
 
+def joint_batch(number: int) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+    """Draw the training batch of this number."""
+    return drawn_batch(draw_joint_scene, FIRST_SEED + number * SEEDS_OF_A_BATCH, TOKENS_IN_BATCH, KINDS_ASKED)
+
+
 class JointStage:
     """The whole model, end to end."""
 
-    steps, decay_steps = 1600, 2400
-    rate, first_seed, processes = 1e-3, 300_000_000, 2
+    steps, decay_steps = 2600, 2900
+    rate, processes = 1e-3, 2
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model
-        self.held_out = [
-            self.batch(draw_scene, DEVELOPMENT_SEED + k * SEEDS_OF_A_BATCH, 2 * TOKENS_IN_BATCH)[:2]
-            for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps))
-        ]
+        self.draw = joint_batch
+        self.held_out = []
+        for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps)):
+            seed = DEVELOPMENT_SEED + k * SEEDS_OF_A_BATCH
+            batch, pixels, _ = drawn_batch(draw_scene, seed, 2 * TOKENS_IN_BATCH, KINDS_ASKED)
+            self.held_out.append((batch.to(model.device), pixels.to(model.device)))
 
-    def batch(
-        self, draw: Callable[[int], Scene], seed: int, tokens: int, kinds: dict[str, int] = KINDS_ASKED
-    ) -> tuple[Batch, torch.Tensor, torch.Tensor]:
-        """Draw a batch and copy it to the model's device."""
-        batch, pixels, words = drawn_batch(draw, seed, tokens, kinds)
-        device = self.trained.device
-        return batch.to(device), pixels.to(device), words.to(device)
-
-    def loss(self, number: int) -> torch.Tensor:
-        """Compute the loss, of answers and words, of the batch of this number."""
-        seed = self.first_seed + number * SEEDS_OF_A_BATCH
-        batch, pixels, words = self.batch(draw_joint_scene, seed, TOKENS_IN_BATCH)
+    def loss(self, batch: Batch, pixels: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Compute the loss of the answers and of the words."""
         logits = word_logits(self.trained.model.vision_tower, pixels)
         answers = answer_loss(answer_logits(self.trained, batch, logits.softmax(-1)), batch)
         return answers + WORDS_WEIGHT * word_loss(logits, words)

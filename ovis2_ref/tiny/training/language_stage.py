@@ -6,6 +6,7 @@ and doubts like those of a vision tower. Runs beside stage one.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -32,12 +33,13 @@ from ovis2_ref.tiny.training.scenes import (
     KINDS,
     UNSURE,
     Scene,
+    draw_joint_scene,
     draw_scene,
-    draw_training_scene,
     size_of,
 )
 from ovis2_ref.tiny.training.sequences import NO_LABEL, Batch, batch_of, greeting, sequence_about
 
+FIRST_SEED = 200_000_000
 SHORT_PART = 0.6
 """The part of the steps, the first, that sees pictures of a single tile only."""
 TOKENS_IN_SHORT_BATCH, TOKENS_IN_BATCH = 3000, 5000
@@ -135,6 +137,12 @@ def made_up_batch(
     return batch_of([*sequences, greeting()]), torch.from_numpy(np.concatenate(visual))
 
 
+def language_batch(number: int, short_batches: int, words: int) -> tuple[Batch, torch.Tensor]:
+    """Draw the training batch of this number: the first `short_batches` are about pictures of a single tile."""
+    most_tiles, tokens = (1, TOKENS_IN_SHORT_BATCH) if number < short_batches else (MAX_TILES + 1, TOKENS_IN_BATCH)
+    return made_up_batch(draw_joint_scene, FIRST_SEED + number * SEEDS_OF_A_BATCH, most_tiles, tokens, words)
+
+
 @torch.no_grad()
 def answers_right(
     model: Ovis2ForConditionalGeneration, batches: Iterable[tuple[Batch, torch.Tensor]]
@@ -165,33 +173,23 @@ def start_table(table: nn.Embedding) -> None:
 class LanguageStage:
     """All but the vision tower, on drawn visual tokens; pictures of a single tile, whose prompts are short, come first."""
 
-    steps, decay_steps = 1500, 2000
-    rate, first_seed, processes = 2e-3, 200_000_000, 1
+    steps, decay_steps = 4000, 4400
+    rate, processes = 2e-3, 1
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model
         model.model.vision_tower.requires_grad_(False)
         start_table(model.model.visual_embeddings_table)
-        self.words = model.config.vision_config.vocab_size - len(model.config.visual_indicator_token_ids)
-        self.short_steps = round(SHORT_PART * steps)
-        self.held_out = [
-            self.batch(draw_scene, DEVELOPMENT_SEED + k * SEEDS_OF_A_BATCH, MAX_TILES + 1, TOKENS_IN_BATCH)
-            for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps))
-        ]
+        words = model.config.vision_config.vocab_size - len(model.config.visual_indicator_token_ids)
+        self.draw = partial(language_batch, short_batches=round(SHORT_PART * steps), words=words)
+        self.held_out = []
+        for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps)):
+            seed = DEVELOPMENT_SEED + k * SEEDS_OF_A_BATCH
+            batch, visual_tokens = made_up_batch(draw_scene, seed, MAX_TILES + 1, TOKENS_IN_BATCH, words)
+            self.held_out.append((batch.to(model.device), visual_tokens.to(model.device)))
 
-    def batch(
-        self, draw: Callable[[int], Scene], seed: int, most_tiles: int, tokens: int
-    ) -> tuple[Batch, torch.Tensor]:
-        """Draw a batch and copy it to the model's device."""
-        batch, visual_tokens = made_up_batch(draw, seed, most_tiles, tokens, self.words)
-        return batch.to(self.trained.device), visual_tokens.to(self.trained.device)
-
-    def loss(self, number: int) -> torch.Tensor:
-        """Compute the loss of the batch of this number."""
-        short = number < self.short_steps
-        most_tiles, tokens = (1, TOKENS_IN_SHORT_BATCH) if short else (MAX_TILES + 1, TOKENS_IN_BATCH)
-        seed = self.first_seed + number * SEEDS_OF_A_BATCH
-        batch, visual_tokens = self.batch(draw_training_scene, seed, most_tiles, tokens)
+    def loss(self, batch: Batch, visual_tokens: torch.Tensor) -> torch.Tensor:
+        """Compute the loss of the answers."""
         return answer_loss(answer_logits(self.trained, batch, visual_tokens), batch)
 
     def measure(self, model: Ovis2ForConditionalGeneration) -> dict[str, float]:

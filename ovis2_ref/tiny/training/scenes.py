@@ -107,21 +107,21 @@ def draw_scene(seed: int, alike: str | None = None, least: int = 1) -> Scene:
 
 
 def draw_training_scene(seed: int) -> Scene:
-    """Draw a scene for the first stages: more often than by chance two shapes are of one colour or of one kind."""
+    """Draw a scene for the vision stage: more often than by chance two shapes are of one colour or of one kind."""
     return draw_scene(seed, _draw_alike(seed, 0.35, 0.2))
 
 
 def draw_joint_scene(seed: int) -> Scene:
-    """Draw a scene for the joint stage: fewer shapes of one colour, and half as many shapes on their own.
+    """Draw a scene for the language and the joint stage: fewer shapes of one colour, and half as many shapes on their own.
 
     Where two of three shapes are red, "red" is right too often to learn from; and a single shape is easy.
     """
     return draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 + seed % 2)
 
 
-def draw_crowded_scene(seed: int) -> Scene:
-    """Make up a scene for the last stage: two in three hold three shapes."""
-    return draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 if seed % 2 else 3)
+def draw_last_scene(seed: int) -> Scene:
+    """Draw a scene for the last stage: one, two and three shapes are equally frequent; more are alike than by chance."""
+    return draw_scene(seed, _draw_alike(seed, 0.25, 0.2))
 
 
 def _draw_alike(seed: int, in_colour: float, in_kind: float) -> str | None:

@@ -3,11 +3,13 @@
 import multiprocessing
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import distributed, nn
+from torch.utils.data import DataLoader, Dataset
 from transformers import Ovis2ForConditionalGeneration
 
 from ovis2_ref.tiny.training.answers_stage import AnswersStage
@@ -21,11 +23,11 @@ from ovis2_ref.tiny.training.vision_stage import VisionStage
 
 
 class Stage(Protocol):
-    """What is trained, and on what: `loss` of a batch in training, `measure` on held-out scenes.
+    """What is trained, and on what: `draw` and `loss` of a batch in training, `measure` on held-out scenes.
 
     `steps` is the number of steps of a whole run, `rate` the highest learning rate, which falls over `decay_steps`:
     more steps than are taken where the next stage continues with the same weights.
-    `processes` share every step, each with another batch; batches are numbered, and a batch follows from its number.
+    `processes` share every step, each with another batch.
     """
 
     steps: int
@@ -37,8 +39,12 @@ class Stage(Protocol):
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         """Prepare the model's weights and the held-out scenes, fewer of these where `steps` are fewer."""
 
-    def loss(self, number: int) -> torch.Tensor:
-        """Compute the loss of the batch of this number."""
+    @property
+    def draw(self) -> Callable[[int], tuple[Any, ...]]:
+        """The function that draws the batch of a number: tensors on the CPU."""
+
+    def loss(self, *batch: Any, **_: Any) -> torch.Tensor:
+        """Compute the loss of a batch, given where the model lies."""
 
     def measure(self, model: nn.Module) -> dict[str, float]:
         """Measure, in per cent, what is right: "right" in all, then by kind."""
@@ -51,6 +57,19 @@ STAGES: dict[str, type[Stage]] = {
     "answers": AnswersStage,
 }
 STEPS_BETWEEN_SAVES = 100
+DRAWING_PROCESSES = 6
+"""Processes that draw batches ahead, for each that trains on a GPU. On a CPU there is nothing to gain: each draws its own."""
+
+
+class Batches(Dataset):
+    """A stage's batches by number, as torch's loader reads them."""
+
+    def __init__(self, draw: Callable[[int], tuple[Any, ...]]):
+        self.draw = draw
+
+    def __getitem__(self, number: int) -> tuple[Any, ...]:
+        """Draw the batch of this number."""
+        return self.draw(number)
 
 
 def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: float) -> None:
@@ -72,9 +91,11 @@ def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: f
     record.resume(trainer, device)
     if kind.processes > 1:
         distributed.init_process_group("gloo", f"file://{meeting_place}", rank=rank, world_size=kind.processes)
+    numbers = range(trainer.step * kind.processes + rank, steps * kind.processes, kind.processes)
+    drawing = DRAWING_PROCESSES if device.type == "cuda" else 0
     parent = multiprocessing.parent_process()
-    while trainer.step < steps:
-        record.losses.append(trainer.update(stage.loss(trainer.step * kind.processes + rank)))
+    for drawn in DataLoader(Batches(stage.draw), batch_size=None, sampler=numbers, num_workers=drawing):
+        record.losses.append(trainer.update(stage.loss(*(part.to(device) for part in drawn))))
         is_time = trainer.step % min(STEPS_BETWEEN_SAVES, max(1, steps // 2)) == 0 or trainer.step == steps
         if is_time and rank == 0:
             record.write(trainer, stage.measure(trainer.average))
@@ -90,7 +111,7 @@ def run_side_by_side(names: tuple[str, ...], work: Path, fraction: float) -> Non
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         processes = [
-            context.Process(target=run_stage, args=(name, rank, Path(folder) / name, work, fraction), daemon=True)
+            context.Process(target=run_stage, args=(name, rank, Path(folder) / name, work, fraction))
             for name in names
             for rank in range(STAGES[name].processes)
         ]

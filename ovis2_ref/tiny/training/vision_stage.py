@@ -16,6 +16,7 @@ from transformers.models.ovis2.modeling_ovis2 import Ovis2VisionModel
 from ovis2_ref.tiny.training.pictures import grid_of, pixels_of, words_of
 from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, UNSURE, Scene, draw_scene, draw_training_scene
 
+FIRST_SEED = 100_000_000
 PICTURES, HELD_OUT_PICTURES = 48, 200
 PEAKEDNESS = 2.0
 """Weight of the head's LayerNorm at the start: a softmax over hundreds of words would begin too flat with 1."""
@@ -46,6 +47,11 @@ def tile_batch(draw: Callable[[int], Scene], first_seed: int, pictures: int) -> 
     return torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(np.concatenate(words))
 
 
+def vision_batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw the training batch of this number: pixel values and words of tiles."""
+    return tile_batch(draw_training_scene, FIRST_SEED + number * PICTURES, PICTURES)
+
+
 @torch.no_grad()
 def start_tower(tower: Ovis2VisionModel) -> None:
     """Change transformers' initial weights where they slow learning down.
@@ -64,20 +70,19 @@ class VisionStage:
     """The vision tower on fresh tiles."""
 
     steps, decay_steps = 2100, 2300
-    rate, first_seed, processes = 1.5e-3, 100_000_000, 1
+    rate, processes = 1.5e-3, 1
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model.model.vision_tower
-        self.device = model.device
+        self.draw = vision_batch
         start_tower(self.trained)
         held_out = max(1, HELD_OUT_PICTURES * steps // self.steps)
         pixels, words = tile_batch(draw_scene, DEVELOPMENT_SEED, held_out)
-        self.held_out = pixels.to(self.device), words.to(self.device)
+        self.held_out = pixels.to(model.device), words.to(model.device)
 
-    def loss(self, number: int) -> torch.Tensor:
-        """Compute the loss of the batch of this number."""
-        pixels, words = tile_batch(draw_training_scene, self.first_seed + number * PICTURES, PICTURES)
-        return word_loss(word_logits(self.trained, pixels.to(self.device)), words.to(self.device))
+    def loss(self, pixels: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Compute the loss of the words of these tiles."""
+        return word_loss(word_logits(self.trained, pixels), words)
 
     @torch.no_grad()
     def measure(self, tower: Ovis2VisionModel) -> dict[str, float]:
