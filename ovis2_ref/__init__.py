@@ -26,10 +26,10 @@ def __getattr__(name: str) -> object:
     A name that only transformers has raises an `ImportError` that says what to use instead.
     """
     if name == "__all__" or not name.startswith("_"):
-        public = import_module("ovis2_ref.public")
-        found = {**globals(), **vars(public)}  # the rooms of the package, which are imported on the way, too
-        if name in found:
-            return found[name]
+        public = vars(import_module("ovis2_ref.public"))
+        globals().update({key: public[key] for key in public if key == "__all__" or not key.startswith("_")})
+        if name in globals():  # the rooms of the package, which are imported on the way, too
+            return globals()[name]
         from ovis2_ref.compat.missing import PACKAGE, missing_feature
         from ovis2_ref.errors import MissingNameError
 

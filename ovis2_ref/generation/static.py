@@ -27,13 +27,16 @@ def worth_recording(model: Any, new_tokens: int) -> bool:
 
     Not while a listener is open, since recorded steps pass no taps, nor where `StaticStep` raises.
     """
-    if model.xp is np or new_tokens < LONG_ENOUGH or anybody_listens():
-        return False
-    return "sliding_attention" not in model.config.text_config.layer_types and not _streams(model)
+    return model.xp is not np and new_tokens >= LONG_ENOUGH and not anybody_listens() and _obstacle(model) is None
 
 
-def _streams(model: Any) -> bool:
-    return isinstance(model.weights, StreamedWeights)
+def _obstacle(model: Any) -> str | None:
+    """Return why the steps of `model` can't all be alike; None if they can."""
+    if "sliding_attention" in model.config.text_config.layer_types:
+        return "can't follow sliding windows; leave it out"
+    if model.xp is not np and isinstance(model.weights, StreamedWeights):
+        return "can't record streamed weights; leave it out, or load without stream"
+    return None
 
 
 class Recorded(NamedTuple):
@@ -56,12 +59,9 @@ class StaticStep:
         streamed, which come from the host at every step.
         """
         xp = model.xp
-        if "sliding_attention" in model.config.text_config.layer_types:
-            raise InputError('cache_implementation="static" can\'t follow sliding windows; leave it out')
-        if xp is not np and _streams(model):
-            raise InputError(
-                'cache_implementation="static" can\'t record streamed weights; leave it out, or load without stream'
-            )
+        obstacle = _obstacle(model)
+        if obstacle is not None:
+            raise InputError(f'cache_implementation="static" {obstacle}')
         self._model, self._cache = model, StaticCache(cache)
         self._places = xp.arange(cache.capacity)[None, None, None]
         self._real = True if mask is None else (mask != 0)[:, None, None]

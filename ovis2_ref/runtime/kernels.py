@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ovis2_ref.runtime.arrays import Array, array_module, is_half, rounded, sum_dtype, widened
+from ovis2_ref.runtime.cublas import cublas_product
 from ovis2_ref.runtime.cuda_text import launch
 from ovis2_ref.runtime.fusion import fused
-from ovis2_ref.runtime.products import matmul
 from ovis2_ref.runtime.taps import anybody_listens
 from ovis2_ref.runtime.weights import Weights
 
@@ -92,14 +92,14 @@ def _steps(x: Array) -> tuple[int, ...]:
 def attend(q: Array, k: Array, v: Array, mask: Array | None, w: Weights) -> Array:
     """Twin of `ops.attend`: one kernel between the two products; the heads of a token lie side by side in the result."""
     factor = q.shape[-1] ** -0.5
-    scores = matmul(q, k.swapaxes(-1, -2))
+    scores = cublas_product(q, k.swapaxes(-1, -2))
     if anybody_listens():
         scaled = scale(scores, factor)
         w.tap("scores", scaled if mask is None else scaled + mask)
     weights = w.tap("weights", softmax_of_scores(scores, factor, mask))
     batch, heads, tokens, head_dim = q.shape
     context = array_module(q).empty((batch, tokens, heads, head_dim), dtype=q.dtype).swapaxes(1, 2)
-    return matmul(weights, v, out=context)
+    return cublas_product(weights, v, out=context)
 
 
 def scale(x: Array, factor: float) -> Array:

@@ -23,18 +23,15 @@ MANY_COLUMNS = 256
 
 
 def matmul(
-    a: Float[Array, "*batch n k"],
-    b: Float[Array, "*shared k m"],
-    start: Float[Array, " m"] | None = None,
-    out: Float[Array, "*batch n m"] | None = None,
+    a: Float[Array, "*batch n k"], b: Float[Array, "*shared k m"], start: Float[Array, " m"] | None = None
 ) -> Float[Array, "*batch n m"]:
-    """start + a b. Float16 and bfloat16 are summed in float32 and rounded once, at the end. `out`: where to write it, on a GPU.
+    """start + a b. Float16 and bfloat16 are summed in float32 and rounded once, at the end.
 
     Where the stack `b` has fewer matrices than `a` (key heads shared by groups of query heads), each of `b` is multiplied with
     several of `a` in a row.
     """
     if array_module(a) is not np:
-        return cublas_product(a, b, start, out)
+        return cublas_product(a, b, start)
     if a.ndim > 2 and a.shape[-3] != b.shape[-3]:
         (*lead, heads, n, k), shared = a.shape, b.shape[-3]
         grouped = a.reshape(*lead, shared, heads // shared * n, k)

@@ -5,7 +5,6 @@ alike. So one, two and three shapes are equally frequent, alike ones more than b
 """
 
 import torch
-from transformers import Ovis2ForConditionalGeneration
 
 from ovis2_ref.tiny.training.joint_stage import TOKENS_IN_BATCH, JointStage, drawn_batch
 from ovis2_ref.tiny.training.language_stage import SEEDS_OF_A_BATCH
@@ -28,7 +27,4 @@ class AnswersStage(JointStage):
 
     steps = decay_steps = 850
     rate = 6e-4
-
-    def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
-        super().__init__(model, steps)
-        self.draw = answers_batch
+    draw = staticmethod(answers_batch)

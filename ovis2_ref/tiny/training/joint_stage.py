@@ -50,10 +50,10 @@ class JointStage:
 
     steps, decay_steps = 2600, 2900
     rate, processes = 1e-3, 2
+    draw = staticmethod(joint_batch)
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model
-        self.draw = joint_batch
         self.held_out = []
         for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps)):
             seed = DEVELOPMENT_SEED + k * SEEDS_OF_A_BATCH

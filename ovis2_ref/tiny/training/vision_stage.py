@@ -71,10 +71,10 @@ class VisionStage:
 
     steps, decay_steps = 2100, 2300
     rate, processes = 1.5e-3, 1
+    draw = staticmethod(vision_batch)
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
         self.trained = model.model.vision_tower
-        self.draw = vision_batch
         start_tower(self.trained)
         held_out = max(1, HELD_OUT_PICTURES * steps // self.steps)
         pixels, words = tile_batch(draw_scene, DEVELOPMENT_SEED, held_out)
