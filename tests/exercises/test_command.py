@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -168,7 +169,10 @@ def test_watch_checks_what_is_saved(student, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "ovis2_ref", "exercise", "watch"]
     pipe = subprocess.PIPE
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore interrupts
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, text=True, encoding="utf-8") as watching:
+        limit = threading.Timer(60, watching.kill)
+        limit.start()
         try:
             assert watching.stdout is not None
             for line in watching.stdout:
@@ -182,4 +186,6 @@ def test_watch_checks_what_is_saved(student, tmp_path):
                 pytest.fail("the saved answer wasn't checked")
         finally:
             watching.send_signal(signal.SIGINT)
+            watching.wait()
+            limit.cancel()
     assert watching.returncode == 130
