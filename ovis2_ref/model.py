@@ -221,4 +221,6 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
     @property
     def model(self) -> Ovis2Model:
         """The model without its output head, of the same weights."""
-        return Ovis2Model(self.config, self.weights, self.convention)
+        model = Ovis2Model(self.config, self.weights, self.convention)
+        model.fuses_attention = self.fuses_attention
+        return model

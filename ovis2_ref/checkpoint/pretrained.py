@@ -21,8 +21,10 @@ from ovis2_ref.errors import InputError
 from ovis2_ref.runtime.arrays import Array, array_module, device_module
 from ovis2_ref.runtime.weights import Weights
 
-LOADED = ("torch_dtype", "device_map", "revision", "cache_dir", "config", "generation_config")
+LOADED = ("torch_dtype", "device_map", "revision", "cache_dir", "config", "generation_config", "attn_implementation")
 """transformers' arguments of `from_pretrained` that have an effect, beside our own."""
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+"""transformers' ways to compute attention: by the formula, or without the scores in memory."""
 
 
 class PretrainedModel(ModelNames):
@@ -43,6 +45,8 @@ class PretrainedModel(ModelNames):
         """The same weights, part by part: `parts / "model" / "vision_tower"`."""
         self.convention = as_convention(convention)
         self.generation_config: Any = dict(generation_config or {})
+        self.fuses_attention = False
+        """Whether a GPU computes attention as one kernel, in 16 bits: see `set_attn_implementation`."""
 
     @classmethod
     def from_pretrained(
@@ -61,7 +65,7 @@ class PretrainedModel(ModelNames):
         `dtype` is the type it computes in, float32 whatever the file holds, or "auto" for the file's; `device` "cpu", "cuda",
         "cuda:N" or "auto". `stream` leaves the weights in the file and reads each when it is needed. `progress` shows a bar
         while they load. `options`: transformers' other arguments (`torch_dtype`, `device_map`, `revision`, `cache_dir`, `config`,
-        `generation_config`), see `compat.idle.MODEL_LOADING` for those that change nothing here.
+        `generation_config`, `attn_implementation`), see `compat.idle.MODEL_LOADING` for those that change nothing here.
         Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't work.
         """
         options = given(active("from_pretrained", options, MODEL_LOADING))
@@ -80,6 +84,7 @@ class PretrainedModel(ModelNames):
         settings = mapping("generation_config", options.get("generation_config")) or read_generation_config(root)
         model = cls(config, weights, convention, settings)
         model.name_or_path = str(folder)
+        model.set_attn_implementation(options.get("attn_implementation", "eager"))
         return model
 
     @classmethod
@@ -92,6 +97,18 @@ class PretrainedModel(ModelNames):
         """Write config.json, generation_config.json and the weights as transformers loads them, in the model's dtype."""
         check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
         save_checkpoint(folder, self.config, self.weights, self.generation_config)
+
+    def set_attn_implementation(self, attn_implementation: Any) -> None:
+        """Choose how a GPU computes attention: "eager" by the plain formula, the others by one kernel (`runtime/attention.cu`).
+
+        The kernel computes pictures and prompts in 16 bits, not single steps. On a CPU, and while attention is recorded, the
+        plain formula computes all. Raises `InputError` for a name that transformers doesn't have.
+        """
+        if attn_implementation not in ATTENTION:
+            raise InputError(
+                f"attn_implementation={brief(attn_implementation)} should be one of {', '.join(ATTENTION)}"
+            )
+        self.fuses_attention = attn_implementation != "eager"
 
     @property
     def anchor(self) -> Array:

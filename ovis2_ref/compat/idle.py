@@ -25,7 +25,7 @@ NO_CODE = "code from a checkpoint is never executed; leave it out"
 MODEL_LOADING: Table = {
     **dict.fromkeys(
         (
-            *("low_cpu_mem_usage", "local_files_only", "trust_remote_code", "attn_implementation", "token", "proxies"),
+            *("low_cpu_mem_usage", "local_files_only", "trust_remote_code", "token", "proxies"),
             *("max_memory", "offload_folder", "offload_state_dict", "offload_buffers", "weights_only", "use_kernels"),
             *("_fast_init", "use_auth_token", "experts_implementation", "mirror", "resume_download"),
         ),

@@ -47,7 +47,7 @@ MODEL: Missing = {
     NOT_BATCHED: "generate_batch continuous_batching_context_manager init_continuous_batching "
     "destroy_cached_continuous_batching_manager",
     NO_CODE: "load_custom_generate adjust_generation_fn is_custom_code is_remote_code register_for_auto_class",
-    INTERNAL: "compile dummy_inputs dump_patches call_super_init T_destination set_attn_implementation set_use_kernels "
+    INTERNAL: "compile dummy_inputs dump_patches call_super_init T_destination set_use_kernels "
     "get_correct_attn_implementation get_correct_experts_implementation get_experts_implementation set_experts_implementation "
     "use_kernels kernel_config is_backend_compatible get_init_context warn_if_padding_and_no_attention_mask heal_tokens "
     "output_modalities generation_config_class",

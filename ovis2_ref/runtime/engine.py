@@ -1,20 +1,21 @@
-"""The context of a call of the model: its GPU is the current one."""
+"""The context of a call of the model: its GPU is the current one, and its attention the one that was asked for."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
 from ovis2_ref.runtime.arrays import device_of
+from ovis2_ref.runtime.fused_attention import fused_attention
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def engaged(method: Method) -> Method:
-    """Decorate a method of a model (its `anchor` is an array where it computes): run it with that GPU as the current one."""
+    """Decorate a method of a model: run it on the GPU of its `anchor`, with attention in one kernel if it `fuses_attention`."""
 
     @wraps(method)
     def call(self: Any, *arguments: Any, **options: Any) -> Any:
-        with device_of(self.anchor):
+        with device_of(self.anchor), fused_attention(self.fuses_attention):
             return method(self, *arguments, **options)
 
     return call  # type: ignore[return-value]

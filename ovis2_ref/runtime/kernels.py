@@ -13,8 +13,9 @@ import numpy as np
 from ovis2_ref.runtime.arrays import Array, array_module, is_half, rounded, sum_dtype, widened
 from ovis2_ref.runtime.cublas import cublas_product
 from ovis2_ref.runtime.cuda_text import launch
+from ovis2_ref.runtime.fused_attention import attend_in_one, takes
 from ovis2_ref.runtime.fusion import fused
-from ovis2_ref.runtime.taps import anybody_listens
+from ovis2_ref.runtime.taps import anybody_listens, is_listening
 from ovis2_ref.runtime.weights import Weights
 
 Formula = TypeVar("Formula", bound=Callable[..., Any])
@@ -90,7 +91,9 @@ def _steps(x: Array) -> tuple[int, ...]:
 
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None, w: Weights) -> Array:
-    """Twin of `ops.attend`: one kernel between the two products; the heads of a token lie side by side in the result."""
+    """Twin of `ops.attend`: one kernel between the products, or one in all; a token's heads lie side by side in the result."""
+    if takes(q, mask) and not any(is_listening(f"{w.name}.{value}") for value in ("scores", "weights")):
+        return attend_in_one(q, k, v, mask)
     factor = q.shape[-1] ** -0.5
     scores = cublas_product(q, k.swapaxes(-1, -2))
     if anybody_listens():

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from ovis2_ref.errors import DeviceError
 from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.runtime import kernels
 from ovis2_ref.runtime.arrays import DTYPES, array_module, to_device, to_host
+from ovis2_ref.runtime.fused_attention import attend_in_one
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
 from ovis2_ref.tiny.training.scenes import draw_scene
@@ -43,17 +45,16 @@ def error(values: np.ndarray, truth: np.ndarray) -> float:
     return float(abs(values.astype(np.float64) - truth).max() / max(abs(truth).max(), 1e-3))
 
 
-@given(calls(), st.sampled_from(list(DTYPES)))
-def test_forward(xp: ModuleType, call: Any, dtype: str) -> None:
+@given(calls(), st.sampled_from(list(DTYPES)), st.sampled_from(["eager", "sdpa"]))
+def test_forward(xp: ModuleType, call: Any, dtype: str, attention: str) -> None:
     """Logits and every hidden state of tokens that aren't padding."""
     config, seed, arguments = call
     weights = weights_of(reference_model(config, seed, dtype))
     arguments = rounded(arguments, dtype)
     real = arguments["attention_mask"].astype(bool)
-    here, truth, there = (
-        model_on(module, config, weights, t)(**arguments, output_hidden_states=True)
-        for module, t in ((np, dtype), (np, "float64"), (xp, dtype))
-    )
+    models = [model_on(module, config, weights, t) for module, t in ((np, dtype), (np, "float64"), (xp, dtype))]
+    models[-1].set_attn_implementation(attention)
+    here, truth, there = (model(**arguments, output_hidden_states=True) for model in models)
     outputs = [(there.logits, here.logits, truth.logits)]
     outputs += list(zip(there.hidden_states, here.hidden_states, truth.hidden_states, strict=True))
     for i, (device_values, host_values, true_values) in enumerate(outputs):
@@ -61,6 +62,30 @@ def test_forward(xp: ModuleType, call: Any, dtype: str) -> None:
         assert device_values.dtype == DTYPES[dtype]
         bound = 4 * error(host_values[real], true_values[real]) + 16 * eps(DTYPES[dtype])
         assert error(to_host(device_values)[real], true_values[real]) <= bound, f"output {i}"
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_attention_in_one_kernel(xp: ModuleType, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every layer of the tower and of the prompt, not a step's; none where it wasn't asked for, or attentions are asked for."""
+    counted = []
+    monkeypatch.setattr(kernels, "attend_in_one", lambda *x: counted.append(x) or attend_in_one(*x))
+    model = Ovis2ForConditionalGeneration.from_pretrained(TINY, dtype=dtype, device="cuda", attn_implementation="sdpa")
+    prompt = "<image>\nDescribe the image."
+    inputs = Ovis2Processor.from_pretrained(TINY)(images=[draw_scene(0).render()], text=prompt, return_tensors="np")
+    in_tower, in_text = model.config.vision_config.num_hidden_layers, model.config.text_config.num_hidden_layers
+    for run, launches in (
+        (lambda: model.generate(**inputs, max_new_tokens=3, eos_token_id=None), in_tower + in_text),
+        (lambda: model(**inputs, output_hidden_states=True), in_tower + in_text),
+        (lambda: model.model.get_image_features(inputs["pixel_values"]), in_tower),
+        (lambda: model(**inputs, output_attentions=True), in_tower),
+    ):
+        counted.clear()
+        run()
+        assert len(counted) == launches
+    counted.clear()
+    model.set_attn_implementation("eager")
+    model(**inputs)
+    assert not counted
 
 
 @given(calls(), st.integers(1, 3), st.booleans())

@@ -20,6 +20,7 @@ from ovis2_ref.language.rope import rotate
 from ovis2_ref.ops import attend, gated, layer_norm, linear, matmul, rms_norm, scale, softmax
 from ovis2_ref.runtime import fusion, kernels
 from ovis2_ref.runtime.arrays import DTYPES, array_module, sum_dtype, to_device, to_host
+from ovis2_ref.runtime.fused_attention import attend_in_one, fused_attention, takes
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.runtime.weights import Weights
 from tests.bounds import allowed, eps, layer_norm_error, rms_norm_error, softmax_error
@@ -122,6 +123,45 @@ def test_attend(
     with recording() as taps:
         expect(attend(*device), truth, dtype, bound)
     assert list(taps) == ["scores", "weights"]
+
+
+@given(
+    seeds, st.sampled_from(["float16", "bfloat16"]), st.integers(1, 2), few, st.integers(1, 2), st.integers(16, 150),
+    st.integers(1, 150), st.sampled_from([16, 48, 128]), st.sampled_from(list(HEADS)),
+    st.sampled_from([None, "holes", "all but one", "causal"]), st.sampled_from([0.1, 1.0, 4.0]),
+)  # fmt: skip
+def test_attend_in_one(
+    xp: ModuleType, seed: int, dtype: str, batch: int, kv_heads: int, group: int, tokens: int, keys: int, head_dim: int,
+    lie: str, masked: str | None, spread: float,
+) -> None:  # fmt: skip
+    """The kernel of attention: scores are float32, so only the rounded weights, their sum and the result are off.
+
+    A score's error is that of a sum of head_dim products, times the factor. An exponential of a float32 number d is off by
+    |d| eps, d being at most the difference of two scores.
+    """
+    kind = DTYPES[dtype]
+    q = drawn(seed, kind, batch, kv_heads * group, tokens, head_dim) * kind.type(spread)
+    k, v = (drawn(seed + i, kind, batch, kv_heads, keys, head_dim) for i in (1, 2))
+    mask = None
+    if masked:
+        hidden = np.random.default_rng(seed).random((batch, 1, tokens, keys)) < 0.6
+        if masked == "causal":
+            hidden[:] = np.arange(keys) > np.arange(tokens)[:, None]
+        if masked == "all but one":
+            hidden[:] = True
+        hidden[..., 0 if masked == "causal" else seed % keys] = False
+        mask = np.where(hidden, -np.inf if masked == "all but one" else ml_dtypes.finfo(kind).min, 0).astype(kind)
+    wide_q, wide_k, wide_v, wide_mask = (None if x is None else x.astype(np.float64) for x in (q, k, v, mask))
+    truth = attend(wide_q, wide_k, wide_v, wide_mask, Weights({}))
+    device = [HEADS[lie](x, xp) for x in (q, k, v)] + [None if mask is None else to_device(mask, xp)]
+    with fused_attention(True):
+        assert takes(device[0], device[3])
+        there = attend(*device, Weights({}))
+    np.testing.assert_array_equal(to_host(there), to_host(attend_in_one(*device)))
+    largest = np.linalg.norm(wide_q, axis=-1).max() * np.linalg.norm(wide_k, axis=-1).max() * head_dim**-0.5
+    of_scores = (head_dim + 4) * eps(DTYPES["float32"]) * largest
+    of_weights = 2 * of_scores + eps(kind) + (2 * largest + keys + 10) * eps(DTYPES["float32"])
+    expect(there, truth, kind, 2 * of_weights * abs(wide_v).max() + eps(kind) * abs(truth))
 
 
 @given(seeds, dtypes, few, few, st.integers(1, 9), st.integers(1, 40), st.booleans(), st.sampled_from(list(HEADS)))

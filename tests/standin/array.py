@@ -100,6 +100,7 @@ class Device:
 
     def __init__(self, index: int | None = None) -> None:
         self.id = Device.current if index is None else index
+        self.compute_capability = "90"
         self.before: list[int] = []
 
     def use(self) -> None:

@@ -1,9 +1,10 @@
-// CUDA's threads on a CPU, for rows.cu: each thread of a block is a coroutine that runs until it waits for the others.
+// CUDA's threads on a CPU, for the kernels' text: each thread of a block is a coroutine that runs until it waits for the others.
 //
 // Blocks run one after the other. All threads of a block have to pass the same waits, as CUDA demands of __syncthreads.
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <ucontext.h>
@@ -18,6 +19,7 @@ using std::sqrt;
 
 struct bfloat16 {
     uint16_t bits;
+    bfloat16() = default;
     explicit bfloat16(float x) {  // to the nearest, ties to even
         uint32_t all;
         memcpy(&all, &x, 4);

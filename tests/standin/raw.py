@@ -1,8 +1,9 @@
-"""The stand-in's `cupy.RawModule`: the kernels of rows.cu as NumPy formulas, called with the same grids and arguments.
+"""The stand-in's `cupy.RawModule`: the CUDA kernels as NumPy formulas, called with the same grids and arguments.
 
-A wrong grid, shape, stride or type raises, or gives wrong numbers. The CUDA text itself runs in test_rows.py, and on a GPU.
+A wrong grid, shape, stride or type raises, or gives wrong numbers. The CUDA text itself runs in test_cuda_text.py, and on a GPU.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +59,28 @@ def rotate(
     y[...] = np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).reshape(y.shape)
 
 
-KERNELS: dict[str, Callable[..., None]] = {f.__name__: f for f in (rms_norm, layer_norm, softmax, rotate)}
+def attention(
+    grid: tuple[int, ...], q: Host, k: Host, v: Host, out: Host, mask: Any, factor: Any, queries: int, keys: int, group: int,
+    *steps: int,
+) -> None:  # fmt: skip
+    blocks, heads, rows = grid
+    assert blocks == -(-queries // 64)
+    of_q, of_k, of_v, of_out, of_mask = ((*steps[i : i + 3], 1) for i in range(0, 15, 3))
+    head_dim, kind = q.shape[-1], q.dtype
+    assert all(x.ctypes.data % 16 == 0 for x in (q, k, v))
+    assert all(x.shape[i] == 1 or s[i] % 8 == 0 for x, s in ((q, of_q), (k, of_k), (v, of_v)) for i in range(3))
+    q = strided(q, (rows, heads, queries, head_dim), of_q)
+    k, v = (strided(x, (rows, heads // group, keys, head_dim), of_x) for x, of_x in ((k, of_k), (v, of_v)))
+    q, k, v = (x.astype(np.float32) for x in (q, np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)))
+    scores = q @ k.swapaxes(-1, -2) * factor
+    if isinstance(mask, Host):
+        scores = scores + strided(mask, scores.shape, of_mask).astype(np.float32)
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    context = e.astype(kind).astype(np.float32) @ v / e.sum(axis=-1, keepdims=True)
+    strided(out, q.shape, of_out)[...] = context.astype(kind)
+
+
+KERNELS: dict[str, Callable[..., None]] = {f.__name__: f for f in (rms_norm, layer_norm, softmax, rotate, attention)}
 
 
 class RawModule:
@@ -66,11 +88,12 @@ class RawModule:
 
     def __init__(self, *, code: str, options: tuple[str, ...]) -> None:
         defined = dict(option.removeprefix("-D").split("=") for option in options)
-        self.code, self.dtype, self.wide = code, TYPES[defined["NUMBER"]], TYPES[defined["WIDE"]]
+        self.code, self.dtype, self.defined = code, TYPES[defined["NUMBER"]], defined
+        self.wide = TYPES[defined.get("WIDE", "float")]
 
     def get_function(self, name: str) -> Callable[..., None]:
         """Return the kernel `name`."""
-        if f"__global__ void {name}(" not in self.code:
+        if not re.search(rf"__global__ void .*\b{name}\(", self.code):
             raise KeyError(name)
         return lambda grid, block, arguments: self._run(name, grid, block, arguments)
 
@@ -83,5 +106,7 @@ class RawModule:
                 assert a.dtype == self.dtype
             else:
                 assert isinstance(a, int) or a.dtype == self.wide, f"{a!r} is passed as {type(a)}"
+        assert self.defined.get("HEAD_DIM") in (None, str(arguments[0].shape[-1]))
+        assert self.defined.get("KIND") in (None, '"f16"' if self.dtype == "float16" else '"bf16"')
         host = [a._host if isinstance(a, ndarray) else a for a in arguments]
         changed(lambda: KERNELS[name](grid, *host))
