@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from ovis2_ref.runtime.arrays import device_of
 from ovis2_ref.runtime.fused_attention import fused_attention
+from ovis2_ref.runtime.memory import keep_freed_memory
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -15,6 +16,7 @@ def engaged(method: Method) -> Method:
 
     @wraps(method)
     def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        keep_freed_memory()
         with device_of(self.anchor), fused_attention(self.fuses_attention):
             return method(self, *arguments, **options)
 

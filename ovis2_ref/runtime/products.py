@@ -14,8 +14,9 @@ from ovis2_ref.runtime.threads import blas_threads, inside_task, num_threads, ru
 
 SMALLEST_PIECE = 2**18
 """Multiplications of a piece at least; a smaller one isn't worth a thread (reading 2^18 weights takes some 50 microseconds)."""
-ROWS, COLUMNS = 1024, 256
-"""Rows of a piece at most, and columns at least: BLAS copies both operands, and narrow pieces copy the first one more often."""
+ROWS, COLUMNS, PIECES = 1024, 256, 16
+"""Rows of a piece while somebody listens, its columns at least, and pieces side by side at most: BLAS copies both operands, and
+narrow pieces copy the first one more often."""
 FEW_ROWS, UNCOPIED = 16, 10**6
 """With few rows, copying the second operand takes most of the time. OpenBLAS makes no copy up to 10^6 multiplications."""
 MANY_COLUMNS = 256
@@ -50,25 +51,28 @@ def _turned_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.ndarray:
-    """start + a b, in pieces of rows and columns on several threads. The pieces depend on the shapes alone.
+    """start + a b, in pieces of rows and columns on several threads.
 
-    One row (a decoding step) is left to BLAS's own threads while nobody listens. They start sooner, which makes a step of a small
-    model 30 % faster, but the bits depend on how many they are.
+    While somebody listens, the pieces depend on the shapes alone, so that the bits don't depend on the number of threads. Without
+    a listener there are as many pieces as threads, which is up to a tenth faster; and one row after another (decoding steps) is
+    left to BLAS's own threads, which start sooner: a step of a small model takes 30 % less time. These wait for the next product
+    without sleeping, which slows down everything else for some 20 ms. So the single row at the end of a prompt isn't theirs.
     """
+    global _rows_before
     (n, k), m = a.shape, b.shape[1]
-    widest = min(m // COLUMNS, n * k * m // SMALLEST_PIECE, 16)
-    columns = 1 << max(0, widest.bit_length() - 1)  # a power of two, so that the threads finish together
+    rows_before, _rows_before = _rows_before, n
     few = 0 < n <= FEW_ROWS and k > 0
-    at_once = max(16, UNCOPIED // (n * k)) if few and n > 1 else m
-    if columns == 1 and n < 2 * ROWS:
+    rows, columns = _cuts(n, k, m)
+    if rows * columns == 1:
         with blas_threads(1):
             y = a @ widened(b)
         return y if start is None else y + start
-    if n == 1 and a.dtype == b.dtype and not (anybody_listens() or inside_task()):
+    if n == rows_before == 1 and a.dtype == b.dtype and not (anybody_listens() or inside_task()):
         with blas_threads(num_threads()):
             y = a @ b
         return y if start is None else y + start
     y = np.empty((n, m), dtype=a.dtype)
+    at_once = max(16, UNCOPIED // (n * k)) if few and n > 1 else m
 
     def run(rows: slice, columns: slice) -> None:
         for first in range(columns.start, columns.stop, at_once):
@@ -80,5 +84,18 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
         if start is not None:
             y[rows, columns] += start[columns]
 
-    run_tasks([partial(run, *piece) for piece in product(even_blocks(n, max(1, n // ROWS)), even_blocks(m, columns))])
+    run_tasks([partial(run, *piece) for piece in product(even_blocks(n, rows), even_blocks(m, columns))])
     return y
+
+
+_rows_before = 0
+
+
+def _cuts(n: int, k: int, m: int) -> tuple[int, int]:
+    """Return into how many rows and columns of pieces a product (n, k) (k, m) is cut."""
+    most = min(PIECES, n * k * m // SMALLEST_PIECE)
+    if anybody_listens():
+        columns = 1 << max(0, min(most, m // COLUMNS).bit_length() - 1)  # a power of two: threads finish together
+        return max(1, n // ROWS), columns
+    most, wide = max(1, 1 if inside_task() else min(most, num_threads())), max(1, m // COLUMNS)
+    return (1, min(most, wide)) if most <= wide or n <= FEW_ROWS else (most, 1)
