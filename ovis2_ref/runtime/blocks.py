@@ -30,6 +30,8 @@ ON_GPU = 16
 """Blocks on a GPU are this many times larger, since only its memory limits them."""
 QUERIES = 256
 """Queries of one head in a block: their scores over 1,000 keys take 1 MiB of float32."""
+SCORES = 2**17
+"""Scores of a block at most, where it has several heads: Python takes some 70 microseconds for a block."""
 
 
 class Assembly:
@@ -117,7 +119,7 @@ def _over_rows(
 def by_queries(formula: Formula) -> Formula:
     """Decorate `attend(q, k, v, mask, w)`: heads and queries don't depend on each other.
 
-    A block is `QUERIES` queries of one head, or, where there are few queries, those of all heads that share keys. It reads only
+    A block is `QUERIES` queries of one head, or of several where these have few scores. It reads only
     the keys from the first to the last that the mask lets any of its queries see: the others get the weight 0 in any case.
     """
 
@@ -160,14 +162,19 @@ def _of(mask: Array, axis: int, part: slice) -> slice:
     return part if mask.shape[axis] > 1 else slice(None)
 
 
+def _length(part: slice) -> int:
+    return part.stop - part.start
+
+
 def _head_blocks(
     batch: int, heads: int, kv_heads: int, queries: list[tuple[slice, slice]]
 ) -> list[tuple[slice, slice, slice, slice, slice]]:
     """Return (batch, heads, key heads, queries, keys) of every block, the longest first."""
     group = heads // kv_heads
-    together = group if len(queries) == 1 else 1
+    alike, longest = group if group > 1 else heads, max(_length(rows) * _length(span) for rows, span in queries)
+    together = max(n for n in range(1, alike + 1) if alike % n == 0 and (n == 1 or n * longest <= SCORES))
     return [
-        (slice(i, i + 1), slice(h, h + together), slice(h // group, h // group + 1), rows, span)
+        (slice(i, i + 1), slice(h, h + together), slice(h // group, -(-(h + together) // group)), rows, span)
         for rows, span in reversed(queries)
         for i, h in product(range(batch), range(0, heads, together))
     ]

@@ -6,11 +6,13 @@ recording has the same bits on any number of threads; `products.py` says what di
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from functools import cache
 from itertools import count
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from threading import Lock, Thread
+from time import sleep
+from typing import Any, TypeAlias, TypeVar
 
 from threadpoolctl import LibController, ThreadpoolController
 
@@ -59,43 +61,67 @@ def run_tasks(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
 
     The calling thread works, too. After an exception or an interrupt no new task starts, and the running ones are awaited.
     """
-    workers = 0 if _inside.get() else min(num_threads(), len(tasks)) - 1
     results: list[Any] = [None] * len(tasks)
+    errors: list[BaseException] = []
+    started, finished = list[Lock](), list[bool]()
     numbers = count()
-    stopped = False
 
     def work() -> None:
-        nonlocal stopped
         token = _inside.set(True)
         try:
-            while not stopped and (number := next(numbers)) < len(tasks):
+            while not errors and (number := next(numbers)) < len(tasks):
                 results[number] = tasks[number]()
-        except BaseException:
-            stopped = True  # for the other threads, too
-            raise
+        except BaseException as error:
+            errors.append(error)  # stops the other threads, too
         finally:
             _inside.reset(token)
 
+    def help_out() -> None:
+        work()
+        finished.append(True)
+
     with blas_threads(1):
-        futures = [_pool(num_threads()).submit(copy_context().run, work) for _ in range(workers)]
         try:
+            for _ in range(0 if _inside.get() else min(num_threads(), len(tasks)) - 1):
+                end = Lock()
+                end.acquire()
+                _queue(num_threads()).put((copy_context(), help_out, end))
+                started.append(end)
             work()
-        finally:
-            stopped = True
-            errors = [future.exception() for future in futures if not future.cancel()]
-    for error in errors:
-        if error is not None:
-            raise error
+            for end in started:
+                end.acquire()
+        except KeyboardInterrupt as error:  # here, or while it waited
+            errors.append(error)
+            while len(finished) < len(started):
+                sleep(0.001)
+    if errors:
+        raise errors.pop(0)
     return results
 
 
+Job: TypeAlias = tuple[Context, Callable[[], None], Lock]
+"""Work for a waiting thread, the context to do it in, and a lock that is released when it is done."""
+
+
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="ovis2_ref")
+def _queue(threads: int) -> SimpleQueue[Job]:
+    """Return the queue of so many threads. (`ThreadPoolExecutor` takes longer to start a task: 4 % of a small model's tile.)"""
+    queue = SimpleQueue[Job]()
+    for _ in range(threads):
+        Thread(target=_serve, args=(queue,), name="ovis2_ref", daemon=True).start()
+    return queue
+
+
+def _serve(queue: SimpleQueue[Job]) -> None:
+    while True:
+        context, work, end = queue.get()
+        context.run(work)
+        end.release()
+        del context, work, end  # they hold the arrays
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has the pool, but not its threads
+    os.register_at_fork(after_in_child=_queue.cache_clear)  # a forked process has the queue, but not its threads
 
 
 @cache

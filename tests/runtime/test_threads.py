@@ -20,7 +20,7 @@ from tests.oracle import reference_model, weights_of
 from tests.strategies import normal, seeds
 from tests.test_model import calls
 
-SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "QUERIES": 3}
+SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "QUERIES": 3, "SCORES": 30}
 """Blocks so small that drawn models have several of each kind."""
 
 
