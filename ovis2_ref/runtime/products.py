@@ -14,6 +14,8 @@ from ovis2_ref.runtime.threads import blas_threads, inside_task, num_threads, ru
 
 SMALLEST_PIECE = 2**18
 """Multiplications of a piece at least; a smaller one isn't worth a thread (reading 2^18 weights takes some 50 microseconds)."""
+SMALLEST_OF_ROWS = 2**23
+"""The same where rows are divided, so that each piece copies all weights: it takes 150 microseconds then."""
 ROWS, COLUMNS, PIECES = 1024, 256, 16
 """Rows of a piece while somebody listens, its columns at least, and pieces side by side at most: BLAS copies both operands, and
 narrow pieces copy the first one more often."""
@@ -98,4 +100,5 @@ def _cuts(n: int, k: int, m: int) -> tuple[int, int]:
         columns = 1 << max(0, min(most, m // COLUMNS).bit_length() - 1)  # a power of two: threads finish together
         return max(1, n // ROWS), columns
     most, wide = max(1, 1 if inside_task() else min(most, num_threads())), max(1, m // COLUMNS)
-    return (1, min(most, wide)) if most <= wide or n <= FEW_ROWS else (most, 1)
+    tall = 1 if n <= FEW_ROWS else min(most, n * k * m // SMALLEST_OF_ROWS)
+    return (1, min(most, wide)) if tall <= wide else (tall, 1)
