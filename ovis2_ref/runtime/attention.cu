@@ -40,13 +40,13 @@ __device__ float sum_of_row(float x) {
 
 __device__ float exponential(float x) { return exp2f(x * 1.44269504f); }
 
-// Block (queries / 64, head, row of the batch). `group` heads share keys and values. The numbers of each array from one row of the
-// batch, head and token to the next are given; those of a token's head lie side by side. No mask where the pointer is null.
+// Block (queries / 64, head, row of the batch). `group` heads share keys and values. The numbers of each array from one token,
+// head and row of the batch to the next are given; those of a token's head lie side by side. No mask where the pointer is null.
 extern "C" __global__ void __launch_bounds__(128) attention(
     const T* q, const T* k, const T* v, T* out, const T* mask, float factor, whole query_count, whole key_count, whole group,
-    whole q_batch, whole q_head, whole q_token, whole k_batch, whole k_head, whole k_token,
-    whole v_batch, whole v_head, whole v_token, whole out_batch, whole out_head, whole out_token,
-    whole mask_batch, whole mask_head, whole mask_token) {
+    whole q_token, whole q_head, whole q_batch, whole k_token, whole k_head, whole k_batch,
+    whole v_token, whole v_head, whole v_batch, whole out_token, whole out_head, whole out_batch,
+    whole mask_token, whole mask_head, whole mask_batch) {
     __shared__ __align__(16) T k_tile[TILE * PITCH], v_tile[TILE * PITCH];
     const int lane = threadIdx.x % 32, row = lane / 4, column = lane % 4 * 2, of_warp = threadIdx.x / 32 * 16;
     const int queries = query_count, keys = key_count, first = blockIdx.x * TILE, head = blockIdx.y, batch = blockIdx.z;

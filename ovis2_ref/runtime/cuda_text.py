@@ -36,6 +36,16 @@ def launch_attention(grid: tuple[int, ...], head_dim: int, q: Array, *arguments:
     _launch(("tensor_cores.cuh", "attention.cu"), options, "attention", grid, 128, q, *arguments)
 
 
+def with_whole_rows(x: Array) -> Array:
+    """Return `x`, or a copy in which the numbers of the last axis lie side by side."""
+    return x if x.strides[-1] == x.itemsize else array_module(x).ascontiguousarray(x)
+
+
+def steps(x: Array) -> tuple[int, ...]:
+    """Return how many numbers it is from one token, one head and one row of the batch to the next."""
+    return tuple(step // x.itemsize for step in reversed(x.strides[:3]))
+
+
 def _launch(
     files: tuple[str, ...], options: tuple[str, ...], name: str, grid: tuple[int, ...], threads: int, *arguments: Any
 ) -> None:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 import numpy as np
 
 from ovis2_ref.runtime.arrays import Array, array_module, is_half
-from ovis2_ref.runtime.cuda_text import launch_attention
+from ovis2_ref.runtime.cuda_text import launch_attention, steps, with_whole_rows
 
 QUERIES_OF_A_BLOCK = 64
 FEWEST_QUERIES = 16
@@ -53,12 +53,11 @@ def attend_in_one(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
         return context
     q, k, v = (_aligned(x) for x in (q, k, v))
     if mask is not None:
-        mask = mask if mask.strides[-1] == mask.itemsize else xp.ascontiguousarray(mask)
-        mask = xp.broadcast_to(mask, (batch, heads, tokens, keys))
-    steps = [step for x in (q, k, v, context) for step in _steps(x)] + ([0, 0, 0] if mask is None else _steps(mask))
+        mask = xp.broadcast_to(with_whole_rows(mask), (batch, heads, tokens, keys))
+    between = [step for x in (q, k, v, context, mask) for step in ((0, 0, 0) if x is None else steps(x))]
     grid = -(-tokens // QUERIES_OF_A_BLOCK), heads, batch
     factor = np.float32(head_dim**-0.5)
-    launch_attention(grid, head_dim, q, k, v, context, mask, factor, tokens, keys, heads // k.shape[1], *steps)
+    launch_attention(grid, head_dim, q, k, v, context, mask, factor, tokens, keys, heads // k.shape[1], *between)
     return context
 
 
@@ -68,8 +67,3 @@ def _aligned(x: Array) -> Array:
         x.strides[-1] == x.itemsize and x.data.ptr % 16 == 0 and all(step % 16 == 0 for step in x.strides[:3])
     )
     return x if side_by_side else array_module(x).ascontiguousarray(x)
-
-
-def _steps(x: Array) -> list[int]:
-    """Return how many numbers it is from one row of the batch, one head and one token to the next."""
-    return [step // x.itemsize for step in x.strides[:3]]

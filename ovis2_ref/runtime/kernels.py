@@ -12,7 +12,7 @@ import numpy as np
 
 from ovis2_ref.runtime.arrays import Array, array_module, is_half, rounded, sum_dtype, widened
 from ovis2_ref.runtime.cublas import cublas_product
-from ovis2_ref.runtime.cuda_text import launch
+from ovis2_ref.runtime.cuda_text import launch, steps, with_whole_rows
 from ovis2_ref.runtime.fused_attention import attend_in_one, takes
 from ovis2_ref.runtime.fusion import fused
 from ovis2_ref.runtime.taps import anybody_listens, is_listening
@@ -71,23 +71,13 @@ def softmax_of_scores(scores: Array, factor: float, mask: Array | None) -> Array
         return rounded(softmax(scale(scores, factor) + mask), scores.dtype)
     scores = xp.ascontiguousarray(scores)
     weights = xp.empty_like(scores)
-    mask = None if mask is None else xp.broadcast_to(_with_whole_rows(mask), scores.shape)
+    mask = None if mask is None else xp.broadcast_to(with_whole_rows(mask), scores.shape)
     if scores.size:
-        grid, steps = (queries, heads, batch), (0, 0, 0) if mask is None else _steps(mask)
+        grid, of_mask = (queries, heads, batch), (0, 0, 0) if mask is None else steps(mask)
         launch(
-            "softmax", grid, _threads(keys), scores, weights, keys, sum_dtype(scores.dtype).type(factor), mask, *steps
+            "softmax", grid, _threads(keys), scores, weights, keys, sum_dtype(scores.dtype).type(factor), mask, *of_mask
         )
     return weights
-
-
-def _with_whole_rows(x: Array) -> Array:
-    """Return `x`, or a copy in which the numbers of the last axis lie side by side."""
-    return x if x.strides[-1] == x.itemsize else array_module(x).ascontiguousarray(x)
-
-
-def _steps(x: Array) -> tuple[int, ...]:
-    """Return how many numbers it is from one token, one head and one row of the batch to the next."""
-    return tuple(step // x.itemsize for step in reversed(x.strides[:3]))
 
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None, w: Weights) -> Array:
@@ -136,9 +126,9 @@ def _gate(activation: Callable[[Array], Array], rounds_inside: bool) -> Callable
 def rotate(x: Array, cos: Array, sin: Array) -> Array:
     """Twin of `language.rope.rotate`; the tokens of a head lie one after the other in the result."""
     xp, (batch, heads, tokens, head_dim) = array_module(x), x.shape
-    x, cos, sin = _with_whole_rows(x), xp.ascontiguousarray(cos), xp.ascontiguousarray(sin)
+    x, cos, sin = with_whole_rows(x), xp.ascontiguousarray(cos), xp.ascontiguousarray(sin)
     turned, pairs = xp.empty(x.shape, dtype=x.dtype), head_dim // 2
     if x.size:
         of_tables = (pairs, tokens * pairs if len(cos) > 1 else 0)
-        launch("rotate", (tokens, heads, batch), 32, x, cos, sin, turned, pairs, *_steps(x), *of_tables)
+        launch("rotate", (tokens, heads, batch), 32, x, cos, sin, turned, pairs, *steps(x), *of_tables)
     return turned

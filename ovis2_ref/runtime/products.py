@@ -24,6 +24,9 @@ FEW_ROWS, UNCOPIED = 16, 10**6
 MANY_COLUMNS = 256
 """Columns from which a stack of products of few rows (the scores of a decoding step) is computed turned, in half of the time."""
 
+_rows_before = 0
+"""Rows of the last product of two matrices."""
+
 
 def matmul(
     a: Float[Array, "*batch n k"], b: Float[Array, "*shared k m"], start: Float[Array, " m"] | None = None
@@ -69,7 +72,7 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
         with blas_threads(1):
             y = a @ widened(b)
         return y if start is None else y + start
-    if n == rows_before == 1 and a.dtype == b.dtype and not (anybody_listens() or inside_task()):
+    if n == rows_before == 1 and a.dtype == b.dtype and not anybody_listens():
         with blas_threads(num_threads()):
             y = a @ b
         return y if start is None else y + start
@@ -90,15 +93,14 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
     return y
 
 
-_rows_before = 0
-
-
 def _cuts(n: int, k: int, m: int) -> tuple[int, int]:
     """Return into how many rows and columns of pieces a product (n, k) (k, m) is cut."""
-    most = min(PIECES, n * k * m // SMALLEST_PIECE)
+    most, wide = max(1, min(PIECES, n * k * m // SMALLEST_PIECE)), max(1, m // COLUMNS)
     if anybody_listens():
-        columns = 1 << max(0, min(most, m // COLUMNS).bit_length() - 1)  # a power of two: threads finish together
+        columns = 1 << (min(most, wide).bit_length() - 1)  # a power of two: threads finish together
         return max(1, n // ROWS), columns
-    most, wide = max(1, 1 if inside_task() else min(most, num_threads())), max(1, m // COLUMNS)
+    if inside_task():
+        return 1, 1
+    most = min(most, num_threads())
     tall = 1 if n <= FEW_ROWS else min(most, n * k * m // SMALLEST_OF_ROWS)
     return (1, min(most, wide)) if tall <= wide else (tall, 1)

@@ -170,8 +170,7 @@ def stages(
             lambda: theirs(input_ids=torch_ids[:1], logits_to_keep=1),
         ),
     }
-    in_one = {stage: {IN_ONE: with_attention(ours, "sdpa", our_run)} for stage, (our_run, _) in passes.items()}
-    result = {stage: three(*runs) | in_one[stage] for stage, runs in passes.items()}
+    result = {name: three(*runs) | {IN_ONE: with_attention(ours, "sdpa", runs[0])} for name, runs in passes.items()}
     for batch in (1, 8):
         for new in (1, 1 + work.new_tokens):
             options = {"do_sample": False, "max_new_tokens": new}

@@ -169,10 +169,11 @@ def test_watch_checks_what_is_saved(student, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "ovis2_ref", "exercise", "watch"]
     pipe = subprocess.PIPE
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore interrupts
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore interrupts
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, text=True, encoding="utf-8") as watching:
         limit = threading.Timer(60, watching.kill)
         limit.start()
+        signal.signal(signal.SIGINT, before)
         try:
             assert watching.stdout is not None
             for line in watching.stdout:

@@ -65,7 +65,7 @@ def attention(
 ) -> None:  # fmt: skip
     blocks, heads, rows = grid
     assert blocks == -(-queries // 64)
-    of_q, of_k, of_v, of_out, of_mask = ((*steps[i : i + 3], 1) for i in range(0, 15, 3))
+    of_q, of_k, of_v, of_out, of_mask = ((*reversed(steps[i : i + 3]), 1) for i in range(0, 15, 3))
     head_dim, kind = q.shape[-1], q.dtype
     assert all(x.ctypes.data % 16 == 0 for x in (q, k, v))
     assert all(x.shape[i] == 1 or s[i] % 8 == 0 for x, s in ((q, of_q), (k, of_k), (v, of_v)) for i in range(3))

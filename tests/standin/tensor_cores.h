@@ -18,7 +18,7 @@ static float __int_as_float(int bits) {
 
 static uint64_t shown[1024][6];
 
-// Show up to six words to the other lanes, and return what all 32 lanes show. (*hide)() has to follow.
+// Show up to six words to the other lanes, and return what all 32 lanes show. hide() has to follow.
 static uint64_t (*show(int count, const uint64_t* words))[6] {
     for (int i = 0; i < count; i++) shown[threadIdx.x][i] = words[i];
     wait();
