@@ -32,6 +32,7 @@ from ovis2_ref.runtime import kernels
 from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
 from ovis2_ref.runtime.blocks import by_groups_of_rows, by_queries, by_rows
 from ovis2_ref.runtime.kernels import on_gpu
+from ovis2_ref.runtime.parts import by_parts
 from ovis2_ref.runtime.products import matmul
 from ovis2_ref.runtime.weights import Weights
 
@@ -72,6 +73,7 @@ def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
 
 
 @by_groups_of_rows
+@by_parts(("gate_proj", "up_proj"), "down_proj", width=lambda hidden_act: 1)
 def feed_forward(x: Float[Array, "*batch hidden"], w: Weights, hidden_act: str) -> Float[Array, "*batch hidden"]:
     """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
     gate, up = linear(x, w / "gate_proj"), linear(x, w / "up_proj")

@@ -15,8 +15,9 @@ from weakref import ref
 import ml_dtypes
 import numpy as np
 
-from ovis2_ref.runtime.arrays import Array, array_module
-from ovis2_ref.runtime.taps import collecting, tap
+from ovis2_ref.runtime.arrays import Array, array_module, is_half
+from ovis2_ref.runtime.in_place import attend_in_place
+from ovis2_ref.runtime.taps import anybody_listens, collecting, tap
 from ovis2_ref.runtime.threads import inside_task, run_tasks
 from ovis2_ref.runtime.weights import Weights
 
@@ -121,6 +122,7 @@ def by_queries(formula: Formula) -> Formula:
 
     A block is `QUERIES` queries of one head, or of several where these have few scores. It reads only
     the keys from the first to the last that the mask lets any of its queries see: the others get the weight 0 in any case.
+    Where nobody listens, blocks in float32 and float64 are computed by `attend_in_place`, with fewer passes over the scores.
     """
 
     @wraps(formula)
@@ -129,23 +131,26 @@ def by_queries(formula: Formula) -> Formula:
         scores = batch * heads * queries * keys
         if xp is not np:
             pieces = even_blocks(queries, min(queries, -(-scores // (IN_MEMORY * ON_GPU**2))))
-            blocks = [(slice(None), slice(None), slice(None), rows, slice(None)) for rows in pieces]
+            blocks = [(slice(None), slice(None), slice(None), rows, slice(None), slice(None)) for rows in pieces]
         elif scores <= IN_CACHE:
             return formula(q, k, v, mask, w)
         else:
             blocks = _head_blocks(batch, heads, kv_heads, _query_blocks(queries, heads // kv_heads, mask, keys))
         if len(blocks) == 1:
             return formula(q, k, v, mask, w)
+        in_place = xp is np and not is_half(q.dtype) and not anybody_listens()
         result, taps = Assembly(), Assembly()
 
-        def run(row: slice, head: slice, kv_head: slice, rows: slice, span: slice) -> None:
+        def run(row: slice, head: slice, kv_head: slice, rows: slice, span: slice, masked: slice) -> None:
             def put(name: str, block: Array) -> None:  # scores, or weights
                 fill = float(ml_dtypes.finfo(block.dtype).min) if name.endswith(".scores") else 0
                 taps.put(name, block, (batch, heads, queries, keys), (row, head, rows, span), fill)
 
-            seen = None if mask is None else mask[_of(mask, 0, row), _of(mask, 1, head), rows, span]
+            part = q[row, head, rows], k[row, kv_head, span], v[row, kv_head, span]
+            keys_masked = masked if in_place else span
+            seen = None if mask is None else mask[_of(mask, 0, row), _of(mask, 1, head), rows, keys_masked]
             with collecting(put):
-                y = formula(q[row, head, rows], k[row, kv_head, span], v[row, kv_head, span], seen, w)
+                y = attend_in_place(*part, seen) if in_place else formula(*part, seen, w)
             # The heads of a token lie side by side in memory, as the next product reads them.
             result.put("", y.swapaxes(1, 2), (batch, queries, heads, head_dim), (row, rows, head))
 
@@ -167,24 +172,24 @@ def _length(part: slice) -> int:
 
 
 def _head_blocks(
-    batch: int, heads: int, kv_heads: int, queries: list[tuple[slice, slice]]
-) -> list[tuple[slice, slice, slice, slice, slice]]:
-    """Return (batch, heads, key heads, queries, keys) of every block, the longest first."""
+    batch: int, heads: int, kv_heads: int, queries: list[tuple[slice, slice, slice]]
+) -> list[tuple[slice, slice, slice, slice, slice, slice]]:
+    """Return (batch, heads, key heads, queries, keys, masked keys) of every block, the longest first."""
     group = heads // kv_heads
-    alike, longest = group if group > 1 else heads, max(_length(rows) * _length(span) for rows, span in queries)
+    alike, longest = group if group > 1 else heads, max(_length(rows) * _length(span) for rows, span, _ in queries)
     together = max(n for n in range(1, alike + 1) if alike % n == 0 and (n == 1 or n * longest <= SCORES))
     return [
-        (slice(i, i + 1), slice(h, h + together), slice(h // group, -(-(h + together) // group)), rows, span)
-        for rows, span in reversed(queries)
+        (slice(i, i + 1), slice(h, h + together), slice(h // group, -(-(h + together) // group)), *of_queries)
+        for of_queries in reversed(queries)
         for i, h in product(range(batch), range(0, heads, together))
     ]
 
 
-def _query_blocks(queries: int, group: int, mask: Array | None, keys: int) -> list[tuple[slice, slice]]:
-    """Return the blocks of queries, each with the keys that it sees."""
+def _query_blocks(queries: int, group: int, mask: Array | None, keys: int) -> list[tuple[slice, slice, slice]]:
+    """Return the blocks of queries, each with the keys that it sees, and those of them that some of its queries don't see."""
     blocks = even_blocks(queries, -(-queries // QUERIES))
     if mask is None:
-        return [(rows, slice(0, keys)) for rows in blocks]
+        return [(rows, slice(0, keys), slice(0, 0)) for rows in blocks]
     known = _spans.get(id(mask))
     if known is None or known[0]() is not mask:  # the layers of a pass share their mask
         key = id(mask)
@@ -192,16 +197,19 @@ def _query_blocks(queries: int, group: int, mask: Array | None, keys: int) -> li
             ref(mask, lambda _: _spans.pop(key, None)),
             [_visible(mask[:, :, rows]) for rows in blocks],
         )
-    return list(zip(blocks, known[1], strict=True))
+    return [(rows, *spans) for rows, spans in zip(blocks, known[1], strict=True)]
 
 
-_spans: dict[int, tuple[ref, list[slice]]] = {}
+_spans: dict[int, tuple[ref, list[tuple[slice, slice]]]] = {}
 
 
-def _visible(mask: Array) -> slice:
-    """Return the keys from the first to the last that any query sees; all of them if a query sees none, and weighs all alike."""
+def _visible(mask: Array) -> tuple[slice, slice]:
+    """Return the keys from the first to the last that any query sees; all of them if a query sees none, and weighs all alike.
+
+    And the keys among them from the first one on whose mask isn't 0 for every query.
+    """
     sees = mask > ml_dtypes.finfo(mask.dtype).min
-    if not sees.any(axis=-1).all():
-        return slice(0, mask.shape[-1])
-    places = np.flatnonzero(sees.any(axis=(0, 1, 2)))
-    return slice(int(places[0]), int(places[-1]) + 1)
+    places = np.flatnonzero(sees.any(axis=(0, 1, 2))) if sees.any(axis=-1).all() else (0, mask.shape[-1] - 1)
+    first, end = int(places[0]), int(places[-1]) + 1
+    masked = np.flatnonzero(mask[..., first:end].any(axis=(0, 1, 2)))
+    return slice(first, end), slice(first + int(masked[0]) if masked.size else end, end)

@@ -66,31 +66,44 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
     global _rows_before
     (n, k), m = a.shape, b.shape[1]
     rows_before, _rows_before = _rows_before, n
-    few = 0 < n <= FEW_ROWS and k > 0
+    if n == rows_before == 1 and k * m >= 2 * SMALLEST_PIECE and a.dtype == b.dtype and not anybody_listens():
+        with blas_threads(num_threads()):
+            y = a @ b
+        return y if start is None else y + start
     rows, columns = _cuts(n, k, m)
+    if 1 < n <= FEW_ROWS and n * k * m > UNCOPIED:
+        return _few_rows(a, b, start, columns)
     if rows * columns == 1:
         with blas_threads(1):
             y = a @ widened(b)
         return y if start is None else y + start
-    if n == rows_before == 1 and a.dtype == b.dtype and not anybody_listens():
-        with blas_threads(num_threads()):
-            y = a @ b
-        return y if start is None else y + start
     y = np.empty((n, m), dtype=a.dtype)
-    at_once = max(16, UNCOPIED // (n * k)) if few and n > 1 else m
 
     def run(rows: slice, columns: slice) -> None:
-        for first in range(columns.start, columns.stop, at_once):
-            part = slice(first, min(first + at_once, columns.stop))
-            if few:  # np.matmul keeps Python's global lock while it makes fewer than 500 numbers, np.dot never does
-                y[rows, part] = np.dot(a[rows], widened(b[:, part]))
-            else:
-                np.matmul(a[rows], widened(b[:, part]), out=y[rows, part])
+        if n == 1:  # np.matmul keeps Python's global lock while it makes fewer than 500 numbers, np.dot never does
+            y[:, columns] = np.dot(a, widened(b[:, columns]))
+        else:
+            np.matmul(a[rows], widened(b[:, columns]), out=y[rows, columns])
         if start is not None:
             y[rows, columns] += start[columns]
 
     run_tasks([partial(run, *piece) for piece in product(even_blocks(n, rows), even_blocks(m, columns))])
     return y
+
+
+def _few_rows(a: np.ndarray, b: np.ndarray, start: np.ndarray | None, pieces: int) -> np.ndarray:
+    """start + (b^T a^T)^T, in pieces of columns on several threads, each in parts small enough for BLAS not to copy."""
+    (n, k), m = a.shape, b.shape[1]
+    turned, y, at_once = np.ascontiguousarray(a.T), np.empty((m, n), dtype=a.dtype), max(16, UNCOPIED // (n * k))
+
+    def run(columns: slice) -> None:
+        for first in range(columns.start, columns.stop, at_once):
+            part = slice(first, min(first + at_once, columns.stop))
+            np.dot(widened(b[:, part]).T, turned, out=y[part])
+
+    run_tasks([partial(run, piece) for piece in even_blocks(m, pieces)])
+    y = np.ascontiguousarray(y.T)
+    return y if start is None else y + start
 
 
 def _cuts(n: int, k: int, m: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
 from ovis2_ref.ops import attend, feed_forward, linear, merge_heads, rms_norm, split_heads
 from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.runtime.parts import by_parts
 from ovis2_ref.runtime.weights import Weights
 
 
@@ -69,9 +70,11 @@ def block(
     return w.tap("output", x + feed_forward(normed, w / "ffn", config.hidden_act))
 
 
+@by_parts(("q_proj", "k_proj", "v_proj"), "out_proj", width=lambda config: config.head_dim)
 def attention(
     x: Float[Array, "tiles patches hidden"], w: Weights, config: Ovis2VisionConfig
 ) -> Float[Array, "tiles patches hidden"]:
     """out_proj(softmax(q k^T / sqrt(head_dim)) v), all heads (Vaswani et al., 2017, section 3.2); nothing is masked."""
-    q, k, v = (split_heads(linear(x, w / f"{part}_proj"), config.num_attention_heads) for part in "qkv")
+    q, k, v = (linear(x, w / f"{part}_proj") for part in "qkv")
+    q, k, v = (split_heads(y, y.shape[-1] // config.head_dim) for y in (q, k, v))
     return linear(w.tap("context", merge_heads(attend(q, k, v, None, w))), w / "out_proj")

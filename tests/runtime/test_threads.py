@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
@@ -13,12 +14,13 @@ from threadpoolctl import threadpool_info
 from ovis2_ref.errors import InputError
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.ops import attend
-from ovis2_ref.runtime import blocks, products, threads
+from ovis2_ref.runtime import blocks, parts, products, threads
 from ovis2_ref.runtime.taps import listening, recording
 from ovis2_ref.runtime.weights import Weights
-from tests.oracle import reference_model, weights_of
+from tests.bounds import FLOAT64
+from tests.oracle import lifted, reference_model, to_numpy, weights_of
 from tests.strategies import normal, seeds
-from tests.test_model import calls
+from tests.test_model import as_torch, calls, expect_close
 
 SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "QUERIES": 3, "SCORES": 30}
 """Blocks so small that drawn models have several of each kind."""
@@ -78,21 +80,44 @@ def test_blocks_are_put_together_as_the_formula_makes_them(call) -> None:
 def test_keys_that_no_query_of_a_block_sees_are_left_out(
     seed: int, batch: int, heads: tuple[int, int], queries: int, more: int, data: st.DataObject
 ) -> None:
-    """Any mask, with holes, with queries that see nothing: the formula on all keys, in float64 to 1e-12."""
+    """Any mask, with holes, with queries that see nothing, with numbers to add: the formula on all keys, in float64 to 1e-12.
+
+    Recorded, and not, where a block has one array of scores.
+    """
     keys = queries + more
     q = normal(seed, batch, heads[0], queries, 4, dtype="float64")
     k, v = (normal(seed + i, batch, heads[1], keys, 4, dtype="float64") for i in (1, 2))
     density = data.draw(st.sampled_from([0.05, 0.5, 1.0]))
     sees = np.random.default_rng(seed).random((data.draw(st.sampled_from([1, batch])), 1, queries, keys)) < density
     sees &= np.arange(keys) <= np.arange(queries)[:, None] + more
-    mask = np.where(sees, 0.0, np.finfo(np.float64).min)
+    added = normal(seed + 3, queries, keys, dtype="float64") * data.draw(st.booleans())
+    mask = np.where(sees, added, np.finfo(np.float64).min)
     w = Weights({}, "a")
     with recording() as whole:
         expected = attend.__wrapped__(q, k, v, mask, w)
     with patch.multiple(blocks, **SMALL), recording() as pieces:
         ours = attend(q, k, v, mask, w)
+    with patch.multiple(blocks, **SMALL):
+        unheard = attend(q, k, v, mask, w)
     assert np.abs(ours - expected).max() <= 1e-12 * np.abs(v).max()
+    assert np.abs(unheard - expected).max() <= 1e-12 * np.abs(v).max()
     assert np.abs(pieces["a.weights"] - whole["a.weights"]).max() <= 1e-12
+
+
+@given(calls(), st.integers(2, 5))
+def test_in_parts_and_blocks_the_model_is_transformers(call, number: int) -> None:
+    """Layers of attention and feed-forward layers shared by several threads, without a listener, in float64."""
+    config, seed, arguments = call
+    reference = reference_model(config, seed, "float64")
+    with lifted(), torch.no_grad():
+        theirs = reference(**as_torch(arguments, "float64"))
+    threads.set_num_threads(number)
+    with patch.multiple(blocks, **SMALL), patch.object(parts, "SMALLEST_PART", 1):
+        ours = Ovis2ForConditionalGeneration(config, weights_of(reference))(**arguments)
+    real = arguments["attention_mask"].astype(bool)
+    expect_close(ours.logits, to_numpy(theirs.logits), FLOAT64, "logits", real)
+    if "pixel_values" in arguments:
+        expect_close(ours.image_hidden_states, to_numpy(theirs.image_hidden_states), FLOAT64, "visual embeddings")
 
 
 def test_tasks_run_in_order_of_results_and_on_several_threads() -> None:
