@@ -27,6 +27,7 @@ def by_parts(first: tuple[str, ...], last: str, width: Callable[..., int]) -> Ca
 
     `width` returns, from the arguments after `w`, how many neighbouring units belong together: those of a head. Results differ in
     their last bits from the undivided formula's, which is computed where somebody listens, in 16 bits, and for a single row.
+    There are as many parts as threads; one thread has two as well, so that its bits are those of two threads.
     """
 
     def decorate(formula: Formula) -> Formula:
@@ -36,7 +37,7 @@ def by_parts(first: tuple[str, ...], last: str, width: Callable[..., int]) -> Ca
             if array_module(x) is not np or is_half(x.dtype) or rows < 2 or inside_task() or anybody_listens():
                 return formula(x, w, *others)
             units = (w / last)["weight"].shape[1] // width(*others)
-            count = min(num_threads(), units, x.size * units * width(*others) // SMALLEST_PART)
+            count = min(max(2, num_threads()), units, x.size * units * width(*others) // SMALLEST_PART)
             if count < 2:
                 return formula(x, w, *others)
             arrays = {f"{name}.{word}": (w / name)[word] for name in (*first, last) for word in _words(w / name)}

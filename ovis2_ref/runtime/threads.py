@@ -1,7 +1,7 @@
 """Threads: independent tasks on as many threads as there are cores, each with BLAS limited to one thread.
 
 How work is cut into tasks depends on shapes alone while values are recorded, and a task's arithmetic is that of one thread. So a
-recording has the same bits on any number of threads; `products.py` says what differs without one.
+recording has the same bits on any number of threads; `products.py` and `parts.py` say what differs without one.
 """
 
 import os

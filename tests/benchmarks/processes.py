@@ -4,6 +4,7 @@ python -m tests.benchmarks.processes ours 1b answer       # one measurement, as 
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -89,7 +90,9 @@ def busy_process() -> Iterator[None]:
 
 
 def _printed(arguments: list[str]) -> str:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    # The package's modules are compiled once, as transformers' were when pip installed them, whatever the caller's setting.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{arguments[:5]} failed with status {done.returncode}:\n{done.stderr[-2000:]}")
     return done.stdout.strip()
