@@ -8,7 +8,11 @@ from typing import Any
 Run = Callable[[], Any]
 
 PAUSE = 0.05
-"""Seconds between two runs: the threads of OpenBLAS and OpenMP spin for a while after their work, and would slow the next run."""
+"""Seconds between two runs: the threads of OpenBLAS and OpenMP spin for a while after their work, and would slow the next run.
+
+The pause is a busy one. A core of a virtual machine that sleeps is lent to others, and returns with other data in its caches:
+a picture takes up to 8 ms longer then.
+"""
 LEAST, MOST = 2, 25
 """Turns."""
 LONG = 1.0
@@ -28,8 +32,9 @@ def in_turns(runs: Mapping[str, Run], seconds: float, rivals: Collection[str] = 
         for name in orders.sample(list(runs), len(runs)):
             if turns and name in rivals and taken[name][0] > max(LONG, 1.5 * min(taken[rival][0] for rival in rivals)):
                 continue
-            time.sleep(PAUSE)
-            start = time.perf_counter()
+            end_of_pause = time.perf_counter() + PAUSE
+            while (start := time.perf_counter()) < end_of_pause:
+                pass
             runs[name]()
             taken[name].append(time.perf_counter() - start)
         turns += 1
