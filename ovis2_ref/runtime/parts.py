@@ -25,9 +25,9 @@ SMALLEST_PART = 2**21
 def by_parts(first: tuple[str, ...], last: str, width: Callable[..., int]) -> Callable[[Formula], Formula]:
     """Decorate a formula (x, w, ...) whose layers `first` (all of one size) feed its layer `last`, each unit by itself.
 
-    `width` returns, from the arguments after `w`, how many neighbouring units belong together: those of a head. Results differ in
-    their last bits from the undivided formula's, which is computed where somebody listens, in 16 bits, and for a single row.
-    There are as many parts as threads; one thread has two as well, so that its bits are those of two threads.
+    `width` returns, from the arguments after `w`, how many neighbouring units belong together: those of a head. There are as many
+    parts as threads; one thread has two as well, so that its bits are those of two threads. The sum over parts differs in its
+    last bits from the undivided formula, which is computed for a single row, in 16 bits, and where somebody listens.
     """
 
     def decorate(formula: Formula) -> Formula:

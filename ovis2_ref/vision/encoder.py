@@ -76,5 +76,6 @@ def attention(
 ) -> Float[Array, "tiles patches hidden"]:
     """out_proj(softmax(q k^T / sqrt(head_dim)) v), all heads (Vaswani et al., 2017, section 3.2); nothing is masked."""
     q, k, v = (linear(x, w / f"{part}_proj") for part in "qkv")
+    # A thread's part has some of the heads.
     q, k, v = (split_heads(y, y.shape[-1] // config.head_dim) for y in (q, k, v))
     return linear(w.tap("context", merge_heads(attend(q, k, v, None, w))), w / "out_proj")
