@@ -81,11 +81,12 @@ tokens = values["model.vision_tower.tokens"]
 
 
 def with_words(tokens: np.ndarray, old: str, new: str) -> np.ndarray:
-    """Return the tokens, with those whose likeliest word is `old` replaced by the certain word `new` of the same column."""
+    """Return the tokens, with those whose likeliest word is `old` replaced by the certain word `new` of the same column and part."""
     changed = tokens.copy()
-    for column in range(4):
-        cells = tokens.argmax(axis=-1) == WORDS.index(f"{old} {column + 1}")
-        changed[cells] = np.eye(tokens.shape[-1], dtype=tokens.dtype)[WORDS.index(f"{new} {column + 1}")]
+    for word, meaning in enumerate(WORDS):
+        if meaning.startswith(old):
+            certain = np.eye(tokens.shape[-1], dtype=tokens.dtype)[WORDS.index(meaning.replace(old, new))]
+            changed[tokens.argmax(axis=-1) == word] = certain
     return changed
 
 

@@ -10,7 +10,7 @@
 import csv
 
 import numpy as np
-from show import TINY, WORDS, ask, coverage, keep, load, shape
+from show import TINY, WORDS, ask, centres, coverage, keep, load, shape
 
 from ovis2_ref import Ovis2ForConditionalGeneration, recording
 from ovis2_ref.checkpoint.random_weights import random_weights
@@ -26,17 +26,20 @@ untrained = Ovis2ForConditionalGeneration(model.config, random_weights(model.con
 # %% [markdown]
 # ## Stage 1: every cell has a right word
 # A scene knows which part of each cell its shapes cover. Word 0: nothing there. Word 1 + 24 column + shape: the shape
-# that covers the cell. A cell with too little of a shape, or with two shapes alike, has no label, and asks nothing.
+# that covers the cell; and 96 words further on, the shape whose centre lies in it. A cell with too little of a shape, or
+# with two shapes alike, has no label, and asks nothing.
 
 
 # %%
 def labels_of(scene, grid: tuple[int, int]) -> np.ndarray:
     """Return the right word of every visual token, (tiles, tokens); -100 where none is asked for."""
-    covered = coverage(scene, grid)
-    most, total = covered.max(axis=0), covered.sum(axis=0)
-    shapes = np.array([COLOURED_SHAPES.index(one.name) for one in scene.shapes])[covered.argmax(axis=0)]
-    words = 1 + (np.arange(16) % 4) * len(COLOURED_SHAPES) + shapes
-    clear = (most >= 0.04) & (most > 2 * (total - most))
+    covered, centre = coverage(scene, grid), centres(scene, grid)
+    is_centre = centre.any(axis=0)
+    owner = np.where(is_centre, centre.argmax(axis=0), covered.argmax(axis=0))
+    own, total = np.take_along_axis(covered, owner[None], axis=0)[0], covered.sum(axis=0)
+    shapes = np.array([COLOURED_SHAPES.index(one.name) for one in scene.shapes])[owner]
+    words = 1 + (4 * is_centre + np.arange(16) % 4) * len(COLOURED_SHAPES) + shapes
+    clear = is_centre | (own >= 0.04) & (own > 2 * (total - own))
     return np.where(clear, words, np.where(total <= 0.005, 0, -100))
 
 
@@ -54,7 +57,7 @@ tokens, merged, labels = tokens_of(model, scene)
 shape("labels (n, P/s^2)", labels)
 print("labels of the thumbnail:")
 for row in labels[0].reshape(4, 4):
-    print("".join(f"{WORDS[word] if word >= 0 else '(not asked)':>20}" for word in row))
+    print("".join(f"{WORDS[word] if word >= 0 else '(not asked)':>26}" for word in row))
 
 # %% [markdown]
 # ## The loss of stage 1: cross-entropy

@@ -1,12 +1,13 @@
 """What the walkthroughs share: load the tiny model, ask it, print a shape, compare with the model's own value, keep a picture."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
-from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, Scene, cell_coverage, draw_scene
+from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, Scene, cell_coverage, cell_of_centre, draw_scene
 
 OUT = Path(__file__).resolve().parent / "out"
 """Where pictures go. git ignores it."""
@@ -64,9 +65,18 @@ def coverage(scene: Scene, grid: tuple[int, int], per_side: int = 4) -> np.ndarr
 
     `grid` is (rows, columns) of tiles. The thumbnail comes first, unless the picture is a single tile.
     """
+    return _by_tile(cell_coverage, scene, grid, per_side)
+
+
+def centres(scene: Scene, grid: tuple[int, int], per_side: int = 4) -> np.ndarray:
+    """Say for each visual token's cell whether each shape's centre lies in it: (shapes, tiles, tokens), as `coverage` does."""
+    return _by_tile(cell_of_centre, scene, grid, per_side)
+
+
+def _by_tile(measure: Callable, scene: Scene, grid: tuple[int, int], per_side: int) -> np.ndarray:
     parts = []
     for rows, columns in dict.fromkeys([(1, 1), grid]):
-        cells = cell_coverage(scene, rows * per_side, columns * per_side)
+        cells = measure(scene, rows * per_side, columns * per_side)
         cells = cells.reshape(-1, rows, per_side, columns, per_side).transpose(0, 1, 3, 2, 4)
         parts.append(cells.reshape(len(scene.shapes), rows * columns, per_side**2))
     return np.concatenate(parts, axis=1)
@@ -80,8 +90,12 @@ def on_picture(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return tiles.transpose(0, 2, 1, 3).reshape(rows * side, columns * side)
 
 
-WORDS = ["ground", *(f"{name} {column + 1}" for column in range(4) for name in COLOURED_SHAPES)]
-"""What the tiny model's first visual words were trained to mean: a coloured shape in one of a tile's four columns of cells."""
+WORDS = [
+    "ground",
+    *(f"{name} {column + 1}{part}" for part in ("", " centre") for column in range(4) for name in COLOURED_SHAPES),
+]
+"""What the tiny model's first visual words were trained to mean: a coloured shape in one of a tile's four columns of cells,
+some part of it or its centre."""
 
 TESTS = OUT.parent.parent / "tests"
 """Where the authors' small checkpoint and golden values are: a clone has them, an installed package does not."""

@@ -25,6 +25,6 @@ def answers_batch(number: int) -> tuple[Batch, torch.Tensor, torch.Tensor]:
 class AnswersStage(JointStage):
     """The whole model, on other scenes and questions than the joint stage."""
 
-    steps = decay_steps = 850
+    steps = decay_steps = 1200
     rate = 6e-4
     draw = staticmethod(answers_batch)

@@ -26,6 +26,8 @@ from ovis2_ref.tiny.training.vision_stage import word_logits, word_loss
 FIRST_SEED = 300_000_000
 TOKENS_IN_BATCH = 2600
 WORDS_WEIGHT = 0.3
+POWER_OF_LENGTH = 0.5
+"""Of the answers' lengths in the loss (`answer_loss`): what is still wrong now is one token of a long description."""
 
 
 def drawn_batch(
@@ -63,7 +65,7 @@ class JointStage:
     def loss(self, batch: Batch, pixels: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """Compute the loss of the answers and of the words."""
         logits = word_logits(self.trained.model.vision_tower, pixels)
-        answers = answer_loss(answer_logits(self.trained, batch, logits.softmax(-1)), batch)
+        answers = answer_loss(answer_logits(self.trained, batch, logits.softmax(-1)), batch, POWER_OF_LENGTH)
         return answers + WORDS_WEIGHT * word_loss(logits, words)
 
     @torch.no_grad()

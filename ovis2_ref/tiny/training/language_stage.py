@@ -19,6 +19,7 @@ from transformers import Ovis2ForConditionalGeneration
 from ovis2_ref.tiny.training.pictures import (
     CELLS,
     MAX_TILES,
+    PARTS,
     WORDS,
     CellWords,
     grid_of,
@@ -64,14 +65,15 @@ def answer_logits(model: Ovis2ForConditionalGeneration, batch: Batch, visual_tok
     return model.lm_head(hidden[batch.labels != NO_LABEL])
 
 
-def answer_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Average the cross-entropy over the tokens of each answer, and then over answers.
+def answer_loss(logits: torch.Tensor, batch: Batch, power: float = 1.0) -> torch.Tensor:
+    """Sum the cross-entropy over the tokens of each answer, divide by a power of their number, and average over answers.
 
-    So a "Yes." counts as much as a description of a dozen tokens; averaged over tokens it would hardly be learnt.
+    With the power 1 a "Yes." counts as much as a description of a dozen tokens; averaged over all tokens it would hardly be
+    learnt. With 1/2 its tokens count about as much as those of a description that is asked for as often.
     """
     losses = cross_entropy(logits, batch.labels[batch.labels != NO_LABEL], reduction="none")
     lengths = torch.tensor([length for _, length in batch.answers], device=losses.device)
-    return (losses / lengths.repeat_interleave(lengths)).sum() / len(lengths)
+    return (losses / lengths.repeat_interleave(lengths) ** power).sum() / len(lengths)
 
 
 def scenes_of_a_batch(
@@ -103,16 +105,20 @@ def tokens_about(tiles: int) -> int:
 def made_up_tokens(cells: CellWords, words: int, rng: np.random.Generator) -> np.ndarray:
     """Make visual tokens, (tiles, 16, words), as a good but not perfect vision tower would.
 
-    A cell that shows little of a shape is background or the shape. Errors are another kind of the same colour,
-    often in cut-up tiles, seldom in the thumbnail. Every token leaves some of its probability to a second word.
+    A cell that shows little of a shape is background or the shape. Errors are another kind of the same colour, or the
+    centre taken for another part and the reverse: often in cut-up tiles, seldom in the thumbnail. Every token leaves
+    some of its probability to a second word.
     """
     hidden = (cells.words == UNSURE) & (rng.random(cells.words.shape) < 0.5)
     first = np.where(hidden, BACKGROUND, cells.likely)
     other_kind = (first - 1) // len(KINDS) * len(KINDS) + rng.integers(len(KINDS), size=first.shape) + 1
-    other_kind = np.where(first == BACKGROUND, cells.likely, other_kind)
+    shapes = len(WORDS) - 1
+    other_part = (first - 1 + shapes // len(PARTS)) % shapes + 1
+    second = np.where(rng.random(first.shape) < 0.5, other_kind, other_part)
+    second = np.where(first == BACKGROUND, cells.likely, second)
     slip = rng.random(first.shape) < np.where(np.arange(len(first)) == 0, 0.01, 0.06)[:, None]
     slip &= cells.coverage > 0
-    first, second = np.where(slip, other_kind, first), np.where(slip, first, other_kind)
+    first, second = np.where(slip, second, first), np.where(slip, first, second)
     doubt = rng.beta(0.2, 2.0, size=first.shape) * 0.8
     doubt = np.where(rng.random(first.shape) < 0.5, doubt, 0.0)
     tokens = np.full((*first.shape, words), 0.02 / words, dtype=np.float32)
@@ -163,10 +169,11 @@ def answers_right(
 
 @torch.no_grad()
 def start_table(table: nn.Embedding) -> None:
-    """Initialise the visual embeddings so that similar words are similar: the sum of a colour's, a kind's and a column's."""
+    """Initialise the visual embeddings so that similar words are similar: each the sum of its part, column, colour, kind."""
     spread, size = table.weight.std(), table.embedding_dim
-    colours, kinds, columns = (torch.randn(n, size) * spread for n in (len(COLOURS), len(KINDS), CELLS))
-    sums = columns[:, None, None] + colours[None, :, None] + kinds[None, None]
+    counts = len(PARTS), CELLS, len(COLOURS), len(KINDS)
+    parts, columns, colours, kinds = (torch.randn(n, size) * spread for n in counts)
+    sums = parts[:, None, None, None] + columns[:, None, None] + colours[:, None] + kinds
     table.weight[1 : len(WORDS)] = sums.reshape(-1, size)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil, get_min_tile_covering_grid
 
-from ovis2_ref.tiny.training.scenes import BACKGROUND, COLOURED_SHAPES, UNSURE, Scene, cell_coverage
+from ovis2_ref.tiny.training.scenes import BACKGROUND, COLOURED_SHAPES, UNSURE, Scene, cell_coverage, cell_of_centre
 
 TILE_SIZE = 64
 CELLS = 4
@@ -14,17 +14,21 @@ MAX_TILES = 9
 SEEN, EMPTY = 0.04, 0.005
 """A cell is a shape's from this coverage on, and background up to this; in between it is not trained on."""
 
-WORDS = ("background", *(f"{name}, column {column + 1}" for column in range(CELLS) for name in COLOURED_SHAPES))
-"""The meaning of the first visual words: a coloured shape in one of the four columns of cells of a tile."""
+PARTS = ("part", "centre")
+WORDS = (
+    "background",
+    *(f"{name}, column {column + 1}, {part}" for part in PARTS for column in range(CELLS) for name in COLOURED_SHAPES),
+)
+"""The meaning of the first visual words: a coloured shape in one of the four columns of a tile's cells, its centre or not."""
 
 image_processor = Ovis2ImageProcessorPil(
     crop_to_patches=True, max_patches=MAX_TILES, size={"height": TILE_SIZE, "width": TILE_SIZE}
 )
 
 
-def word_of(name: str, column: int) -> int:
-    """Find the visual word for a coloured shape in a column (from 0) of a tile's cells."""
-    return 1 + column * len(COLOURED_SHAPES) + COLOURED_SHAPES.index(name)
+def word_of(name: str, column: int, part: str) -> int:
+    """Find the visual word for a coloured shape in a column (from 0) of a tile's cells: for its centre or another part."""
+    return 1 + (PARTS.index(part) * CELLS + column) * len(COLOURED_SHAPES) + COLOURED_SHAPES.index(name)
 
 
 def grid_of_size(height: int, width: int) -> tuple[int, int]:
@@ -56,7 +60,8 @@ class CellWords:
     """The visual words of a picture's cells, each (tiles, 16), in the order of the visual tokens.
 
     `words` are the right ones with `UNSURE` where a cell shows too little of a shape, or two shapes alike. `likely`
-    is the shape that covers most of the cell, or background where there is none; `coverage` says how much of it.
+    is the shape whose centre lies in the cell, else the one that covers most of it, or background where there is none;
+    `coverage` says how much of the cell that shape covers.
     """
 
     words: np.ndarray
@@ -74,14 +79,21 @@ def words_of(scene: Scene, grid: tuple[int, int]) -> CellWords:
 
 def _cell_words(scene: Scene, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look up words, likely words and coverage for the tiles of one grid, row by row."""
-    rows, columns = grid
-    coverage = cell_coverage(scene, rows * CELLS, columns * CELLS)
-    coverage = coverage.reshape(-1, rows, CELLS, columns, CELLS).transpose(0, 1, 3, 2, 4)
-    coverage = coverage.reshape(len(scene.shapes), rows * columns, CELLS * CELLS)
-    most, total = coverage.max(axis=0), coverage.sum(axis=0)
-    words = np.array([[word_of(shape.name, column) for column in range(CELLS)] for shape in scene.shapes])
-    column = np.broadcast_to(np.arange(CELLS**2) % CELLS, most.shape)
-    likely = np.where(most > 0, words[coverage.argmax(axis=0), column], BACKGROUND)
-    clear = (most >= SEEN) & (most > 2 * (total - most))
+    coverage = _by_tile(cell_coverage(scene, grid[0] * CELLS, grid[1] * CELLS), grid)
+    centre = _by_tile(cell_of_centre(scene, grid[0] * CELLS, grid[1] * CELLS), grid)
+    has_centre = centre.any(axis=0)
+    shape = np.where(has_centre, centre.argmax(axis=0), coverage.argmax(axis=0))
+    covered, total = np.take_along_axis(coverage, shape[None], axis=0)[0], coverage.sum(axis=0)
+    words = np.array([[[word_of(it.name, c, part) for c in range(CELLS)] for part in PARTS] for it in scene.shapes])
+    column = np.arange(CELLS**2) % CELLS
+    likely = np.where(covered > 0, words[shape, has_centre.astype(int), column], BACKGROUND)
+    clear = has_centre | (covered >= SEEN) & (covered > 2 * (total - covered))
     words = np.where(clear, likely, np.where(total <= EMPTY, BACKGROUND, UNSURE))
-    return words, likely, most
+    return words, likely, covered
+
+
+def _by_tile(cells: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Order the cells of a whole picture, (shapes, rows, columns), by tile: (shapes, tiles, 16)."""
+    rows, columns = grid
+    cells = cells.reshape(-1, rows, CELLS, columns, CELLS).transpose(0, 1, 3, 2, 4)
+    return cells.reshape(-1, rows * columns, CELLS * CELLS)

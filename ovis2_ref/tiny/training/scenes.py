@@ -121,7 +121,7 @@ def draw_joint_scene(seed: int) -> Scene:
 
 def draw_last_scene(seed: int) -> Scene:
     """Draw a scene for the last stage: one, two and three shapes are equally frequent; more are alike than by chance."""
-    return draw_scene(seed, _draw_alike(seed, 0.25, 0.2))
+    return draw_scene(seed, _draw_alike(seed, 0.4, 0.15))
 
 
 def _draw_alike(seed: int, in_colour: float, in_kind: float) -> str | None:
@@ -190,3 +190,13 @@ def cell_coverage(scene: Scene, rows: int, columns: int, samples: int = 6) -> np
     y = (np.arange(rows * samples) + 0.5) * scene.height / (rows * samples)
     inside = np.stack([shape.covers(x[None, :], y[:, None]) for shape in scene.shapes])
     return inside.reshape(-1, rows, samples, columns, samples).mean(axis=(2, 4))
+
+
+def cell_of_centre(scene: Scene, rows: int, columns: int) -> np.ndarray:
+    """Cut the picture into rows x columns equal cells and say in which of them each shape's centre lies.
+
+    Returns (shapes, rows, columns), booleans.
+    """
+    row = np.array([shape.y / scene.height * rows for shape in scene.shapes]).astype(int)
+    column = np.array([shape.x / scene.width * columns for shape in scene.shapes]).astype(int)
+    return (row[:, None, None] == np.arange(rows)[:, None]) & (column[:, None, None] == np.arange(columns))

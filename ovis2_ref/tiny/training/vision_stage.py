@@ -2,7 +2,7 @@
 
 A randomly initialised vision transformer gets too little signal from the language model's answers. Here its visual words
 are supervised directly. Word 0 means background, and each of the next ones a coloured shape in one of the four columns of
-a tile; the loss is the cross-entropy of each merged cell's distribution over visual words.
+a tile, its centre or another part of it; the loss is the cross-entropy of each merged cell's distribution over visual words.
 """
 
 from collections.abc import Callable
