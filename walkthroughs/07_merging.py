@@ -73,15 +73,15 @@ print("unchanged:", say(ids, visual))
 
 # %% [markdown]
 # ## Replace visual words: a picture edited without a pixel
-# Wherever the likeliest word is "red circle" (in column c), put the row of "purple triangle" (in column c). The picture
-# stays as it is.
+# Wherever the likeliest word is of a red circle, put the row of the same word of a purple triangle. The picture stays as
+# it is.
 
 # %%
 tokens = values["model.vision_tower.tokens"]
 
 
 def with_words(tokens: np.ndarray, old: str, new: str) -> np.ndarray:
-    """Return the tokens, with those whose likeliest word is `old` replaced by the certain word `new` of the same column and part."""
+    """Return the tokens, with those whose likeliest word is of `old` replaced by the certain word of `new`: same column and part."""
     changed = tokens.copy()
     for word, meaning in enumerate(WORDS):
         if meaning.startswith(old):
