@@ -81,7 +81,7 @@ tokens = values["model.vision_tower.tokens"]
 
 
 def with_words(tokens: np.ndarray, old: str, new: str) -> np.ndarray:
-    """Return the tokens, with those whose likeliest word is of `old` replaced by the certain word of `new`: same column and part."""
+    """Return the tokens: where the likeliest word is of `old`, the certain word of `new` of the same column and part."""
     changed = tokens.copy()
     for word, meaning in enumerate(WORDS):
         if meaning.startswith(old):
