@@ -22,7 +22,7 @@ from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.language.masks import layer_masks
 from ovis2_ref.model import Ovis2ForConditionalGeneration
-from ovis2_ref.runtime import blocks, products, threads
+from ovis2_ref.runtime import blocks, parts, products, threads
 from ovis2_ref.runtime.arrays import DTYPES, array_module, as_dtype, sum_dtype, to_device, to_host
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.text.processor import Ovis2Processor
@@ -38,13 +38,14 @@ CONVENTIONS = ("transformers", "original")
 
 @pytest.fixture(scope="module", autouse=True)
 def the_same_sums() -> Iterator[None]:
-    """Products that don't depend on the order of their sums, as the stand-in's cuBLAS makes them; norms in whole rows."""
+    """Products that don't depend on the order of their sums, as the stand-in's cuBLAS makes them; norms in whole rows, layers undivided."""
     whole = {"IN_CACHE": 2**40, "IN_MEMORY": 2**40}
     with (
         patch.multiple(blocks, **whole),
         patch.dict(WIDER, float64=np.dtype(np.longdouble)),
         patch.object(products, "widened", lambda x: x.astype(WIDER[sum_dtype(x.dtype).name])),
         patch.object(threads, "_chosen", 1),
+        patch.object(parts, "SMALLEST_PART", 2**60),
     ):
         yield
 
