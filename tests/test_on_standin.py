@@ -38,7 +38,7 @@ CONVENTIONS = ("transformers", "original")
 
 @pytest.fixture(scope="module", autouse=True)
 def the_same_sums() -> Iterator[None]:
-    """Products that don't depend on the order of their sums, as the stand-in's cuBLAS makes them; norms in whole rows, layers undivided."""
+    """Products that don't depend on the order of their sums, as the stand-in's cuBLAS makes them; whole rows and layers."""
     whole = {"IN_CACHE": 2**40, "IN_MEMORY": 2**40}
     with (
         patch.multiple(blocks, **whole),
