@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
-from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, Scene, cell_coverage, cell_of_centre, draw_scene
+from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, Scene, by_tile, cell_coverage, cell_of_centre, draw_scene
 
 OUT = Path(__file__).resolve().parent / "out"
 """Where pictures go. git ignores it."""
@@ -65,20 +65,17 @@ def coverage(scene: Scene, grid: tuple[int, int], per_side: int = 4) -> np.ndarr
 
     `grid` is (rows, columns) of tiles. The thumbnail comes first, unless the picture is a single tile.
     """
-    return _by_tile(cell_coverage, scene, grid, per_side)
+    return _of_tiles(cell_coverage, scene, grid, per_side)
 
 
 def centres(scene: Scene, grid: tuple[int, int], per_side: int = 4) -> np.ndarray:
     """Say for each visual token's cell whether each shape's centre lies in it: (shapes, tiles, tokens), as `coverage` does."""
-    return _by_tile(cell_of_centre, scene, grid, per_side)
+    return _of_tiles(cell_of_centre, scene, grid, per_side)
 
 
-def _by_tile(measure: Callable, scene: Scene, grid: tuple[int, int], per_side: int) -> np.ndarray:
-    parts = []
-    for rows, columns in dict.fromkeys([(1, 1), grid]):
-        cells = measure(scene, rows * per_side, columns * per_side)
-        cells = cells.reshape(-1, rows, per_side, columns, per_side).transpose(0, 1, 3, 2, 4)
-        parts.append(cells.reshape(len(scene.shapes), rows * columns, per_side**2))
+def _of_tiles(measure: Callable, scene: Scene, grid: tuple[int, int], per_side: int) -> np.ndarray:
+    grids = dict.fromkeys([(1, 1), grid])
+    parts = [by_tile(measure(scene, rows * per_side, columns * per_side), (rows, columns)) for rows, columns in grids]
     return np.concatenate(parts, axis=1)
 
 

@@ -36,6 +36,7 @@ def by_parts(first: tuple[str, ...], last: str, width: Callable[..., int]) -> Ca
             rows = x.size // max(1, x.shape[-1])
             if array_module(x) is not np or is_half(x.dtype) or rows < 2 or inside_task() or anybody_listens():
                 return formula(x, w, *others)
+            w = w.held()  # a weight that is read on demand is read once
             units = (w / last)["weight"].shape[1] // width(*others)
             count = min(max(2, num_threads()), units, x.size * units * width(*others) // SMALLEST_PART)
             if count < 2:

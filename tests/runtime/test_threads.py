@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import UserDict
 from unittest.mock import patch
 
 import numpy as np
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.model import Ovis2ForConditionalGeneration
-from ovis2_ref.ops import attend
+from ovis2_ref.ops import attend, feed_forward
 from ovis2_ref.runtime import blocks, parts, products, threads
 from ovis2_ref.runtime.taps import listening, recording
 from ovis2_ref.runtime.weights import Weights
@@ -118,6 +119,20 @@ def test_in_parts_and_blocks_the_model_is_transformers(call, number: int) -> Non
     expect_close(ours.logits, to_numpy(theirs.logits), FLOAT64, "logits", real)
     if "pixel_values" in arguments:
         expect_close(ours.image_hidden_states, to_numpy(theirs.image_hidden_states), FLOAT64, "visual embeddings")
+
+
+@pytest.mark.parametrize("rows", [3, 256])  # undivided, and in parts
+def test_a_weight_that_is_read_on_demand_is_read_once(rows: int) -> None:
+    class OnDemand(UserDict):
+        def __getitem__(self, name: str) -> np.ndarray:
+            reads.append(name)
+            return super().__getitem__(name)
+
+    reads: list[str] = []
+    shapes = {"gate_proj": (1024, 512), "up_proj": (1024, 512), "down_proj": (512, 1024)}
+    weights = OnDemand({f"mlp.{name}.weight": np.ones(shape, np.float32) for name, shape in shapes.items()})
+    feed_forward(np.ones((rows, 512), np.float32), Weights(weights, "mlp"), "silu")
+    assert sorted(reads) == sorted(weights)
 
 
 def test_tasks_run_in_order_of_results_and_on_several_threads() -> None:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil, get_min_tile_covering_grid
 
-from ovis2_ref.tiny.training.scenes import BACKGROUND, COLOURED_SHAPES, UNSURE, Scene, cell_coverage, cell_of_centre
+from ovis2_ref.tiny.training.scenes import (
+    BACKGROUND,
+    COLOURED_SHAPES,
+    UNSURE,
+    Scene,
+    by_tile,
+    cell_coverage,
+    cell_of_centre,
+)
 
 TILE_SIZE = 64
 CELLS = 4
@@ -79,8 +87,8 @@ def words_of(scene: Scene, grid: tuple[int, int]) -> CellWords:
 
 def _cell_words(scene: Scene, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look up words, likely words and coverage for the tiles of one grid, row by row."""
-    coverage = _by_tile(cell_coverage(scene, grid[0] * CELLS, grid[1] * CELLS), grid)
-    centre = _by_tile(cell_of_centre(scene, grid[0] * CELLS, grid[1] * CELLS), grid)
+    rows, columns = grid[0] * CELLS, grid[1] * CELLS
+    coverage, centre = (by_tile(cells(scene, rows, columns), grid) for cells in (cell_coverage, cell_of_centre))
     has_centre = centre.any(axis=0)
     shape = np.where(has_centre, centre.argmax(axis=0), coverage.argmax(axis=0))
     covered, total = np.take_along_axis(coverage, shape[None], axis=0)[0], coverage.sum(axis=0)
@@ -90,10 +98,3 @@ def _cell_words(scene: Scene, grid: tuple[int, int]) -> tuple[np.ndarray, np.nda
     clear = has_centre | (covered >= SEEN) & (covered > 2 * (total - covered))
     words = np.where(clear, likely, np.where(total <= EMPTY, BACKGROUND, UNSURE))
     return words, likely, covered
-
-
-def _by_tile(cells: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Order the cells of a whole picture, (shapes, rows, columns), by tile: (shapes, tiles, 16)."""
-    rows, columns = grid
-    cells = cells.reshape(-1, rows, CELLS, columns, CELLS).transpose(0, 1, 3, 2, 4)
-    return cells.reshape(-1, rows * columns, CELLS * CELLS)

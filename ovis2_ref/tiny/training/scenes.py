@@ -200,3 +200,11 @@ def cell_of_centre(scene: Scene, rows: int, columns: int) -> np.ndarray:
     row = np.array([shape.y / scene.height * rows for shape in scene.shapes]).astype(int)
     column = np.array([shape.x / scene.width * columns for shape in scene.shapes]).astype(int)
     return (row[:, None, None] == np.arange(rows)[:, None]) & (column[:, None, None] == np.arange(columns))
+
+
+def by_tile(cells: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Order the cells of a whole picture, (shapes, rows, columns), by the tiles of `grid`: (shapes, tiles, cells of a tile)."""
+    rows, columns = grid
+    shapes, height, width = cells.shape
+    cells = cells.reshape(shapes, rows, height // rows, columns, width // columns).transpose(0, 1, 3, 2, 4)
+    return cells.reshape(shapes, rows * columns, -1)
