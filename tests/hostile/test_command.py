@@ -183,9 +183,13 @@ def test_the_package_imports_its_rooms_when_a_name_is_used() -> None:
 WORKING = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from ovis2_ref.tools.cli import main
-print("started", flush=True)
-raise SystemExit(main(["describe", "--max-new-tokens", "99999"]))
+from ovis2_ref.tools import cli
+parser = cli._parser
+def started():  # inside main's handler of Ctrl-C
+    print("started", flush=True)
+    return parser()
+cli._parser = started
+raise SystemExit(cli.main(["describe", "--max-new-tokens", "99999"]))
 """
 
 
