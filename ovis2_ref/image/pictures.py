@@ -83,7 +83,11 @@ def _rgb_of_pillow(image: Any, white: bool) -> UInt8[np.ndarray, "height width 3
     rows = max(1, BLOCK_PIXELS // width)
     for top in range(0, height, rows):
         block = image.crop((0, top, width, min(top + rows, height)))
-        pixels[top : top + rows] = np.asarray(_on_white(block) if on_white else block.convert("RGB"))
+        if on_white:
+            block = _on_white(block)
+        elif block.mode != "RGB":  # Pillow would copy it
+            block = block.convert("RGB")
+        pixels[top : top + rows] = np.asarray(block)
     return pixels
 
 
