@@ -29,10 +29,11 @@ IN_MEMORY = 2**20
 """Numbers in a block of rows that all threads share, 4 MiB of float32. Intermediate arrays may be 16 times as large."""
 ON_GPU = 16
 """Blocks on a GPU are this many times larger, since only its memory limits them."""
-QUERIES = 256
-"""Queries of one head in a block: their scores over 1,000 keys take 1 MiB of float32."""
+ROWS_OF_SCORES = 256
+"""Rows of a block of scores, queries times the heads that share their keys: over 1,000 keys they take 1 MiB of float32. Twice as
+many leave the cache; with half as many Python's 70 microseconds for a block show."""
 SCORES = 2**17
-"""Scores of a block at most, where it has several heads: Python takes some 70 microseconds for a block."""
+"""Scores of a block at most, where it has several heads that share no keys."""
 
 
 class Assembly:
@@ -120,8 +121,9 @@ def _over_rows(
 def by_queries(formula: Formula) -> Formula:
     """Decorate `attend(q, k, v, mask, w)`: heads and queries don't depend on each other.
 
-    A block is `QUERIES` queries of one head, or of several where these have few scores. It reads only
-    the keys from the first to the last that the mask lets any of its queries see: the others get the weight 0 in any case.
+    A block is some queries of all heads that share their keys, or of several heads that share none where these have few scores. It
+    reads only the keys from the first to the last that the mask lets any of its queries see: the others get the weight 0 in any
+    case. So the fewer its queries are, the less of a causal mask is computed in vain.
     Where nobody listens, blocks in float32 and float64 are computed by `attend_in_place`, with fewer passes over the scores.
     """
 
@@ -175,9 +177,10 @@ def _head_blocks(
     batch: int, heads: int, kv_heads: int, queries: list[tuple[slice, slice, slice]]
 ) -> list[tuple[slice, slice, slice, slice, slice, slice]]:
     """Return (batch, heads, key heads, queries, keys, masked keys) of every block, the longest first."""
-    group = heads // kv_heads
-    alike, longest = group if group > 1 else heads, max(_length(rows) * _length(span) for rows, span, _ in queries)
-    together = max(n for n in range(1, alike + 1) if alike % n == 0 and (n == 1 or n * longest <= SCORES))
+    group = together = heads // kv_heads
+    if group == 1:
+        longest = max(_length(rows) * _length(span) for rows, span, _ in queries)
+        together = max(n for n in range(1, heads + 1) if heads % n == 0 and (n == 1 or n * longest <= SCORES))
     return [
         (slice(i, i + 1), slice(h, h + together), slice(h // group, -(-(h + together) // group)), *of_queries)
         for of_queries in reversed(queries)
@@ -187,7 +190,7 @@ def _head_blocks(
 
 def _query_blocks(queries: int, group: int, mask: Array | None, keys: int) -> list[tuple[slice, slice, slice]]:
     """Return the blocks of queries, each with the keys that it sees, and those of them that some of its queries don't see."""
-    blocks = even_blocks(queries, -(-queries // QUERIES))
+    blocks = even_blocks(queries, -(-queries // max(1, ROWS_OF_SCORES // group)))
     if mask is None:
         return [(rows, slice(0, keys), slice(0, 0)) for rows in blocks]
     known = _spans.get(id(mask))

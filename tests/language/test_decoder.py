@@ -94,7 +94,7 @@ def test_float64_is_transformers(
         options["attention_mask"] = np.where(mask, 0, np.finfo(np.float64).min)
     with lifted():
         expected = theirs(model, x, **options)
-    with patch.multiple(blocks, IN_CACHE=at_once, QUERIES=max(1, at_once // 32)):
+    with patch.multiple(blocks, IN_CACHE=at_once, ROWS_OF_SCORES=max(1, at_once // 32)):
         assert_equal(ours(named(model), config, x, **given_options), expected)
 
 

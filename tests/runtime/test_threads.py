@@ -23,7 +23,7 @@ from tests.oracle import lifted, reference_model, to_numpy, weights_of
 from tests.strategies import normal, seeds
 from tests.test_model import as_torch, calls, expect_close
 
-SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "QUERIES": 3, "SCORES": 30}
+SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "ROWS_OF_SCORES": 3, "SCORES": 30}
 """Blocks so small that drawn models have several of each kind."""
 
 
