@@ -121,9 +121,9 @@ def _over_rows(
 def by_queries(formula: Formula) -> Formula:
     """Decorate `attend(q, k, v, mask, w)`: heads and queries don't depend on each other.
 
-    A block is some queries of all heads that share their keys, or of several heads that share none where these have few scores. It
-    reads only the keys from the first to the last that the mask lets any of its queries see: the others get the weight 0 in any
-    case. So the fewer its queries are, the less of a causal mask is computed in vain.
+    A block is some queries of all heads that share their keys, or of several heads that share none where these have few
+    scores. It reads only the keys from the first to the last that the mask lets any of its queries see: the others get the
+    weight 0 in any case. So the fewer its queries are, the less of a causal mask is computed in vain.
     Where nobody listens, blocks in float32 and float64 are computed by `attend_in_place`, with fewer passes over the scores.
     """
 
@@ -193,9 +193,9 @@ def _query_blocks(queries: int, group: int, mask: Array | None, keys: int) -> li
     blocks = even_blocks(queries, -(-queries // max(1, ROWS_OF_SCORES // group)))
     if mask is None:
         return [(rows, slice(0, keys), slice(0, 0)) for rows in blocks]
-    known = _spans.get(id(mask))
+    key = id(mask), len(blocks)
+    known = _spans.get(key)
     if known is None or known[0]() is not mask:  # the layers of a pass share their mask
-        key = id(mask)
         known = _spans[key] = (
             ref(mask, lambda _: _spans.pop(key, None)),
             [_visible(mask[:, :, rows]) for rows in blocks],
@@ -203,7 +203,7 @@ def _query_blocks(queries: int, group: int, mask: Array | None, keys: int) -> li
     return [(rows, *spans) for rows, spans in zip(blocks, known[1], strict=True)]
 
 
-_spans: dict[int, tuple[ref, list[tuple[slice, slice]]]] = {}
+_spans: dict[tuple[int, int], tuple[ref, list[tuple[slice, slice]]]] = {}
 
 
 def _visible(mask: Array) -> tuple[slice, slice]:

@@ -23,7 +23,7 @@ from tests.oracle import lifted, reference_model, to_numpy, weights_of
 from tests.strategies import normal, seeds
 from tests.test_model import as_torch, calls, expect_close
 
-SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "ROWS_OF_SCORES": 3, "SCORES": 30}
+SMALL = {"IN_CACHE": 150, "IN_MEMORY": 300, "ROWS_OF_SCORES": 6, "SCORES": 30}
 """Blocks so small that drawn models have several of each kind."""
 
 
@@ -83,7 +83,7 @@ def test_keys_that_no_query_of_a_block_sees_are_left_out(
 ) -> None:
     """Any mask, with holes, with queries that see nothing, with numbers to add: the formula on all keys, in float64 to 1e-12.
 
-    Recorded, and not, where a block has one array of scores.
+    Recorded, and not, where a block has one array of scores; and with the same mask on keys that are repeated for every head.
     """
     keys = queries + more
     q = normal(seed, batch, heads[0], queries, 4, dtype="float64")
@@ -100,6 +100,8 @@ def test_keys_that_no_query_of_a_block_sees_are_left_out(
         ours = attend(q, k, v, mask, w)
     with patch.multiple(blocks, **SMALL):
         unheard = attend(q, k, v, mask, w)
+        repeated = attend(q, *(np.repeat(array, heads[0] // heads[1], axis=1) for array in (k, v)), mask, w)
+    assert np.abs(repeated - expected).max() <= 1e-12 * np.abs(v).max()
     assert np.abs(ours - expected).max() <= 1e-12 * np.abs(v).max()
     assert np.abs(unheard - expected).max() <= 1e-12 * np.abs(v).max()
     assert np.abs(pieces["a.weights"] - whole["a.weights"]).max() <= 1e-12
