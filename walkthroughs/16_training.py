@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 16. Training the tiny model: what was supervised
 #
-# The tiny model learned from drawn scenes, whose truth is known, in four stages: the vision tower alone, the language
-# model alone, both together, and both again on other scenes. Training itself takes torch
+# The tiny model learned from drawn scenes, whose truth is known, in three stages: the vision tower alone, the language
+# model alone on made-up visual tokens, and the language model on what the tower sees. Training itself takes torch
 # (`python -m ovis2_ref.tiny.training --work FOLDER`, see `ovis2_ref/tiny/README.md`). What it minimises is shown here with
 # NumPy: the labels, the two losses, a gradient by hand, and a visual head trained anew in a moment.
 
@@ -27,7 +27,8 @@ untrained = Ovis2ForConditionalGeneration(model.config, random_weights(model.con
 # ## Stage 1: every cell has a right word
 # A scene knows which part of each cell its shapes cover. Word 0: nothing there. Word 1 + 24 column + shape: the shape
 # that covers the cell; and 96 words further on, the shape whose centre lies in it. A cell with too little of a shape, or
-# with two shapes alike, has no label, and asks nothing.
+# with two shapes alike, has no label, and asks nothing; nor does a cell of a centre in a tile that shows a part of the picture,
+# where a shape may be cut, too.
 
 
 # %%
@@ -39,7 +40,8 @@ def labels_of(scene, grid: tuple[int, int]) -> np.ndarray:
     own, total = np.take_along_axis(covered, owner[None], axis=0)[0], covered.sum(axis=0)
     shapes = np.array([COLOURED_SHAPES.index(one.name) for one in scene.shapes])[owner]
     words = 1 + (4 * is_centre + np.arange(16) % 4) * len(COLOURED_SHAPES) + shapes
-    clear = is_centre | (own >= 0.04) & (own > 2 * (total - own))
+    whole = np.arange(len(own))[:, None] == 0  # the first tile
+    clear = np.where(is_centre, whole, (own >= 0.04) & (own > 2 * (total - own)))
     return np.where(clear, words, np.where(total <= 0.005, 0, -100))
 
 

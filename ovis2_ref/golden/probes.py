@@ -105,7 +105,7 @@ PROBES: dict[str, Probe] = {
         (),
         "Red, green, blue; circle, square, triangle; one, two, three. What is there?",
         tokens=6,
-        generation={"repetition_penalty": 3.0},
+        generation={"repetition_penalty": 10.0},
     ),
 }
 

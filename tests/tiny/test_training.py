@@ -24,7 +24,7 @@ from ovis2_ref.tiny.training.record import load_state
 from ovis2_ref.tiny.training.scenes import draw_scene
 
 FRACTION = 0.002
-"""Four to eight steps of the first three stages, with a save in the middle, and two of the last."""
+"""Six to eight steps of each stage, with a save in the middle."""
 
 
 class StoppedError(Exception):
@@ -98,7 +98,7 @@ def test_a_command_that_was_killed_ends_as_one_that_was_not(tmp_path):
     """Killed in the first two stages, with all its processes, and in the third alone: the same checkpoint in the end."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole).wait() == 0
-    for sign, kill in (("vision.pt", os.killpg), ("joint.pt", os.kill)):
+    for sign, kill in (("vision.pt", os.killpg), ("pictures.pt", os.kill)):
         command = train(killed)
         while not (killed / sign).exists():
             assert command.poll() is None

@@ -1,9 +1,9 @@
 """Train the tiny Ovis2, start to end: `python -m ovis2_ref.tiny.training`.
 
-Vision and language stage run side by side, a process each; then two processes share the joint stage and the last one,
-that of the answers, which writes `WORK/checkpoint` and `WORK/log.csv`. Every stage saves its state about once a minute:
-started again, the command continues from there, and ends as if it had not been stopped. With the same versions on the same
-machine two runs give the same bytes. Where torch finds an NVIDIA GPU, it trains there.
+Vision and language stage run side by side, a process each; then two processes share the stage of the pictures, which writes
+`WORK/checkpoint` and `WORK/log.csv`. Every stage saves its state about once a minute: started again, the command continues
+from there, and ends as if it had not been stopped. With the same versions on the same machine two runs give the same bytes.
+Where torch finds an NVIDIA GPU, it trains there.
 
 This folder is the only place in the package that uses torch and transformers.
 """
@@ -30,8 +30,7 @@ def main() -> None:
         parser.error(f"--fraction {given.fraction} is not above 0 and at most 1")
     given.work.mkdir(parents=True, exist_ok=True)
     run_side_by_side(("vision", "language"), given.work, given.fraction)
-    run_side_by_side(("joint",), given.work, given.fraction)
-    run_side_by_side(("answers",), given.work, given.fraction)
+    run_side_by_side(("pictures",), given.work, given.fraction)
     print(f"checkpoint: {given.work / 'checkpoint'}")
 
 

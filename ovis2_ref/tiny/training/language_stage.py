@@ -34,7 +34,7 @@ from ovis2_ref.tiny.training.scenes import (
     KINDS,
     UNSURE,
     Scene,
-    draw_joint_scene,
+    draw_language_scene,
     draw_scene,
     size_of,
 )
@@ -48,6 +48,10 @@ TOKENS_PER_TILE, TOKENS_OF_REQUESTS = 17, 280
 SEEDS_OF_A_BATCH = 4000
 """Batches start this many seeds apart: enough to find the scenes of one, whatever its number of tiles."""
 HELD_OUT_BATCHES = 8
+FIRST_CENTRE = 1 + (len(WORDS) - 1) // len(PARTS) * PARTS.index("centre")
+"""The first word for a centre; the words from here on are all for centres."""
+UNLIKELY, NOISE = 0.02, 1.4
+"""Centres with less than this chance to seem in a cell never do. `NOISE` is the spread of the others' logits."""
 
 
 def answer_logits(model: Ovis2ForConditionalGeneration, batch: Batch, visual_tokens: torch.Tensor) -> torch.Tensor:
@@ -103,28 +107,40 @@ def tokens_about(tiles: int) -> int:
 
 
 def made_up_tokens(cells: CellWords, words: int, rng: np.random.Generator) -> np.ndarray:
-    """Make visual tokens, (tiles, 16, words), as a good but not perfect vision tower would.
+    """Make visual tokens, (tiles, 16, words), as a good but not perfect vision tower would: each doubts between two words.
 
-    A cell that shows little of a shape is background or the shape. Errors are another kind of the same colour, or the
-    centre taken for another part and the reverse: often in cut-up tiles, seldom in the thumbnail. Every token leaves
-    some of its probability to a second word.
+    A centre near a border of cells is seen on one side, on the other, on both or on none.
     """
-    hidden = (cells.words == UNSURE) & (rng.random(cells.words.shape) < 0.5)
-    first = np.where(hidden, BACKGROUND, cells.likely)
-    other_kind = (first - 1) // len(KINDS) * len(KINDS) + rng.integers(len(KINDS), size=first.shape) + 1
-    shapes = len(WORDS) - 1
-    other_part = (first - 1 + shapes // len(PARTS)) % shapes + 1
-    second = np.where(rng.random(first.shape) < 0.5, other_kind, other_part)
-    second = np.where(first == BACKGROUND, cells.likely, second)
-    slip = rng.random(first.shape) < np.where(np.arange(len(first)) == 0, 0.01, 0.06)[:, None]
-    slip &= cells.coverage > 0
-    first, second = np.where(slip, second, first), np.where(slip, first, second)
+    chance = cells.centre_chance.clip(UNLIKELY, 1 - UNLIKELY)
+    near_border = chance == cells.centre_chance
+    first, second = two_words(cells, near_border, rng)
     doubt = rng.beta(0.2, 2.0, size=first.shape) * 0.8
     doubt = np.where(rng.random(first.shape) < 0.5, doubt, 0.0)
+    odds = chance / (1 - chance) * np.exp(NOISE * rng.normal(size=first.shape))
+    doubt_of_place = np.where(first >= FIRST_CENTRE, 1 / (1 + odds), odds / (1 + odds))
+    doubt = np.where(near_border & (first != BACKGROUND) & (second != BACKGROUND), doubt_of_place, doubt)
     tokens = np.full((*first.shape, words), 0.02 / words, dtype=np.float32)
     np.put_along_axis(tokens, first[..., None], (0.98 * (1 - doubt))[..., None], axis=-1)
     np.put_along_axis(tokens, second[..., None], (tokens_at(tokens, second) + 0.98 * doubt)[..., None], axis=-1)
     return tokens
+
+
+def two_words(cells: CellWords, near_border: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the word that each token names, and the one that it could be taken for.
+
+    A cell that shows little of a shape is background or the shape. Errors are another kind of the same colour, or, in the
+    thumbnail, the centre taken for another part and the reverse.
+    """
+    hidden = (cells.words == UNSURE) & (cells.centre_chance < 0.5) & (rng.random(cells.words.shape) < 0.5)
+    first = np.where(hidden, BACKGROUND, cells.likely)
+    torn = near_border & (first != BACKGROUND)
+    other_kind = (first - 1) // len(KINDS) * len(KINDS) + rng.integers(len(KINDS), size=first.shape) + 1
+    other_part = (first - 1 + len(WORDS) // len(PARTS)) % (len(WORDS) - 1) + 1
+    in_thumbnail = np.arange(len(first))[:, None] == 0
+    second = np.where(torn | in_thumbnail & (rng.random(first.shape) < 0.5), other_part, other_kind)
+    second = np.where(first == BACKGROUND, cells.likely, second)
+    slip = (rng.random(first.shape) < np.where(in_thumbnail, 0.01, 0.03)) & (cells.coverage > 0) & ~torn
+    return np.where(slip, second, first), np.where(slip, first, second)
 
 
 def tokens_at(tokens: np.ndarray, words: np.ndarray) -> np.ndarray:
@@ -146,7 +162,7 @@ def made_up_batch(
 def language_batch(number: int, short_batches: int, words: int) -> tuple[Batch, torch.Tensor]:
     """Draw the training batch of this number: the first `short_batches` are about pictures of a single tile."""
     most_tiles, tokens = (1, TOKENS_IN_SHORT_BATCH) if number < short_batches else (MAX_TILES + 1, TOKENS_IN_BATCH)
-    return made_up_batch(draw_joint_scene, FIRST_SEED + number * SEEDS_OF_A_BATCH, most_tiles, tokens, words)
+    return made_up_batch(draw_language_scene, FIRST_SEED + number * SEEDS_OF_A_BATCH, most_tiles, tokens, words)
 
 
 @torch.no_grad()

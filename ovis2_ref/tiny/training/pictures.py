@@ -13,6 +13,7 @@ from ovis2_ref.tiny.training.scenes import (
     by_tile,
     cell_coverage,
     cell_of_centre,
+    chance_of_centre,
 )
 
 TILE_SIZE = 64
@@ -22,12 +23,19 @@ MAX_TILES = 9
 SEEN, EMPTY = 0.04, 0.005
 """A cell is a shape's from this coverage on, and background up to this; in between it is not trained on."""
 
+BLUR = 0.05
+"""How far a vision tower misses the place of a shape's centre, in cells: the language stage's visual tokens are drawn so."""
+
 PARTS = ("part", "centre")
 WORDS = (
     "background",
     *(f"{name}, column {column + 1}, {part}" for part in PARTS for column in range(CELLS) for name in COLOURED_SHAPES),
 )
-"""The meaning of the first visual words: a coloured shape in one of the four columns of a tile's cells, its centre or not."""
+"""The meaning of the first visual words: a coloured shape in one of the four columns of a tile's cells, its centre or not.
+
+In the tile that shows the whole picture each shape has one word for its centre. In tiles that show a part of it, where a shape
+may be cut, too, the cells of centres are not trained on.
+"""
 
 image_processor = Ovis2ImageProcessorPil(
     crop_to_patches=True, max_patches=MAX_TILES, size={"height": TILE_SIZE, "width": TILE_SIZE}
@@ -67,14 +75,16 @@ def pixels_of(scene: Scene) -> np.ndarray:
 class CellWords:
     """The visual words of a picture's cells, each (tiles, 16), in the order of the visual tokens.
 
-    `words` are the right ones with `UNSURE` where a cell shows too little of a shape, or two shapes alike. `likely`
-    is the shape whose centre lies in the cell, else the one that covers most of it, or background where there is none;
-    `coverage` says how much of the cell that shape covers.
+    `words` are the right ones with `UNSURE` where a cell isn't trained on: it shows too little of a shape, or two shapes
+    alike, or a centre in a tile that shows a part of the picture. `likely` is the shape whose centre lies in the cell, else
+    the one that covers most of it, or background where there is none; `coverage` says how much of the cell that shape
+    covers, and `centre_chance` how likely its centre seems to lie there (`BLUR`).
     """
 
     words: np.ndarray
     likely: np.ndarray
     coverage: np.ndarray
+    centre_chance: np.ndarray
 
 
 def words_of(scene: Scene, grid: tuple[int, int]) -> CellWords:
@@ -85,16 +95,19 @@ def words_of(scene: Scene, grid: tuple[int, int]) -> CellWords:
     return CellWords(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _cell_words(scene: Scene, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Look up words, likely words and coverage for the tiles of one grid, row by row."""
+def _cell_words(scene: Scene, grid: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """Look up the four arrays of `CellWords` for the tiles of one grid, row by row."""
     rows, columns = grid[0] * CELLS, grid[1] * CELLS
-    coverage, centre = (by_tile(cells(scene, rows, columns), grid) for cells in (cell_coverage, cell_of_centre))
+    coverage = by_tile(cell_coverage(scene, rows, columns), grid)
+    centre = by_tile(cell_of_centre(scene, rows, columns), grid)
+    chance = by_tile(chance_of_centre(scene, rows, columns, BLUR), grid)
     has_centre = centre.any(axis=0)
     shape = np.where(has_centre, centre.argmax(axis=0), coverage.argmax(axis=0))
-    covered, total = np.take_along_axis(coverage, shape[None], axis=0)[0], coverage.sum(axis=0)
+    covered, chance = (np.take_along_axis(array, shape[None], axis=0)[0] for array in (coverage, chance))
+    total = coverage.sum(axis=0)
     words = np.array([[[word_of(it.name, c, part) for c in range(CELLS)] for part in PARTS] for it in scene.shapes])
     column = np.arange(CELLS**2) % CELLS
     likely = np.where(covered > 0, words[shape, has_centre.astype(int), column], BACKGROUND)
-    clear = has_centre | (covered >= SEEN) & (covered > 2 * (total - covered))
+    clear = np.where(has_centre, grid == (1, 1), (covered >= SEEN) & (covered > 2 * (total - covered)))
     words = np.where(clear, likely, np.where(total <= EMPTY, BACKGROUND, UNSURE))
-    return words, likely, covered
+    return words, likely, covered, chance

@@ -10,8 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 STAGES = {
     "vision": ("tab:orange", "shapes"),
     "language": ("tab:blue", "right"),
-    "joint": ("tab:green", "right"),
-    "answers": ("tab:red", "right"),
+    "pictures": ("tab:green", "right"),
 }
 """Each stage's colour, and the column of the log with its percentage right on held-out scenes: cells of shapes, or answers."""
 
@@ -24,12 +23,11 @@ def read_log(path: Path) -> dict[str, list[dict[str, str]]]:
 
 
 def plot(log: dict[str, list[dict[str, str]]]) -> Figure:
-    """Draw loss and held-out errors over the minutes of the run: two stages side by side, then one after the other."""
+    """Draw loss and held-out errors over the minutes of the run: two stages side by side, then the third."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     loss_axes, error_axes = figure.subplots(1, 2)
     seconds = {stage: [float(row["seconds"]) for row in rows] for stage, rows in log.items()}
-    joint_start = max(seconds["vision"][-1], seconds["language"][-1])
-    starts = {"joint": joint_start, "answers": joint_start + seconds["joint"][-1]}
+    starts = {"pictures": max(seconds["vision"][-1], seconds["language"][-1])}
     for stage, (colour, measured) in STAGES.items():
         minutes = [(starts.get(stage, 0.0) + passed) / 60 for passed in seconds[stage]]
         loss_axes.plot(minutes, [float(row["loss"]) for row in log[stage]], colour, label=stage)

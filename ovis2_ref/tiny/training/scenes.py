@@ -111,17 +111,12 @@ def draw_training_scene(seed: int) -> Scene:
     return draw_scene(seed, _draw_alike(seed, 0.35, 0.2))
 
 
-def draw_joint_scene(seed: int) -> Scene:
-    """Draw a scene for the language and the joint stage: fewer shapes of one colour, and half as many shapes on their own.
+def draw_language_scene(seed: int) -> Scene:
+    """Draw a scene for the language and the pictures stage: fewer shapes of one colour, and half as many shapes on their own.
 
     Where two of three shapes are red, "red" is right too often to learn from; and a single shape is easy.
     """
     return draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 + seed % 2)
-
-
-def draw_last_scene(seed: int) -> Scene:
-    """Draw a scene for the last stage: one, two and three shapes are equally frequent; more are alike than by chance."""
-    return draw_scene(seed, _draw_alike(seed, 0.4, 0.15))
 
 
 def _draw_alike(seed: int, in_colour: float, in_kind: float) -> str | None:
@@ -200,6 +195,23 @@ def cell_of_centre(scene: Scene, rows: int, columns: int) -> np.ndarray:
     row = np.array([shape.y / scene.height * rows for shape in scene.shapes]).astype(int)
     column = np.array([shape.x / scene.width * columns for shape in scene.shapes]).astype(int)
     return (row[:, None, None] == np.arange(rows)[:, None]) & (column[:, None, None] == np.arange(columns))
+
+
+def chance_of_centre(scene: Scene, rows: int, columns: int, blur: float) -> np.ndarray:
+    """Say how likely each shape's centre lies in each cell to an eye that misses it by about `blur` cells.
+
+    The error is logistic in each direction: a centre at the border of two cells lies in each with probability 1/2.
+    Returns (shapes, rows, columns).
+    """
+    y = np.array([shape.y / scene.height * rows for shape in scene.shapes])
+    x = np.array([shape.x / scene.width * columns for shape in scene.shapes])
+    return _chance_between(y, rows, blur)[:, :, None] * _chance_between(x, columns, blur)[:, None, :]
+
+
+def _chance_between(places: np.ndarray, cells: int, blur: float) -> np.ndarray:
+    """Say how likely each place, counted in cells, lies in each of the cells of a line: (places, cells)."""
+    beyond = 0.5 + 0.5 * np.tanh((places[:, None] - np.arange(1, cells)) / (2 * blur))
+    return -np.diff(beyond, axis=1, prepend=1, append=0)
 
 
 def by_tile(cells: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -58,11 +58,9 @@ class Sequence:
     segments: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
 
 
-def sequence_about(
-    scene: Scene, grid: tuple[int, int], rng: np.random.Generator, kinds: dict[str, int] = KINDS_ASKED
-) -> Sequence:
-    """Ask requests about a scene, so many of each of the `kinds`; what comes twice is asked once."""
-    questions = [ask(scene, kind, rng) for kind, times in kinds.items() for _ in range(times)]
+def sequence_about(scene: Scene, grid: tuple[int, int], rng: np.random.Generator) -> Sequence:
+    """Ask requests about a scene, so many of each kind as `KINDS_ASKED` says; what comes twice is asked once."""
+    questions = [ask(scene, kind, rng) for kind, times in KINDS_ASKED.items() for _ in range(times)]
     segments = [(q.kind, request_ids(q.request), answer_ids(q.answer)) for q in dict.fromkeys(questions) if q]
     return Sequence(token_ids(START_OF_PROMPT) + picture_ids(grid), segments)
 

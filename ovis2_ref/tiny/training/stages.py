@@ -1,4 +1,4 @@
-"""The four stages, each trained in separate processes, from its saved state to its end."""
+"""The three stages, each trained in separate processes, from its saved state to its end."""
 
 import multiprocessing
 import sys
@@ -12,11 +12,10 @@ from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Ovis2ForConditionalGeneration
 
-from ovis2_ref.tiny.training.answers_stage import AnswersStage
 from ovis2_ref.tiny.training.configuration import model_config, save
-from ovis2_ref.tiny.training.joint_stage import JointStage
 from ovis2_ref.tiny.training.language_stage import LanguageStage
 from ovis2_ref.tiny.training.optimisation import Trainer
+from ovis2_ref.tiny.training.pictures_stage import PicturesStage
 from ovis2_ref.tiny.training.record import Record, load_state, write_rows
 from ovis2_ref.tiny.training.tokens import load_tokenizer
 from ovis2_ref.tiny.training.vision_stage import VisionStage
@@ -26,7 +25,7 @@ class Stage(Protocol):
     """What is trained, and on what: `draw` and `loss` of a batch in training, `measure` on held-out scenes.
 
     `steps` is the number of steps of a whole run, `rate` the highest learning rate, which falls over `decay_steps`:
-    more steps than are taken where the next stage continues with the same weights.
+    a tenth more steps than are taken, so it ends a little above its lowest.
     `processes` share every step, each with another batch.
     """
 
@@ -53,8 +52,7 @@ class Stage(Protocol):
 STAGES: dict[str, type[Stage]] = {
     "vision": VisionStage,
     "language": LanguageStage,
-    "joint": JointStage,
-    "answers": AnswersStage,
+    "pictures": PicturesStage,
 }
 STEPS_BETWEEN_SAVES = 100
 DRAWING_PROCESSES = 6
@@ -79,11 +77,9 @@ def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: f
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind = STAGES[name]
     model = Ovis2ForConditionalGeneration(model_config(load_tokenizer())).to(device)
-    if name == "joint":
+    if name == "pictures":
         model.load_state_dict(load_state(work / "language.pt", device)["average"])
         model.model.vision_tower.load_state_dict(load_state(work / "vision.pt", device)["average"])
-    elif name == "answers":
-        model.load_state_dict(load_state(work / "joint.pt", device)["average"])
     steps = max(1, round(kind.steps * fraction))
     stage = kind(model, steps)
     trainer = Trainer(stage.trained, stage.rate, steps, max(1, round(kind.decay_steps * fraction)))
@@ -101,7 +97,7 @@ def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: f
             record.write(trainer, stage.measure(trainer.average))
         if parent and not parent.is_alive():
             sys.exit("the command that started this stage has ended")
-    if name == "answers" and rank == 0:
+    if name == "pictures" and rank == 0:
         save(trainer.average, work / "checkpoint")
         write_rows(work / "log.csv", [row for name in STAGES for row in load_state(work / f"{name}.pt")["rows"]])
 

@@ -1,0 +1,68 @@
+"""Stage three: the language model alone again, on drawn pictures as the trained vision tower sees them.
+
+The tower stays as the vision stage left it. A batch holds some dozen pictures here, where the vision stage's holds 48:
+trained on, the tower gets worse (README). Two processes share each step's batch.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from transformers import Ovis2ForConditionalGeneration
+
+from ovis2_ref.tiny.training.language_stage import (
+    HELD_OUT_BATCHES,
+    SEEDS_OF_A_BATCH,
+    answer_logits,
+    answer_loss,
+    answers_right,
+    scenes_of_a_batch,
+)
+from ovis2_ref.tiny.training.pictures import MAX_TILES, pixels_of
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_language_scene, draw_scene
+from ovis2_ref.tiny.training.sequences import Batch, batch_of, greeting, sequence_about
+
+FIRST_SEED = 300_000_000
+TOKENS_IN_BATCH = 2600
+POWER_OF_LENGTH = 0.5
+"""Of the answers' lengths in the loss (`answer_loss`): what is still wrong now is one token of a long description."""
+
+
+def drawn_batch(draw: Callable[[int], Scene], first_seed: int, tokens: int) -> tuple[Batch, torch.Tensor]:
+    """Draw pictures and ask about them: requests, pixel values of all tiles."""
+    rng = np.random.default_rng([first_seed, 1])
+    scenes = scenes_of_a_batch(draw, first_seed, MAX_TILES + 1, tokens)
+    batch = batch_of([*(sequence_about(scene, grid, rng) for scene, grid in scenes), greeting()])
+    pixels = np.concatenate([pixels_of(scene) for scene, _ in scenes])
+    return batch, torch.from_numpy(pixels)
+
+
+def pictures_batch(number: int) -> tuple[Batch, torch.Tensor]:
+    """Draw the training batch of this number."""
+    return drawn_batch(draw_language_scene, FIRST_SEED + number * SEEDS_OF_A_BATCH, TOKENS_IN_BATCH)
+
+
+class PicturesStage:
+    """The language model and the visual embedding table on what the trained vision tower sees."""
+
+    steps, decay_steps = 3000, 3300
+    rate, processes = 1e-3, 2
+    draw = staticmethod(pictures_batch)
+
+    def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):
+        self.trained = model
+        self.tower = model.model.vision_tower.requires_grad_(False)
+        self.held_out = []
+        for k in range(max(1, HELD_OUT_BATCHES * steps // self.steps)):
+            seed = DEVELOPMENT_SEED + k * SEEDS_OF_A_BATCH
+            batch, pixels = drawn_batch(draw_scene, seed, 2 * TOKENS_IN_BATCH)
+            self.held_out.append((batch.to(model.device), self.tower(pixels.to(model.device)).pooler_output))
+
+    def loss(self, batch: Batch, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute the loss of the answers."""
+        visual_tokens = self.tower(pixels).pooler_output
+        return answer_loss(answer_logits(self.trained, batch, visual_tokens), batch, POWER_OF_LENGTH)
+
+    def measure(self, model: Ovis2ForConditionalGeneration) -> dict[str, float]:
+        """Measure the percentage of right answers about pictures of held-out scenes."""
+        return answers_right(model, self.held_out)
