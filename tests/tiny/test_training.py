@@ -157,7 +157,7 @@ def test_the_log_is_of_the_stages_as_they_are():
     assert list(dict.fromkeys(row["stage"] for row in rows)) == list(stages.STAGES)
     for name, stage in stages.STAGES.items():
         last = [row for row in rows if row["stage"] == name][-1]
-        trainer = Trainer(torch.nn.Linear(1, 1), stage.rate, stage.steps, stage.decay_steps)
+        trainer = Trainer(torch.nn.Linear(1, 1), stage.rate, stage.steps, round(stages.DECAY * stage.steps))
         trainer.step = stage.steps
         assert int(last["step"]) == stage.steps
         assert float(last["rate"]) == pytest.approx(trainer.learning_rate(), rel=0.01)

@@ -25,10 +25,12 @@ from ovis2_ref.tiny.training.pictures import (
     grid_of,
     grid_of_size,
     tile_count,
+    word_of,
     words_of,
 )
 from ovis2_ref.tiny.training.scenes import (
     BACKGROUND,
+    COLOURED_SHAPES,
     COLOURS,
     DEVELOPMENT_SEED,
     KINDS,
@@ -48,7 +50,7 @@ TOKENS_PER_TILE, TOKENS_OF_REQUESTS = 17, 280
 SEEDS_OF_A_BATCH = 4000
 """Batches start this many seeds apart: enough to find the scenes of one, whatever its number of tiles."""
 HELD_OUT_BATCHES = 8
-FIRST_CENTRE = 1 + (len(WORDS) - 1) // len(PARTS) * PARTS.index("centre")
+FIRST_CENTRE = word_of(COLOURED_SHAPES[0], 0, "centre")
 """The first word for a centre; the words from here on are all for centres."""
 UNLIKELY, NOISE = 0.02, 1.4
 """Centres with less than this chance to seem in a cell never do. `NOISE` is the spread of the others' logits."""
@@ -135,7 +137,7 @@ def two_words(cells: CellWords, near_border: np.ndarray, rng: np.random.Generato
     first = np.where(hidden, BACKGROUND, cells.likely)
     torn = near_border & (first != BACKGROUND)
     other_kind = (first - 1) // len(KINDS) * len(KINDS) + rng.integers(len(KINDS), size=first.shape) + 1
-    other_part = (first - 1 + len(WORDS) // len(PARTS)) % (len(WORDS) - 1) + 1
+    other_part = (first - 1 + FIRST_CENTRE - 1) % (len(WORDS) - 1) + 1
     in_thumbnail = np.arange(len(first))[:, None] == 0
     second = np.where(torn | in_thumbnail & (rng.random(first.shape) < 0.5), other_part, other_kind)
     second = np.where(first == BACKGROUND, cells.likely, second)
@@ -196,7 +198,7 @@ def start_table(table: nn.Embedding) -> None:
 class LanguageStage:
     """All but the vision tower, on drawn visual tokens; pictures of a single tile, whose prompts are short, come first."""
 
-    steps, decay_steps = 4000, 4400
+    steps = 4000
     rate, processes = 2e-3, 1
 
     def __init__(self, model: Ovis2ForConditionalGeneration, steps: int):

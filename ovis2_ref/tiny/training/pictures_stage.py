@@ -1,7 +1,7 @@
 """Stage three: the language model alone again, on drawn pictures as the trained vision tower sees them.
 
-The tower stays as the vision stage left it. A batch holds some dozen pictures here, where the vision stage's holds 48:
-trained on, the tower gets worse (README). Two processes share each step's batch.
+The tower stays as the vision stage left it. A step has some fifteen pictures here, where the vision stage's has 48: trained
+on, the tower gets worse (README). Two processes share each step's batch.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def pictures_batch(number: int) -> tuple[Batch, torch.Tensor]:
 class PicturesStage:
     """The language model and the visual embedding table on what the trained vision tower sees."""
 
-    steps, decay_steps = 3000, 3300
+    steps = 3000
     rate, processes = 1e-3, 2
     draw = staticmethod(pictures_batch)
 

@@ -24,13 +24,11 @@ from ovis2_ref.tiny.training.vision_stage import VisionStage
 class Stage(Protocol):
     """What is trained, and on what: `draw` and `loss` of a batch in training, `measure` on held-out scenes.
 
-    `steps` is the number of steps of a whole run, `rate` the highest learning rate, which falls over `decay_steps`:
-    a tenth more steps than are taken, so it ends a little above its lowest.
+    `steps` is the number of steps of a whole run, `rate` the highest learning rate.
     `processes` share every step, each with another batch.
     """
 
     steps: int
-    decay_steps: int
     rate: float
     processes: int
     trained: nn.Module
@@ -54,6 +52,8 @@ STAGES: dict[str, type[Stage]] = {
     "language": LanguageStage,
     "pictures": PicturesStage,
 }
+DECAY = 1.1
+"""The learning rate falls over this many times the steps that are taken, so it ends a little above its lowest."""
 STEPS_BETWEEN_SAVES = 100
 DRAWING_PROCESSES = 6
 """Processes that draw batches ahead, for each that trains on a GPU. On a CPU there is nothing to gain: each draws its own."""
@@ -82,7 +82,7 @@ def run_stage(name: str, rank: int, meeting_place: Path, work: Path, fraction: f
         model.model.vision_tower.load_state_dict(load_state(work / "vision.pt", device)["average"])
     steps = max(1, round(kind.steps * fraction))
     stage = kind(model, steps)
-    trainer = Trainer(stage.trained, stage.rate, steps, max(1, round(kind.decay_steps * fraction)))
+    trainer = Trainer(stage.trained, stage.rate, steps, round(DECAY * steps))
     record = Record(work, name)
     record.resume(trainer, device)
     if kind.processes > 1:

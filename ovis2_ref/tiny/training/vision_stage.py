@@ -69,7 +69,7 @@ def start_tower(tower: Ovis2VisionModel) -> None:
 class VisionStage:
     """The vision tower on fresh tiles."""
 
-    steps, decay_steps = 3000, 3300
+    steps = 3000
     rate, processes = 1.5e-3, 1
     draw = staticmethod(vision_batch)
 
