@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.checkpoint.model_names import Table
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD
 from ovis2_ref.checkpoint.pretrained import PretrainedModel
 from ovis2_ref.compat.arguments import script_arguments
 from ovis2_ref.compat.idle import FEATURES, FORWARD
+from ovis2_ref.compat.model_names import Table
 from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
 from ovis2_ref.compat.tensors import with_tensors
 from ovis2_ref.errors import InputError

@@ -12,9 +12,9 @@ from jaxtyping import Int
 
 from ovis2_ref.compat.tensors import to_array
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import LARGEST, choice, is_whole, whole
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
-from ovis2_ref.runtime.checks import LARGEST, choice, is_whole, whole
 
 
 class Kind(NamedTuple):

@@ -28,10 +28,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref.activations import ACTIVATIONS, Activation
-from ovis2_ref.runtime import kernels
 from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
 from ovis2_ref.runtime.blocks import by_groups_of_rows, by_queries, by_rows
-from ovis2_ref.runtime.kernels import on_gpu
+from ovis2_ref.runtime.gpu import kernels
+from ovis2_ref.runtime.gpu.kernels import on_gpu
 from ovis2_ref.runtime.parts import by_parts
 from ovis2_ref.runtime.products import matmul
 from ovis2_ref.runtime.weights import Weights

@@ -89,7 +89,7 @@ assert 0.5 < token < 4, "one token does about one operation for each byte"
 # %% [markdown]
 # ## Fewer, larger commands
 # Each command to a GPU takes the CPU some microseconds to give. Three things make them fewer: elementwise chains are
-# one kernel (a norm, a softmax, a rotation: `runtime/kernels.py`, each with the plain formula beside it and a test that
+# one kernel (a norm, a softmax, a rotation: `runtime/gpu/kernels.py`, each with the plain formula beside it and a test that
 # they agree); products of all heads of all rows are one call; and a decoding step that is the same commands each time
 # is recorded once and replayed (`cache_implementation="static"`). The last works on the CPU, too, as the same step
 # without a recording, and gives the same ids:

@@ -9,8 +9,8 @@ from ovis2_ref.checkpoint.names import EMBEDDINGS, expected_shapes
 from ovis2_ref.checkpoint.saving import write_configs, write_weights
 from ovis2_ref.checkpoint.weight_files import StoredWeights, open_weights
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.runtime.files import checked_folder, read_json
-from ovis2_ref.runtime.writing import replacing_files
+from ovis2_ref.files.reading import checked_folder, read_json
+from ovis2_ref.files.writing import replacing_files
 
 
 def convert_original(source: str | Path, target: str | Path) -> None:

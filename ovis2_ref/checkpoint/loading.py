@@ -15,8 +15,8 @@ from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files.reading import checked_folder, has_file, read_json
 from ovis2_ref.runtime.arrays import Array, as_dtype
-from ovis2_ref.runtime.files import checked_folder, has_file, read_json
 from ovis2_ref.text.layout import ORIGINAL_IDS
 
 MOST_NAMED = 200

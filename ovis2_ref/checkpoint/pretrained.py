@@ -6,7 +6,6 @@ from types import ModuleType
 from typing import Any, Self
 
 from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config, stored_dtype
-from ovis2_ref.checkpoint.model_names import ModelNames, check_weights
 from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.checkpoint.random_weights import random_weights
 from ovis2_ref.checkpoint.saving import save_checkpoint
@@ -15,6 +14,7 @@ from ovis2_ref.compat.arguments import active, brief, check_names, given, mappin
 from ovis2_ref.compat.devices import compute_dtype, device_name
 from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.compat.idle import MODEL_LOADING, SAVING
+from ovis2_ref.compat.model_names import ModelNames, check_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import InputError
@@ -99,7 +99,7 @@ class PretrainedModel(ModelNames):
         save_checkpoint(folder, self.config, self.weights, self.generation_config)
 
     def set_attn_implementation(self, attn_implementation: Any) -> None:
-        """Choose how a GPU computes attention: "eager" by the plain formula, the others by one kernel (`runtime/attention.cu`).
+        """Choose how a GPU computes attention: "eager" by the plain formula, the others by one kernel (`attention.cu`).
 
         The kernel computes pictures and prompts in 16 bits, not single steps. On a CPU, and while attention is recorded, the
         plain formula computes all. Raises `InputError` for a name that transformers doesn't have.

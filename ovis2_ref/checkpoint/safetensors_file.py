@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files.checks import shown
+from ovis2_ref.files.reading import open_regular, parse_json
 from ovis2_ref.runtime.arrays import DTYPES, Array
-from ovis2_ref.runtime.checks import shown
-from ovis2_ref.runtime.files import open_regular, parse_json
 
 HEADER_LIMIT = 4 * 2**20
 """Bytes: the longest published Ovis2 header takes 0.2 MB."""

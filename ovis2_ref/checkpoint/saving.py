@@ -15,8 +15,8 @@ from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES
 from ovis2_ref.checkpoint.weight_files import INDEX, SINGLE
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files.writing import json_text, replacing, replacing_files, write_text
 from ovis2_ref.runtime.arrays import Array, to_host
-from ovis2_ref.runtime.writing import json_text, replacing, replacing_files, write_text
 
 SHARD_BYTES = 5 * 10**9
 """Bytes of a file at most, unless a single weight is larger."""

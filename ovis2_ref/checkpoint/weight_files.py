@@ -6,8 +6,8 @@ from pathlib import Path
 from ovis2_ref.checkpoint.original import in_transformers_layout, transformers_name
 from ovis2_ref.checkpoint.safetensors_file import HEADER_LIMIT, StoredTensor, open_safetensors
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files.reading import checked_folder, has_file, path_inside, read_json
 from ovis2_ref.runtime.arrays import Array
-from ovis2_ref.runtime.files import checked_folder, has_file, path_inside, read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".bin.index.json")

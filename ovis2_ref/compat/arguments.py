@@ -10,7 +10,7 @@ import numpy as np
 
 from ovis2_ref.compat.idle import Idle, Table
 from ovis2_ref.errors import InputError
-from ovis2_ref.runtime.checks import shown
+from ovis2_ref.files.checks import shown
 
 
 def active(call: str, options: Mapping[str, Any], table: Table) -> dict[str, Any]:

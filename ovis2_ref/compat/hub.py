@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.runtime.files import checked_folder
+from ovis2_ref.files.reading import checked_folder
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ovis2_ref.activations import ACTIVATIONS
-from ovis2_ref.config.names import ConfigNames
+from ovis2_ref.compat.config_names import ConfigNames
 from ovis2_ref.config.presets import preset
 from ovis2_ref.config.rope import rope_fault
 from ovis2_ref.errors import ConfigError
-from ovis2_ref.runtime.checks import choice, shown
-from ovis2_ref.runtime.records import Record
+from ovis2_ref.files.checks import choice, shown
+from ovis2_ref.files.records import Record
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
 LAYER_TYPES = ("full_attention", "sliding_attention")

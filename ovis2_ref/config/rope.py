@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ovis2_ref.runtime.checks import is_number, shown
+from ovis2_ref.files.checks import is_number, shown
 
 SMALLEST, LARGEST = 1e-30, 1e30
 """Numbers beyond these don't fit float32, in which the frequencies are computed."""

@@ -12,8 +12,8 @@ from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.compat.idle import GENERATE, PROCESSOR_LOADING, SAVING
 from ovis2_ref.compat.missing import GENERATION_CONFIG, missing_feature
 from ovis2_ref.errors import MissingFeatureError
+from ovis2_ref.files.reading import read_json
 from ovis2_ref.generation.settings import GenerationSettings
-from ovis2_ref.runtime.files import read_json
 
 NAMES = frozenset((*(f.name for f in fields(GenerationSettings)), *UNSUPPORTED, *ASSISTED, *GENERATE))
 

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.ops import softmax
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
-from ovis2_ref.runtime.checks import shown
 
 
 @runtime_checkable

@@ -14,8 +14,8 @@ from ovis2_ref.compat.arguments import active, brief, check_names, given
 from ovis2_ref.compat.decoding import ASSISTED, UNSUPPORTED
 from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import choice, flag, is_number, is_whole, number, shown, whole
 from ovis2_ref.generation.bounds import LARGEST, MOST_TOKENS, NUMBERS, SMALLEST, WHOLE
-from ovis2_ref.runtime.checks import choice, flag, is_number, is_whole, number, shown, whole
 
 CHECKPOINT = "the checkpoint's generation_config.json"
 FLAGS = (

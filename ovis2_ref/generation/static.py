@@ -15,7 +15,7 @@ from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.errors import InputError
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array
-from ovis2_ref.runtime.cublas import reserve_workspace
+from ovis2_ref.runtime.gpu.cublas import reserve_workspace
 from ovis2_ref.runtime.taps import anybody_listens, silence
 
 LONG_ENOUGH = 16

@@ -12,8 +12,8 @@ import numpy as np
 
 from ovis2_ref.checkpoint.safetensors_file import open_with_metadata
 from ovis2_ref.errors import InputError
-from ovis2_ref.runtime.files import parse_json
-from ovis2_ref.runtime.writing import replacing
+from ovis2_ref.files.reading import parse_json
+from ovis2_ref.files.writing import replacing
 
 VERSION = 1
 ROWS = "@rows"

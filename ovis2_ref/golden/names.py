@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ovis2_ref.errors import InputError
-from ovis2_ref.runtime.files import parse_json
+from ovis2_ref.files.reading import parse_json
 
 Names: TypeAlias = Mapping[str, str | list[str]]
 READY = ("transformers", "original", "vllm", "llama_cpp")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import whole
 from ovis2_ref.image.embedded import embedded_picture
 from ovis2_ref.image.limits import COSTS, MAX_BYTES, MAX_FRAMES, MAX_PIXELS, check_cost, check_file, gif_canvas
-from ovis2_ref.runtime.checks import whole
 
 if TYPE_CHECKING:
     from PIL import Image

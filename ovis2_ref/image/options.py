@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import choice, flag, number, shown, whole
 from ovis2_ref.image.limits import MAX_EDGE, MAX_PIXELS
 from ovis2_ref.image.resize import ORDERS
 from ovis2_ref.image.tiling import MAX_TILES
-from ovis2_ref.runtime.checks import choice, flag, number, shown, whole
 
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's numbers of its filters, 0 to 5."""

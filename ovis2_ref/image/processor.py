@@ -12,13 +12,13 @@ import numpy as np
 from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.compat.idle import IMAGE_OPTIONS
+from ovis2_ref.compat.image_processor_names import ImageProcessorNames
 from ovis2_ref.convention import TRANSFORMERS, Convention, as_convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
 from ovis2_ref.image.cutting import Tiles, cut, cut_canvas, resized
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import Picture, as_picture, flat_pictures, height_width
-from ovis2_ref.image.processor_names import ImageProcessorNames
 from ovis2_ref.image.values import every_level, look_up, middle_slice, unscaled
 from ovis2_ref.runtime.taps import tap
 

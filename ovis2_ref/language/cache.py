@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ovis2_ref.config import Qwen2Config
+from ovis2_ref.files.checks import whole
 from ovis2_ref.runtime.arrays import Array, array_module
-from ovis2_ref.runtime.checks import whole
 
 
 class KVCache:

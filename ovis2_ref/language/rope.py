@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.rope_scaling import attention_factor, scaled_frequencies, theta_powers
-from ovis2_ref.runtime import kernels
 from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
-from ovis2_ref.runtime.kernels import on_gpu
+from ovis2_ref.runtime.gpu import kernels
+from ovis2_ref.runtime.gpu.kernels import on_gpu
 
 
 def inverse_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2Config) -> Float[Array, " pairs"]:

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from ovis2_ref.runtime.arrays import device_of
-from ovis2_ref.runtime.fused_attention import fused_attention
+from ovis2_ref.runtime.gpu.fused_attention import fused_attention
 from ovis2_ref.runtime.memory import keep_freed_memory
 
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ovis2_ref.runtime.arrays import Array, array_module, widened
 from ovis2_ref.runtime.blocks import even_blocks
-from ovis2_ref.runtime.cublas import cublas_product
+from ovis2_ref.runtime.gpu.cublas import cublas_product
 from ovis2_ref.runtime.taps import anybody_listens
 from ovis2_ref.runtime.threads import blas_threads, inside_task, num_threads, run_tasks
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.errors import InputError
-from ovis2_ref.runtime.checks import LARGEST, choice, whole
+from ovis2_ref.files.checks import LARGEST, choice, whole
 
 __all__ = ["NO_LIMIT", "BatchFeature", "BatchRules", "collate"]
 

@@ -7,12 +7,14 @@ from typing import Any, Self
 from ovis2_ref.compat.arguments import active, brief, check_names, given, mapping
 from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.compat.idle import PROCESSOR_LOADING, SAVING, TEMPLATE_OPTIONS
+from ovis2_ref.compat.processor_names import ProcessorNames
+from ovis2_ref.compat.tokenizer_names import SETTABLE
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.files.checks import whole
+from ovis2_ref.files.writing import replacing_files
 from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import OPTIONS, Ovis2ImageProcessor, Ovis2ImageProcessorFast
-from ovis2_ref.runtime.checks import whole
-from ovis2_ref.runtime.writing import replacing_files
 from ovis2_ref.text.batch import BatchFeature
 from ovis2_ref.text.call_options import sort_options
 from ovis2_ref.text.chat import CHAT_TEMPLATE, IMAGE_TOKEN, check_chat_template, message_pictures, render_chat
@@ -25,10 +27,8 @@ from ovis2_ref.text.layout import (
     original_token_ids,
 )
 from ovis2_ref.text.processor_files import read_processor_files, write_processor_files
-from ovis2_ref.text.processor_names import ProcessorNames
 from ovis2_ref.text.rows import row_of, rows_of, text_list
 from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens
-from ovis2_ref.text.tokenizer_names import SETTABLE
 
 
 class Ovis2Processor(ProcessorNames):

@@ -11,9 +11,9 @@ from typing import Any
 
 from ovis2_ref.config import MOST_PATCHES, Ovis2Config, Ovis2VisionConfig
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.runtime.checks import whole
-from ovis2_ref.runtime.files import has_file, read_bounded, read_json
-from ovis2_ref.runtime.writing import json_text, write_text
+from ovis2_ref.files.checks import whole
+from ovis2_ref.files.reading import has_file, read_bounded, read_json
+from ovis2_ref.files.writing import json_text, write_text
 from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template
 from ovis2_ref.text.layout import IMAGE_TOKEN
 

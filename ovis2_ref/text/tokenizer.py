@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.compat.idle import PROCESSOR_LOADING, SAVING, TEXT_OPTIONS
+from ovis2_ref.compat.tokenizer_names import NAMED_TOKENS, SETTABLE, TokenizerNames
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.runtime.checks import shown
-from ovis2_ref.runtime.writing import replacing_files, write_text
+from ovis2_ref.files.checks import shown
+from ovis2_ref.files.writing import replacing_files, write_text
 from ovis2_ref.text.batch import BatchFeature, BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
 from ovis2_ref.text.library import TOKEN_FLAGS, add_tokens, library_errors, load_tokenizer
 from ovis2_ref.text.rows import row_of, rows_of, text_list
 from ovis2_ref.text.tokenizer_files import TokenizerSettings, read_settings, read_tokenizer_json, write_settings
-from ovis2_ref.text.tokenizer_names import NAMED_TOKENS, SETTABLE, TokenizerNames
 
 if TYPE_CHECKING:
     import tokenizers

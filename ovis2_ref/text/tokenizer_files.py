@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.runtime.checks import is_whole
-from ovis2_ref.runtime.files import has_file, parse_json, read_bounded, read_json
-from ovis2_ref.runtime.writing import write_text
+from ovis2_ref.files.checks import is_whole
+from ovis2_ref.files.reading import has_file, parse_json, read_bounded, read_json
+from ovis2_ref.files.writing import write_text
 from ovis2_ref.text.batch import NO_LIMIT
 
 TOKENIZER_LIMIT = 2**25

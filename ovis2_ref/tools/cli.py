@@ -163,6 +163,6 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _exercise(arguments: argparse.Namespace) -> int:
-    from ovis2_ref.tools.exercises.commands import run_command
+    from ovis2_ref.exercises.commands import run_command
 
     return run_command(arguments.action, arguments.name)

@@ -14,12 +14,12 @@ from jaxtyping import Int
 
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.writing import replacing
 from ovis2_ref.generation.streamers import TextStreamer
 from ovis2_ref.image.loading import load_image, load_video
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.taps import listening
-from ovis2_ref.runtime.writing import replacing
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tools.draw import PAPER, draw_grid, draw_tiles
 

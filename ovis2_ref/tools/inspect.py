@@ -9,10 +9,10 @@ from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.config.presets import RELEASED
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
+from ovis2_ref.files.reading import checked_folder, read_json
 from ovis2_ref.image.cutting import canvas_grid
 from ovis2_ref.image.limits import check_pixels
 from ovis2_ref.image.processor import Ovis2ImageProcessor
-from ovis2_ref.runtime.files import checked_folder, read_json
 from ovis2_ref.text.chat import render_chat
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, picture_layout
 from ovis2_ref.text.processor import Ovis2Processor

@@ -13,7 +13,7 @@ from ovis2_ref.checkpoint.loading import load_weights, read_config
 from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, ConfigError
-from ovis2_ref.runtime.files import JSON_LIMIT, path_inside, read_json
+from ovis2_ref.files.reading import JSON_LIMIT, path_inside, read_json
 from tests.checkpoint.folders import GOLDEN, copy_original_checkpoint
 from tests.oracle import reference_model
 

@@ -9,9 +9,9 @@ import sys
 import time
 from typing import NamedTuple
 
-from ovis2_ref.tools.exercises.catalogue import EXERCISES
-from ovis2_ref.tools.exercises.checking import check
-from ovis2_ref.tools.exercises.exercise import Exercise
+from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.checking import check
+from ovis2_ref.exercises.exercise import Exercise
 from tests.exercises.equivalent import EQUIVALENT
 from tests.exercises.mutants import survivors
 

@@ -9,8 +9,8 @@ import copy
 import signal
 from collections.abc import Callable, Iterator
 
-from ovis2_ref.tools.exercises.checking import passes, run
-from ovis2_ref.tools.exercises.exercise import Exercise
+from ovis2_ref.exercises.checking import passes, run
+from ovis2_ref.exercises.exercise import Exercise
 
 OPERATORS = {
     ast.Add: (ast.Sub,),

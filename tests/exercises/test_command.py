@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
+from ovis2_ref.exercises import commands
+from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.folder import file_name
 from ovis2_ref.tools.cli import main
-from ovis2_ref.tools.exercises import commands
-from ovis2_ref.tools.exercises.catalogue import EXERCISES
-from ovis2_ref.tools.exercises.folder import file_name
 from tests.test_package import ROOT
 
 FIRST = EXERCISES[0]

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from ovis2_ref.tools.exercises.catalogue import EXERCISES
-from ovis2_ref.tools.exercises.checking import agrees, check, passes, run
-from ovis2_ref.tools.exercises.folder import file_name
+from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.checking import agrees, check, passes, run
+from ovis2_ref.exercises.folder import file_name
 from tests.exercises.equivalent import EQUIVALENT
 from tests.exercises.figures import LEAST_REJECTED, cells, measure, unlisted
 from tests.exercises.write import FOLDER, README, exercise_list

@@ -12,8 +12,8 @@ from transformers import Qwen2Config, RepetitionPenaltyLogitsProcessor, TopPLogi
 from transformers.image_transforms import normalize, rescale
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding, apply_rotary_pos_emb
 
-from ovis2_ref.tools.exercises.catalogue import EXERCISES
-from ovis2_ref.tools.exercises.checking import check
+from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.checking import check
 from tests.image.drawn import Reference
 
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}

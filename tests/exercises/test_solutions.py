@@ -7,6 +7,10 @@ from ovis2_ref import ops
 from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 from ovis2_ref.convention import TRANSFORMERS
+from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.catalogue.beam_search import beam_search as answer_to_beam_search
+from ovis2_ref.exercises.checking import check
+from ovis2_ref.exercises.table_model import TableModel
 from ovis2_ref.generation.beam import beam_search as projects_beam_search
 from ovis2_ref.generation.continuation import Continuation
 from ovis2_ref.generation.greedy import greedy as projects_greedy
@@ -19,10 +23,6 @@ from ovis2_ref.language import masks, rope
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.merge import merge_embeddings as projects_merge
 from ovis2_ref.runtime.weights import Weights
-from ovis2_ref.tools.exercises.catalogue import EXERCISES
-from ovis2_ref.tools.exercises.catalogue.beam_search import beam_search as answer_to_beam_search
-from ovis2_ref.tools.exercises.checking import check
-from ovis2_ref.tools.exercises.table_model import TableModel
 from ovis2_ref.vision import encoder, visual_tokenizer
 
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}

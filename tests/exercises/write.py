@@ -1,7 +1,7 @@
 """Write the untouched files and the list of them into walkthroughs/exercises: python -m tests.exercises.write"""
 
-from ovis2_ref.tools.exercises.catalogue import EXERCISES
-from ovis2_ref.tools.exercises.folder import Folder, file_name
+from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.folder import Folder, file_name
 from tests.test_package import ROOT
 
 FOLDER = ROOT.parent / "walkthroughs" / "exercises"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from ovis2_ref.errors import DeviceError
 from ovis2_ref.model import Ovis2ForConditionalGeneration
-from ovis2_ref.runtime import kernels
 from ovis2_ref.runtime.arrays import DTYPES, array_module, to_device, to_host
-from ovis2_ref.runtime.fused_attention import attend_in_one
+from ovis2_ref.runtime.gpu import kernels
+from ovis2_ref.runtime.gpu.fused_attention import attend_in_one
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tiny import TINY
 from ovis2_ref.tiny.training.scenes import draw_scene

@@ -18,9 +18,9 @@ from ovis2_ref.image.filters import FILTERS
 from ovis2_ref.image.resize import pillow_resize, torch_resize
 from ovis2_ref.language.rope import rotate
 from ovis2_ref.ops import attend, gated, layer_norm, linear, matmul, rms_norm, scale, softmax
-from ovis2_ref.runtime import fusion, kernels
 from ovis2_ref.runtime.arrays import DTYPES, array_module, sum_dtype, to_device, to_host
-from ovis2_ref.runtime.fused_attention import attend_in_one, fused_attention, takes
+from ovis2_ref.runtime.gpu import fusion, kernels
+from ovis2_ref.runtime.gpu.fused_attention import attend_in_one, fused_attention, takes
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.runtime.weights import Weights
 from tests.bounds import allowed, eps, layer_norm_error, rms_norm_error, softmax_error

@@ -16,7 +16,7 @@ from ovis2_ref.checkpoint.conversion import convert_original
 from ovis2_ref.checkpoint.loading import load_weights, read_config
 from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.runtime.writing import replacing, replacing_files
+from ovis2_ref.files.writing import replacing, replacing_files
 from ovis2_ref.tools.cli import main
 from tests.hostile.bounded import Outcome, bounded
 from tests.hostile.folders import AUTHORS, authors, tiny

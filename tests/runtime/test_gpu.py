@@ -9,7 +9,7 @@ import pytest
 from ovis2_ref.errors import InputError
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.ops import linear, rms_norm
-from ovis2_ref.runtime import cublas
+from ovis2_ref.runtime.gpu import cublas
 from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.tiny import TINY
 from tests.standin.module import standin_cupy

@@ -43,7 +43,7 @@ def standin_cupy(**machine: Any) -> Iterator[ModuleType]:
     module = make_cupy(**machine)
     sys.modules["cupy"] = module
     try:
-        with patch("ovis2_ref.runtime.cublas._library", Library):
+        with patch("ovis2_ref.runtime.gpu.cublas._library", Library):
             yield module
     finally:
         if before is None:

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
-from ovis2_ref.runtime.cuda_text import text_of
+from ovis2_ref.runtime.gpu.cuda_text import text_of
 from tests.gpu.test_operations import (  # noqa: F401
     test_attend,
     test_attend_in_one,

@@ -1,0 +1,1 @@
+"""Files: bounded reading, safe writing, and checked fields of records that came from outside."""

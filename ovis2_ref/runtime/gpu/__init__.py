@@ -1,0 +1,1 @@
+"""CUDA: kernels, cuBLAS, and the fused twins of the plain formulas."""
