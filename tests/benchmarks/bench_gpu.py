@@ -69,6 +69,7 @@ def synchronize(xp: ModuleType) -> None:
     """Wait until the device has done everything."""
     if xp is not np:
         xp.cuda.Device().synchronize()
+    if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
@@ -95,7 +96,12 @@ def measure(work: Work, dtypes: list[str], rounds: int) -> Machine:
     for dtype in dtypes:
         a = xp.asarray(np.random.default_rng(0).standard_normal((work.product, work.product)).astype(DTYPES[dtype]))
         rates[dtype] = 2 * work.product**3 / in_turns({"product": lambda a=a: matmul(a, a)}, rounds, xp)["product"]
-    return Machine(xp, "cpu" if xp is np else "cuda", bandwidth, rates)
+    return Machine(xp, torch_device(), bandwidth, rates)
+
+
+def torch_device() -> str:
+    """Return where torch computes: on the GPU, or in a dry run without one on the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def tiny_config() -> Ovis2Config:
@@ -127,7 +133,7 @@ def both_models(config: Ovis2Config, dtype: str, machine: Machine) -> tuple[Ovis
     theirs.generation_config.pad_token_id = 0
 
     def shared(tensor: torch.Tensor) -> Any:
-        return to_numpy(tensor) if machine.xp is np else machine.xp.from_dlpack(tensor.detach())
+        return machine.xp.from_dlpack(tensor.detach()) if tensor.is_cuda else machine.xp.asarray(to_numpy(tensor))
 
     weights = {name: shared(tensor) for name, tensor in theirs.state_dict().items()}
     return Ovis2ForConditionalGeneration(config, weights), theirs
@@ -223,18 +229,18 @@ def bench(name: str, config: Ovis2Config, dtype: str, work: Work, rounds: int, m
         report(f"decode, batch {batch}", batch, "tokens", {p: (all_[p] - one[p]) / work.new_tokens for p in all_})
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Measure the machine, then each model in each type."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["Ovis2-1B", "Ovis2-8B"])
     parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float32"], choices=list(DTYPES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="a dry run: a tiny model and little work")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     work = DRY if arguments.tiny else FULL
     machine = measure(work, arguments.dtypes, arguments.rounds)
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, NumPy {np.__version__}"
-    if machine.xp is not np:
+    if machine.device == "cuda":
         versions = f"{torch.cuda.get_device_name()}, CuPy {machine.xp.__version__}, {versions}"
     rates = ", ".join(f"{dtype} products {rate / 1e12:.3g} TFLOP/s" for dtype, rate in machine.rates.items())
     print(f"{date.today()}, {platform.python_implementation()} {platform.python_version()}, {versions}")
@@ -245,7 +251,7 @@ def main() -> None:
         config = tiny_config() if arguments.tiny else Ovis2Config.from_dict(preset(name))
         for dtype in arguments.dtypes:
             bench(name, config, dtype, work, arguments.rounds, machine)
-            if machine.xp is not np:
+            if machine.device == "cuda":
                 machine.xp.get_default_memory_pool().free_all_blocks()
                 torch.cuda.empty_cache()
 

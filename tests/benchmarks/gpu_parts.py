@@ -21,7 +21,17 @@ from ovis2_ref.config import Ovis2Config
 from ovis2_ref.config.presets import preset
 from ovis2_ref.generation.static import StaticStep
 from ovis2_ref.runtime.arrays import device_module
-from tests.benchmarks.bench_gpu import DRY, FULL, Machine, Run, both_models, stages, synchronize, tiny_config
+from tests.benchmarks.bench_gpu import (
+    DRY,
+    FULL,
+    Machine,
+    Run,
+    both_models,
+    stages,
+    synchronize,
+    tiny_config,
+    torch_device,
+)
 
 TURNS, REPLAYS, KERNELS = 5, 20, 14
 
@@ -42,7 +52,7 @@ def milliseconds(run: Run, xp: ModuleType) -> str:
 
 def print_kernels(name: str, run: Run, xp: ModuleType) -> None:
     """Print the kernels of one run on a GPU, those that take longest first."""
-    if xp is np:
+    if torch_device() == "cpu":
         return
     with profile(activities=[ProfilerActivity.CUDA]) as taken:
         run()
@@ -54,8 +64,8 @@ def print_kernels(name: str, run: Run, xp: ModuleType) -> None:
         print(f"  {kernel.self_device_time_total / 1e3:8.3f} ms {kernel.count:5} x {kernel.key[:110]}", flush=True)
 
 
-def recorded_steps(ours: Any, ids: Any, new_tokens: int) -> list[Any]:
-    """Generate with a recorded step; print what it took to record, its nodes and a replay; return what was recorded."""
+def recorded_steps(ours: Any, ids: Any, new_tokens: int) -> list[tuple[StaticStep, Any]]:
+    """Generate with a recorded step; print what it took to record and its nodes; return the step and what was recorded."""
     record, kept = StaticStep._record, []
 
     def watched(step: StaticStep, cupy: ModuleType) -> Any:
@@ -64,7 +74,7 @@ def recorded_steps(ours: Any, ids: Any, new_tokens: int) -> list[Any]:
         taken, nodes = time.perf_counter() - start, recorded.graph.debug_dot_str()
         allocations = nodes.count("MEM_ALLOC")  # should be none: they would be made anew in each replay
         print(f"recorded in {taken:.3f} s: {nodes.count('label=')} nodes, {allocations} allocations")
-        kept.append(recorded)
+        kept.append((step, recorded))
         return recorded
 
     with patch.object(StaticStep, "_record", watched):
@@ -75,21 +85,22 @@ def recorded_steps(ours: Any, ids: Any, new_tokens: int) -> list[Any]:
     return kept
 
 
-def replay(recorded: Any, times: int) -> None:
-    """Launch a recorded step so many times."""
+def replay(step: StaticStep, recorded: Any, times: int) -> None:
+    """Launch a recorded step so many times. Each launch moves on by a place, so it starts so many before the cache's end."""
+    step._cache.next[...] = step._cache.keys(1) - times
     for _ in range(times):
         recorded.graph.launch()
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print the time of each stage, beside transformers', and the kernels that it goes to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="Ovis2-1B")
     parser.add_argument("--tiny", action="store_true", help="a dry run: a tiny model and little work")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     xp = device_module("auto" if arguments.tiny else "cuda")
     config = tiny_config() if arguments.tiny else Ovis2Config.from_dict(preset(arguments.model))
-    work, machine = DRY if arguments.tiny else FULL, Machine(xp, "cpu" if xp is np else "cuda", 1.0, {})
+    work, machine = DRY if arguments.tiny else FULL, Machine(xp, torch_device(), 1.0, {})
     ours, theirs = both_models(config, "bfloat16", machine)
     runs = stages(ours, theirs, config, work, machine, "bfloat16")
     for stage in ("encode", "prefill"):
@@ -104,9 +115,9 @@ def main() -> None:
         cache.crop(work.prompt)
 
     print(f"a step: {milliseconds(step, xp)}", flush=True)
-    for recorded in recorded_steps(ours, ids, work.new_tokens):
-        print(f"{REPLAYS} replays: {milliseconds(partial(replay, recorded, REPLAYS), xp)}")
-        print_kernels("recorded step", recorded.graph.launch, xp)
+    for static, recorded in recorded_steps(ours, ids, work.new_tokens):
+        print(f"{REPLAYS} replays: {milliseconds(partial(replay, static, recorded, REPLAYS), xp)}")
+        print_kernels("recorded step", partial(replay, static, recorded, 1), xp)
     for stage, program in (("encode", "ovis2_ref"), ("prefill", "ovis2_ref"), ("encode", "sdpa"), ("prefill", "sdpa")):
         print_kernels(f"{stage}, {program}", runs[stage][program], xp)
 

@@ -57,6 +57,10 @@ class Graph:
             for step in self.work:
                 step()
 
+    def debug_dot_str(self) -> str:
+        """Return the graph in DOT, one node for each piece of work."""
+        return "digraph {\n" + "".join(f'"{i}" [label="kernel"]\n' for i in range(len(self.work))) + "}"
+
 
 class Stream:
     """A stream; all of them run in the order of the calls. The parts of `cupy.cuda.Stream` that capture needs."""
