@@ -40,6 +40,16 @@ RELEASED = {
 }
 
 
+def released_name(text: str) -> str | None:
+    """Return the released size that `text` names in any case, with or without an owner in front; None if it names none.
+
+    >>> released_name("AIDC-AI/ovis2-8b")
+    'Ovis2-8B'
+    """
+    names = {name.lower(): name for name in RELEASED}
+    return names.get(text.rpartition("/")[2].lower())
+
+
 def preset(name: str) -> dict[str, Any]:
     """Return config.json of the size called `name`, in transformers' layout. Raises `ConfigError` for another name."""
     if name not in RELEASED:

@@ -5,11 +5,13 @@ Answers go to stdout; progress, figures and errors to stderr. Wrong input gets o
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from warnings import catch_warnings, simplefilter
 
+from ovis2_ref import __version__
 from ovis2_ref.errors import OvisError
 from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.tiny import SAMPLE, TINY
@@ -33,10 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with redirect_stdout(Printable(out)), catch_warnings():  # type: ignore[type-var]
             simplefilter("ignore")
-            arguments = _parser().parse_args(argv)
-            status = arguments.run(arguments) or 0
+            parser = _parser()
+            arguments = parser.parse_args(argv)
+            if arguments.command is None:
+                parser.print_help()
+            status = arguments.run(arguments) if arguments.command else 0
             out.flush()
-            return status
+            return status or 0
     except OvisError as error:
         print_error(str(error))
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say, not even at exit
@@ -59,36 +64,46 @@ def _count(text: str) -> int:
 
 
 def _picture_size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    return _count(height), _count(width)
+    sides = re.fullmatch(r"([1-9]\d{0,8})x([1-9]\d{0,8})", text, re.ASCII)
+    if sides is None:
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 1280x720, got {text:.40}")
+    return int(sides[2]), int(sides[1])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ovis2-ref", description="Ovis2, the vision-language model, in readable array code."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"ovis2-ref {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument(
         "--checkpoint", metavar="FOLDER", default=TINY, help="an Ovis2 checkpoint (default: the embedded tiny one)"
     )
     model.add_argument(
-        "--convention", choices=("transformers", "original"), default="transformers", help="whose results to compute"
+        "--convention",
+        choices=("transformers", "original"),
+        default="transformers",
+        help="whose results to compute: transformers', or those of the authors' code (default: transformers)",
     )
 
     describe = commands.add_parser("describe", parents=[model], help="ask a question about pictures")
     describe.add_argument(
-        "pictures", metavar="PICTURE", nargs="*", help="picture files, or an animation (default: a sample)"
+        "pictures", metavar="PICTURE", nargs="*", help='picture files, "-" for standard input (default: a sample)'
     )
     describe.add_argument("--prompt", metavar="TEXT", default=PROMPT, help=f'what to ask (default: "{PROMPT}")')
-    describe.add_argument("--max-new-tokens", metavar="N", type=_count, default=256, help="the answer's longest length")
+    describe.add_argument(
+        "--max-new-tokens", metavar="N", type=_count, default=256, help="the answer's longest length (default: 256)"
+    )
     describe.add_argument(
         "--frames", metavar="N", type=_count, help="take so many evenly spaced frames of an animation"
     )
-    describe.add_argument("--dtype", choices=tuple(DTYPES), default="float32", help="the type to compute in")
     describe.add_argument(
-        "--device", default="cpu", help='"cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one'
+        "--dtype", choices=tuple(DTYPES), default="float32", help="the type to compute in (default: float32)"
+    )
+    describe.add_argument(
+        "--device", default="cpu", help='"cpu", "cuda", "cuda:N", or "auto" for a GPU if there is one (default: cpu)'
     )
     describe.add_argument(
         "--stream", action="store_true", help="leave the weights on disk; read each when it is needed"
@@ -104,10 +119,14 @@ def _parser() -> argparse.ArgumentParser:
 
     inspect = commands.add_parser("inspect", help="show the parts and the costs of a checkpoint, or of a released size")
     inspect.add_argument(
-        "checkpoint", metavar="FOLDER", nargs="?", default=TINY, help="a checkpoint, or a name such as Ovis2-8B"
+        "checkpoint",
+        metavar="FOLDER",
+        nargs="?",
+        default=TINY,
+        help="a folder, or a size such as Ovis2-8B (default: the tiny one)",
     )
     inspect.add_argument(
-        "--picture", metavar="WxH", type=_picture_size, help="count tiles, tokens and operations for this size"
+        "--picture", metavar="WIDTHxHEIGHT", type=_picture_size, help="count tiles, tokens and operations for this size"
     )
     inspect.set_defaults(run=_inspect)
 

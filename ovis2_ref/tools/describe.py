@@ -12,16 +12,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.config import Ovis2Config
+from ovis2_ref.convention import ORIGINAL
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.reading import read_json
 from ovis2_ref.files.writing import replacing
 from ovis2_ref.generation.streamers import TextStreamer
+from ovis2_ref.image.limits import MAX_BYTES
 from ovis2_ref.image.loading import load_image, load_video
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.taps import listening
 from ovis2_ref.text.processor import Ovis2Processor
 from ovis2_ref.tools.draw import PAPER, draw_grid, draw_tiles
+from ovis2_ref.tools.terminal import print_warning
 
 BLOCK = r"model\.vision_tower\.transformer\.encoder\.layers\.\d+\.output"
 WRITTEN = {
@@ -96,6 +101,8 @@ def describe(
     Of an animation `frames` evenly spaced frames are taken, each as a picture of one tile.
     """
     start = time.perf_counter()
+    folder = checkpoint_folder(checkpoint)
+    authors_layout = read_json(folder, "config.json").get("model_type") == "ovis"
     images = [picture for path in pictures for picture in _pictures(path, frames)]
     processor = Ovis2Processor.from_pretrained(checkpoint, convention=convention)
     inputs = _inputs(processor, images, prompt, {} if frames is None else {"max_patches": 1})
@@ -104,6 +111,8 @@ def describe(
         checkpoint, dtype=dtype, device=device, convention=convention, stream=stream, progress=sys.stderr.isatty()
     )
     loaded = time.perf_counter()
+    for message in _doubts(pictures, frames, images, inputs, model, authors_layout):
+        print_warning(message)
     stages, answer = Stages(model.config.vision_config.num_hidden_layers), TextStream(processor)
     with listening(stages, stages.wants):
         model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=answer)
@@ -111,8 +120,9 @@ def describe(
 
     tiles = len(inputs["pixel_values"])
     visual = tiles * model.config.vision_config.tokens_per_tile
+    grids = ", ".join(_grids(inputs["input_ids"][0], len(images), model.config))
     print(
-        f"{tiles} tiles (grid {', '.join(_grids(inputs['input_ids'][0], len(images), model.config))}), "
+        f"{tiles} {'tile' if tiles == 1 else 'tiles'} (grid {grids}), "
         f"{visual} visual + {inputs['input_ids'].size - visual} text tokens, {answer.tokens} new; "
         f"seconds: prepare {prepared - start:.2f}, load {loaded - prepared:.2f}, encode {stages.encoded - loaded:.2f}, "
         f"prefill {stages.prefilled - stages.encoded:.2f}, decode {done - stages.prefilled:.2f}",
@@ -121,7 +131,32 @@ def describe(
 
 
 def _pictures(path: str | Path, frames: int | None) -> list[Any]:
-    return [load_image(path)] if frames is None else load_video(path, frames)
+    """Return the picture in a file, or `frames` frames of it; the file "-" is standard input."""
+    source = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else path
+    return [load_image(source)] if frames is None else load_video(source, frames)
+
+
+def _doubts(
+    pictures: Sequence[str | Path], frames: int | None, images: list[Any], inputs: Any, model: Any, authors_layout: bool
+) -> list[str]:
+    """Return warnings about a question that the model can answer, but perhaps not as the person expects."""
+    doubts, length, most = [], inputs["input_ids"].size, model.config.text_config.max_position_embeddings
+    if len(pictures) > 1:
+        doubts.append(
+            f"all {len(pictures)} pictures are in one prompt; run the command once for each to get separate answers"
+        )
+    if frames is not None and len(images) == len(pictures):
+        doubts.append("--frames takes frames of an animation, and a still picture has one")
+    if length > most:
+        doubts.append(
+            f"the prompt has {length} tokens, and the model was made for {most}: ask about fewer or smaller pictures"
+        )
+    if authors_layout != (model.convention is ORIGINAL):
+        made, other = ("original", "transformers") if authors_layout else ("transformers", "original")
+        doubts.append(
+            f'the checkpoint has the layout of convention "{made}"; with --convention {other} its answers may be worse'
+        )
+    return doubts
 
 
 def _inputs(processor: Ovis2Processor, images: list[Any], prompt: str, options: dict[str, Any]) -> Any:

@@ -7,8 +7,9 @@ from ovis2_ref.checkpoint.loading import find_faults, raise_faults, read_config,
 from ovis2_ref.checkpoint.names import expected_shapes
 from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
-from ovis2_ref.config.presets import RELEASED
+from ovis2_ref.config.presets import RELEASED, released_name
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
+from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.reading import checked_folder, read_json
 from ovis2_ref.image.cutting import canvas_grid
 from ovis2_ref.image.limits import check_pixels
@@ -27,12 +28,18 @@ def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None
 
     Raises the errors of loading for a folder that couldn't be loaded.
     """
-    if str(source) in RELEASED:
-        config = Ovis2Config.preset(str(source))
+    name = None if Path(source).is_dir() else released_name(str(source))
+    if name is not None:
+        config = Ovis2Config.preset(name)
         settings = {"eos_token_id": config.text_config.eos_token_id, "pad_token_id": config.text_config.pad_token_id}
         images = Ovis2ImageProcessor(crop_to_patches=True, size={"height": 448, "width": 448})
-        lines = [f"{source}, a released size (no files are read)"]
+        lines = [f"{name}, a released size (no files are read)"]
     else:
+        if not Path(source).exists():
+            sizes = ", ".join(RELEASED)
+            raise CheckpointError(
+                f"there is no checkpoint folder {str(source)!r}, nor a released size of that name: {sizes}"
+            )
         root = checked_folder(source)
         convention = ORIGINAL if read_json(root, "config.json").get("model_type") == "ovis" else TRANSFORMERS
         config, settings = read_config(root, convention), read_generation_config(root)

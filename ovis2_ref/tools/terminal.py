@@ -49,6 +49,11 @@ def print_error(message: str) -> None:
         silence(sys.stderr)
 
 
+def print_warning(message: str) -> None:
+    """Print a warning on stderr, in one line, as `print_error` does."""
+    print_error(f"warning: {message}")
+
+
 def silence(stream: TextIO) -> None:
     """Discard what is left in `stream`, whose reader has gone or whose disk is full, so that exit doesn't raise."""
     with suppress(OSError, ValueError, AttributeError):  # it is closed, or is no file

@@ -1,5 +1,6 @@
 """The command: answers on stdout, figures on stderr, and one line and exit status 2 for whatever is wrong with what was asked."""
 
+import argparse
 import os
 import pty
 import re
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ovis2_ref
 from ovis2_ref import TINY, Ovis2Processor
 from ovis2_ref.tiny.training.evaluate import questions_about
-from ovis2_ref.tools.cli import main
+from ovis2_ref.tools.cli import _parser, main
 from ovis2_ref.tools.describe import TextStream
 from tests.test_original import GOLDEN
 
@@ -132,7 +134,7 @@ def test_wrong_input(arguments, said, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["describe", "--max-new-tokens", "-1"], ["describe", "--frames", "0"], ["inspect", "--picture", "9"], ["x"], []],
+    [["describe", "--max-new-tokens", "-1"], ["describe", "--frames", "0"], ["inspect", "--picture", "9"], ["x"]],
 )
 def test_wrong_arguments(arguments, capsys):
     """What the parser refuses ends with status 2, too."""
@@ -160,3 +162,84 @@ def test_as_a_process_on_a_terminal(picture):
     assert process.communicate()[0] == answer + "\n"
     assert process.returncode == 0
     assert b"encoding tiles" in shown
+
+
+def warnings_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the warnings on stderr."""
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("ovis2-ref: warning: ")]
+
+
+def test_the_bare_command_prints_help(capsys):
+    assert main([]) == 0
+    assert "describe" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"ovis2-ref {ovis2_ref.__version__}\n"
+
+
+def test_every_default_is_in_the_help():
+    """An option with a value says its default, unless leaving it out means that it does nothing."""
+    commands = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
+    options = [option for command in commands.values() for option in command._actions if option.option_strings]
+    said = [option for option in options if option.default not in (None, False, argparse.SUPPRESS)]
+    assert len(said) >= 6
+    assert [option.dest for option in said if "(default: " not in (option.help or "")] == []
+
+
+def test_describe_reads_stdin(picture):
+    path, answer = picture
+    command = [sys.executable, "-m", "ovis2_ref", "describe", "-"]
+    done = subprocess.run(command, input=path.read_bytes(), capture_output=True)
+    assert (done.returncode, done.stdout.decode()) == (0, answer + "\n")
+
+
+def test_describe_warns_of_what_a_person_may_not_expect(picture, tmp_path, capsys):
+    """Pictures in one prompt, frames of a still picture, the other convention's layout; nothing of a plain question."""
+    path = str(picture[0])
+    short = ["--max-new-tokens", "1"]
+    for options, word in (
+        ([path, path], "one prompt"),
+        ([path, "--frames", "2"], "still picture"),
+        ([path, "--convention", "original"], "--convention"),
+        ([path, "--checkpoint", str(GOLDEN / "checkpoint")], "--convention"),
+        ([path, "--prompt", "What? " * 1000], "tokens"),
+    ):
+        assert main(["describe", *options, *short]) == 0
+        (warning,) = warnings_of(capsys)
+        assert word in warning
+    assert main(["describe", path, *short]) == 0
+    assert warnings_of(capsys) == []
+
+
+def test_one_tile_is_singular(tmp_path, capsys):
+    Image.new("RGB", (40, 40)).save(tmp_path / "one.png")
+    assert main(["describe", str(tmp_path / "one.png"), "--max-new-tokens", "1"]) == 0
+    assert capsys.readouterr().err.startswith("1 tile (grid 1x1), ")
+
+
+def test_a_folder_without_config_says_so_first(tmp_path, capsys):
+    assert main(["describe", "--checkpoint", str(tmp_path)]) == 2
+    assert "'config.json'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["Ovis2-8B", "ovis2-8b", "AIDC-AI/Ovis2-8B"])
+def test_inspect_knows_the_released_sizes(name, capsys):
+    assert main(["inspect", name]) == 0
+    assert capsys.readouterr().out.startswith("Ovis2-8B, a released size")
+
+
+def test_inspect_lists_the_released_sizes(capsys):
+    assert main(["inspect", "Ovis2-3B"]) == 2
+    error = capsys.readouterr().err
+    assert all(f"Ovis2-{size}B" in error for size in (1, 2, 4, 8, 16, 34))
+
+
+@pytest.mark.parametrize("size", ["1280", "1280x", "x720", "0x5", "1280x720x3", "1280 x 720", "٣x٣"])
+def test_inspect_says_how_to_write_a_size(size, capsys):
+    with pytest.raises(SystemExit):
+        main(["inspect", "--picture", size])
+    assert f"expected WIDTHxHEIGHT such as 1280x720, got {size}" in capsys.readouterr().err
