@@ -1,0 +1,1 @@
+"""One HTML file to look inside the model with: see README.md."""

@@ -1,0 +1,16 @@
+// node run_jobs.mjs FOLDER: answer every job, and print a list of {ids, answer} or {error}.
+import { run } from "../../../ovis2_ref/page/model/run.mjs";
+import { read_jobs, read_model } from "./reading.mjs";
+
+const model = read_model(process.argv[2]);
+const results = read_jobs(process.argv[2]).map(({ pictures, question, changes }) => {
+  try {
+    const running = run(model, pictures, question, changes ?? {}), { ids } = running.next().value;
+    let part = running.next();
+    while (!part.done) part = running.next();
+    return { ids, answer: part.value.steps.map(({ id }) => id) };
+  } catch (error) {
+    return { error: error.message };
+  }
+});
+process.stdout.write(JSON.stringify(results));
