@@ -45,7 +45,9 @@ def _is_usual(image: Ovis2ImageProcessor) -> bool:
 
 def _changes_scores(model: Ovis2ForConditionalGeneration) -> bool:
     settings = model.generation_config
-    return any(settings.get(name) not in (None, neutral) for name, neutral in (("repetition_penalty", 1.0), ("num_beams", 1)))
+    return any(
+        settings.get(name) not in (None, neutral) for name, neutral in (("repetition_penalty", 1.0), ("num_beams", 1))
+    )
 
 
 def live_model(folder: str | Path, model: Ovis2ForConditionalGeneration, processor: Ovis2Processor) -> dict[str, Any]:

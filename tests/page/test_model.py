@@ -49,7 +49,9 @@ def test_pixel_values_are_equal_to_the_bit(folder):
     (folder / "jobs.json").write_text(json.dumps(jobs))
     results = json.loads(node("prepare_jobs.mjs", folder))
     pixels = np.fromfile(folder / "pixels.bin", np.float32)
-    expected = [tiny_processor().image_processor([Image.fromarray(picture)], return_tensors="np") for picture in pictures]
+    expected = [
+        tiny_processor().image_processor([Image.fromarray(picture)], return_tensors="np") for picture in pictures
+    ]
     assert [result["grids"] for result in results] == [e["grids"].tolist() for e in expected]
     assert np.concatenate([e["pixel_values"].reshape(-1) for e in expected]).tobytes() == pixels.tobytes()
     assert len({tuple(grid) for result in results for grid in result["grids"]}) > 10
