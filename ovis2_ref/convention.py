@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,6 @@ def as_convention(convention: "str | Convention") -> Convention:
     if isinstance(convention, Convention):
         return convention
     for known in (TRANSFORMERS, ORIGINAL):
-        if known.name == convention:
+        if isinstance(convention, str) and known.name == convention:
             return known
-    raise InputError(f'convention={convention!r} is not known; use "transformers" or "original"')
+    raise InputError(f'convention={shown(convention)} is not known; use "transformers" or "original"')

@@ -3,6 +3,7 @@
 The two classes check their arguments and call the functions that compute.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD
 from ovis2_ref.checkpoint.pretrained import PretrainedModel
 from ovis2_ref.compat.arguments import script_arguments
 from ovis2_ref.compat.idle import FEATURES, FORWARD
-from ovis2_ref.compat.model_names import Table
+from ovis2_ref.compat.model_names import MatrixFunction
 from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
 from ovis2_ref.compat.tensors import with_tensors
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import check_flags, whole
 from ovis2_ref.generation.generative_model import GenerativeModel
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
@@ -23,9 +25,9 @@ from ovis2_ref.language.forward_pass import forward_pass
 from ovis2_ref.language.layer_values import layer_values
 from ovis2_ref.language.loss import causal_lm_loss
 from ovis2_ref.merge import atom_places, image_features, merge_embeddings
-from ovis2_ref.model_arguments import check_flags, check_labels, checked_array, checked_arrays, kept_tokens
+from ovis2_ref.model_arguments import check_labels, checked_array, checked_arrays, kept_tokens
 from ovis2_ref.ops import linear
-from ovis2_ref.runtime.arrays import Array, array_module, to_device
+from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.runtime.engine import engaged
 from ovis2_ref.runtime.weights import Weights
 
@@ -37,7 +39,8 @@ class Ovis2Model(PretrainedModel):
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """Return an empty KV cache with room for `capacity` tokens of each of `batch` sequences."""
-        return KVCache(self.config.text_config, batch, capacity, self.compute_dtype, self.xp)
+        sizes = whole("batch", batch, 1), whole("capacity", capacity)
+        return KVCache(self.config.text_config, *sizes, self.compute_dtype, self.xp)
 
     @with_tensors
     @script_arguments(FEATURES, {})
@@ -47,23 +50,24 @@ class Ovis2Model(PretrainedModel):
 
         `noise` is for a model of `tokenize_function="gumbel_argmax"` alone: standard Gumbel noise, or a seed to draw it from.
         """
-        vision = self.config.vision_config
-        pixels = to_device(pixel_values, self.xp)
-        expected = (vision.num_channels, vision.image_size, vision.image_size)
-        if pixels.ndim != 4 or pixels.shape[1:] != expected:
-            raise InputError(
-                f"pixel_values has the shape {pixels.shape}; this model takes (tiles, {', '.join(map(str, expected))})"
-            )
+        pixels = checked_arrays(self, None, {"pixel_values": pixel_values})["pixel_values"]
         return image_features(
             pixels.astype(self.compute_dtype, copy=False), self.parts, self.config, self.convention, noise
         )
 
     @with_tensors
     def get_input_embeddings(self, input_ids: Array | None = None) -> Any:
-        """Return the text table's rows for `input_ids` (batch, tokens), row 0 for ids below 0; without ids, a callable table."""
+        """Return the text table's rows for `input_ids` (batch, tokens); without ids, a callable table.
+
+        Placeholders below 0 get row 0. Raises `InputError` for other ids outside the table.
+        """
         if input_ids is None:
-            return Table(self.weights[EMBEDDINGS], self.get_input_embeddings)
-        ids = to_device(input_ids, self.xp)
+            return MatrixFunction(self.weights[EMBEDDINGS], self.get_input_embeddings)
+        ids = checked_array("input_ids", input_ids, self.xp)
+        self._check_ids(ids, self._lowest_placeholder)
+        return self._text_rows(ids)
+
+    def _text_rows(self, ids: Int[Array, "batch tokens"]) -> Float[Array, "batch tokens hidden"]:
         return embed_tokens(self.xp.maximum(ids, 0), self.parts / "model" / "language_model")
 
     @with_tensors
@@ -74,14 +78,18 @@ class Ovis2Model(PretrainedModel):
 
         Raises `InputError` if there are not as many of them as `image_features` (tiles, tokens, hidden) has tokens.
         """
-        ids = self._placeholder_ids(input_ids, inputs_embeds)
+        given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "image_features": image_features}
+        arrays = checked_arrays(self, None, given)
+        if image_features is None or (input_ids is None and inputs_embeds is None):
+            raise InputError("get_placeholder_mask takes input_ids or inputs_embeds, and image_features")
+        ids = self._placeholder_ids(arrays["input_ids"], arrays["inputs_embeds"])
         atom_places(ids, image_features, self.config)
         return (ids == self.config.image_token_id)[..., None]
 
     def _placeholder_ids(self, input_ids: Array | None, inputs_embeds: Array) -> Int[Array, "batch tokens"]:
         """Return the ids; where only embeddings were given, the placeholders' ids by comparing embeddings, and else -1."""
         if input_ids is not None:
-            return to_device(input_ids, self.xp)
+            return input_ids
         ids = self.xp.full(inputs_embeds.shape[:2], -1, dtype=np.int64)
         if self.convention.placeholders_in_vocabulary:
             for token in (self.config.image_token_id, *self.config.visual_indicator_token_ids):
@@ -95,26 +103,30 @@ class Ovis2Model(PretrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("give exactly one of input_ids and inputs_embeds")
         if inputs_embeds is None:
-            self._check_ids(input_ids, pixel_values)
-            embeddings = self.get_input_embeddings(input_ids)
+            self._check_ids(input_ids, 0 if pixel_values is None else self._lowest_placeholder)
+            embeddings = self._text_rows(input_ids)
         else:
-            embeddings = to_device(inputs_embeds, self.xp).astype(self.compute_dtype, copy=False)
+            embeddings = inputs_embeds.astype(self.compute_dtype, copy=False)
         if pixel_values is None:
             return embeddings, None
         images = self.get_image_features(pixel_values)
         ids = self._placeholder_ids(input_ids, embeddings)
         return merge_embeddings(ids, embeddings, images, self.config), images.pooler_output
 
-    def _check_ids(self, ids: Array, pixel_values: Array | None) -> None:
-        placeholders = {self.config.image_token_id, *self.config.visual_indicator_token_ids}
-        lowest = min(0, *placeholders) if pixel_values is not None else 0
+    @property
+    def _lowest_placeholder(self) -> int:
+        """The smallest id that a prompt with pictures may hold."""
+        return min(0, self.config.image_token_id, *self.config.visual_indicator_token_ids)
+
+    def _check_ids(self, ids: Int[Array, "batch tokens"], lowest: int) -> None:
+        """Raise `InputError` for ids that aren't from `lowest` to the last of the vocabulary."""
         if ids.shape[1] == 1 and array_module(ids) is not np:
             return  # a decoding step on a GPU: checking the ids would make the CPU wait for the GPU at every token
         if ids.size and (int(ids.min()) < lowest or int(ids.max()) >= self.config.text_config.vocab_size):
             raise InputError(
                 f"input_ids run from {int(ids.min())} to {int(ids.max())}; this model's vocabulary from 0 to "
                 f"{self.config.text_config.vocab_size - 1}"
-                + ("; placeholders below 0 need pixel_values" if lowest == 0 and pixel_values is None else "")
+                + ("; placeholders below 0 need pixel_values" if lowest == 0 else "")
             )
 
     @with_tensors
@@ -176,6 +188,9 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
     @with_tensors
     def lm_head(self, hidden: Float[Array, "batch tokens hidden"]) -> Float[Array, "batch tokens vocabulary"]:
         """Return the scores of every token of the vocabulary, W hidden; W of a tied head is the text table."""
+        hidden = checked_arrays(self, None, {"hidden": hidden})["hidden"]
+        if hidden is None:
+            raise InputError("lm_head takes hidden states (batch, tokens, hidden)")
         tied = self.config.tie_word_embeddings
         table = self.weights[EMBEDDINGS if tied else HEAD]
         return linear(hidden, Weights({HEAD: table}) / "lm_head")
@@ -218,9 +233,16 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
         )
         return result if return_dict else result.to_tuple()
 
-    @property
+    @cached_property
     def model(self) -> Ovis2Model:
         """The model without its output head, of the same weights."""
-        model = Ovis2Model(self.config, self.weights, self.convention)
-        model.fuses_attention = self.fuses_attention
-        return model
+        return Ovis2Model(self.config, self.weights, self.convention)
+
+    @property
+    def fuses_attention(self) -> bool:  # type: ignore[override]
+        """Whether a GPU computes attention as one kernel: the same for the model with its head and without."""
+        return self.model.fuses_attention
+
+    @fuses_attention.setter
+    def fuses_attention(self, fuses: bool) -> None:
+        self.model.fuses_attention = fuses

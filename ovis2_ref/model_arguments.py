@@ -1,6 +1,6 @@
-"""Check the arguments of `forward`: one table says what each may be, and which axes have to be equally long.
+"""Check the arguments of the model: one table says what each array may be, and which axes have to be equally long.
 
-Lists and tensors become arrays on the model's device. A message names the argument, the given value and the expected one.
+Lists become arrays on the model's device. A message names the argument, the given value and the expected one.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from ovis2_ref.compat.tensors import to_array
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.checks import LARGEST, choice, is_whole, whole
+from ovis2_ref.files.checks import LARGEST_WHOLE, is_whole, shown, whole
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
 
 
-class Kind(NamedTuple):
+class ArrayArgument(NamedTuple):
     """What an array argument may be."""
 
     numbers: str
@@ -26,16 +25,21 @@ class Kind(NamedTuple):
     """The names of the axes; a name means the same length in all arguments."""
 
 
-NUMBERS = {"iu": "whole numbers", "f": "floats", "fiu": "numbers", "iufb": "numbers or booleans"}
+NUMBER_KINDS = {"iu": "whole numbers", "f": "floats", "fiu": "numbers", "iufb": "numbers or booleans"}
 
 
-KINDS = {
-    "input_ids": Kind("iu", ("batch", "tokens")),
-    "inputs_embeds": Kind("f", ("batch", "tokens", "hidden")),
-    "pixel_values": Kind("fiu", ("tiles", "channels", "height", "width")),
-    "attention_mask": Kind("iufb", ("batch", "past + tokens")),
-    "position_ids": Kind("iu", ("batch", "tokens")),
-    "labels": Kind("iu", ("batch", "tokens")),
+ARRAYS = {
+    "input_ids": ArrayArgument("iu", ("batch", "tokens")),
+    "inputs_embeds": ArrayArgument("f", ("batch", "tokens", "hidden")),
+    "pixel_values": ArrayArgument("fiu", ("tiles", "channels", "height", "width")),
+    "attention_mask": ArrayArgument("iufb", ("batch", "past + tokens")),
+    "position_ids": ArrayArgument("iu", ("batch", "tokens")),
+    "labels": ArrayArgument("iu", ("batch", "tokens")),
+    "image_features": ArrayArgument("f", ("tiles", "visual tokens", "hidden")),
+    "hidden": ArrayArgument("f", ("batch", "tokens", "hidden")),
+    "sequences": ArrayArgument("iu", ("rows", "tokens")),
+    "scores": ArrayArgument("f", ("rows", "vocabulary")),
+    "beam_indices": ArrayArgument("iu", ("rows", "steps")),
 }
 """The array arguments. An attention mask may also have four axes; `layer_masks` checks such a mask."""
 
@@ -44,13 +48,13 @@ def checked_array(name: str, value: Any, xp: ModuleType) -> Any:
     """Return the argument called `name` as an array of `xp`, None if it is None. Raises `InputError` unless it is of its kind."""
     if value is None:
         return None
-    kind = KINDS[name]
-    wanted = f"{NUMBERS[kind.numbers]} ({', '.join(kind.axes)})"
+    expected = ARRAYS[name]
+    wanted = f"{NUMBER_KINDS[expected.numbers]} ({', '.join(expected.axes)})"
     array = _device_array(name, value, wanted, xp)
     is_float = array.dtype.kind == "f" or array.dtype.name == "bfloat16"
     is_whole_mask = name == "attention_mask" and array.ndim == 4
-    if ("f" if is_float else array.dtype.kind) not in kind.numbers or not (
-        array.ndim == len(kind.axes) or is_whole_mask
+    if ("f" if is_float else array.dtype.kind) not in expected.numbers or not (
+        array.ndim == len(expected.axes) or is_whole_mask
     ):
         raise InputError(f"{name} should be {wanted}, not {array.dtype} of shape {array.shape}")
     return array
@@ -67,7 +71,7 @@ def checked_arrays(model: Any, cache: Any, given: Mapping[str, Any]) -> dict[str
         lengths["batch"] = cache_batch(model, cache)
     arrays = {name: checked_array(name, value, model.xp) for name, value in given.items()}
     for name, array in arrays.items():
-        if array is not None and array.ndim == len(KINDS[name].axes):
+        if array is not None and array.ndim == len(ARRAYS[name].axes):
             _fit(name, array, lengths)
         if "tokens" in lengths:
             lengths["past + tokens"] = lengths["tokens"] if cache is None else cache.keys(lengths["tokens"])
@@ -78,14 +82,9 @@ def checked_arrays(model: Any, cache: Any, given: Mapping[str, Any]) -> dict[str
         )
     positions = arrays.get("position_ids")
     if positions is not None and array_module(positions) is np and positions.size:
-        whole("the largest of position_ids", max(int(positions.max()), -int(positions.min())), -LARGEST)
+        farthest = max(int(positions.max()), -int(positions.min()))
+        whole("the largest of position_ids", farthest, -LARGEST_WHOLE)
     return arrays
-
-
-def check_flags(**flags: Any) -> None:
-    """Raise `InputError` unless each of `flags` is True, False or None (the default)."""
-    for name, value in flags.items():
-        choice(name, value, (True, False, None))
 
 
 def check_labels(labels: Array, logits: Array, vocabulary: int) -> None:
@@ -124,15 +123,19 @@ def _checked_indices(indices: Array, tokens: int) -> Int[Array, " kept"]:
 
 
 def _device_array(name: str, value: Any, wanted: str, xp: Any) -> Array:
+    """Return `value`, an array or nested lists, as an array of `xp`. Raises `InputError` for what isn't one of numbers."""
     try:
-        return to_device(to_array(value), xp)
+        array = to_device(value, xp)
     except Exception as error:
-        raise InputError(f"{name} can't be made an array ({error!s:.200}); {wanted} were expected") from error
+        raise InputError(f"{name} should be an array of {wanted}, not {shown(value)} ({error!s:.100})") from error
+    if array.dtype.kind in "OSUM":
+        raise InputError(f"{name} should be an array of {wanted}, not {shown(value)}")
+    return array
 
 
 def _fit(name: str, array: Array, lengths: dict[str, int]) -> None:
     """Compare the shape of `array` with the lengths set by the model and earlier arguments, and add its own lengths."""
-    axes = KINDS[name].axes
+    axes = ARRAYS[name].axes
     for length, axis in zip(array.shape, axes, strict=True):
         if length != lengths.setdefault(axis, length) and not (
             name == "position_ids" and axis == "batch" and length == 1

@@ -10,7 +10,7 @@ from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.checkpoint.random_weights import random_weights
 from ovis2_ref.checkpoint.saving import save_checkpoint
 from ovis2_ref.checkpoint.streaming import StreamedWeights
-from ovis2_ref.compat.arguments import active, brief, check_names, given, mapping
+from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.devices import compute_dtype, device_name
 from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.compat.idle import MODEL_LOADING, SAVING
@@ -18,6 +18,7 @@ from ovis2_ref.compat.model_names import ModelNames, check_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import check_flags, choice, mapping, shown, whole
 from ovis2_ref.runtime.arrays import Array, array_module, device_module
 from ovis2_ref.runtime.weights import Weights
 
@@ -69,13 +70,14 @@ class PretrainedModel(ModelNames):
         Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't work.
         """
         options = given(active("from_pretrained", options, MODEL_LOADING))
+        check_flags(stream=stream, progress=progress)
         check_names("from_pretrained", options, LOADED)
         root = checkpoint_folder(folder, options.get("cache_dir"), options.get("revision"))
-        xp = device_module(device_name(device or options.get("device_map") or "cpu"))
+        xp = device_module(device_name(options.get("device_map", "cpu") if device is None else device))
         config = options.get("config") or read_config(root, convention)
         if not isinstance(config, Ovis2Config):
-            raise InputError(f"config={brief(config)} should be an Ovis2Config")
-        asked = dtype or options.get("torch_dtype") or "float32"
+            raise InputError(f"config={shown(config)} should be an Ovis2Config")
+        asked = options.get("torch_dtype", "float32") if dtype is None else dtype
         kind = compute_dtype(asked, stored_dtype(root) if isinstance(asked, str) and asked == "auto" else None)
         if stream:
             weights: Mapping[str, Array] = StreamedWeights(root, config, kind, xp)
@@ -90,8 +92,11 @@ class PretrainedModel(ModelNames):
     @classmethod
     def random(cls, config: Ovis2Config, seed: int, *, dtype: Any = "float32", device: str = "cpu") -> Self:
         """Return a model of that configuration with random weights drawn from `seed`, for tests and measurements."""
-        xp = device_module(device)
-        return cls(config, {name: xp.asarray(weight) for name, weight in random_weights(config, seed, dtype).items()})
+        if not isinstance(config, Ovis2Config):
+            raise InputError(f"config={shown(config)} should be an Ovis2Config")
+        xp, seed = device_module(device_name(device)), whole("seed", seed)
+        weights = random_weights(config, seed, compute_dtype(dtype))
+        return cls(config, {name: xp.asarray(weight) for name, weight in weights.items()})
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write config.json, generation_config.json and the weights as transformers loads them, in the model's dtype."""
@@ -104,10 +109,7 @@ class PretrainedModel(ModelNames):
         The kernel computes pictures and prompts in 16 bits, not single steps. On a CPU, and while attention is recorded, the
         plain formula computes all. Raises `InputError` for a name that transformers doesn't have.
         """
-        if attn_implementation not in ATTENTION:
-            raise InputError(
-                f"attn_implementation={brief(attn_implementation)} should be one of {', '.join(ATTENTION)}"
-            )
+        choice("attn_implementation", attn_implementation, ATTENTION)
         self.fuses_attention = attn_implementation != "eager"
 
     @property

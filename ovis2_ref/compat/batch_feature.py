@@ -8,6 +8,7 @@ import numpy as np
 from ovis2_ref.compat.devices import compute_dtype
 from ovis2_ref.compat.tensors import is_array, is_tensor, to_array, to_tensor, torch_module
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 
 RETURN_TENSORS = ("np", "pt", None)
 
@@ -16,7 +17,7 @@ def check_return_tensors(kind: Any) -> str | None:
     """Return `return_tensors` as "np", "pt" or None. Raises `InputError` for any other kind."""
     kind = getattr(kind, "value", kind)  # transformers' TensorType is an enumeration
     if not (kind is None or (isinstance(kind, str) and kind in RETURN_TENSORS)):
-        raise InputError(f'return_tensors={kind!r:.80} should be "np" (NumPy), "pt" (torch) or None (lists)')
+        raise InputError(f'return_tensors={shown(kind)} should be "np" (NumPy), "pt" (torch) or None (lists)')
     return kind
 
 
@@ -24,6 +25,8 @@ class BatchFeature(dict[str, Any]):
     """A dictionary for `model(**inputs)` whose entries are attributes too (transformers' `BatchFeature`)."""
 
     def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):  # a property, in which another attribute was missing: let it say which
+            return object.__getattribute__(self, name)
         try:
             return self[name]
         except KeyError:

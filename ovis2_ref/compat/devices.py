@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ovis2_ref.compat.arguments import brief
 from ovis2_ref.compat.tensors import torch_module
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.runtime.arrays import DTYPES, as_dtype
 
 
@@ -39,13 +39,13 @@ def device_name(device: Any) -> str:
     if isinstance(device, Mapping):
         places = {device_name(place) for place in device.values()}
         if len(places) != 1:
-            raise InputError(f"device_map={brief(device)}: one process computes on one device; give one for all parts")
+            raise InputError(f"device_map={shown(device)}: one process computes on one device; give one for all parts")
         return places.pop()
     if isinstance(device, int) and not isinstance(device, bool):
         return f"cuda:{device}"
-    if device in ("balanced", "balanced_low_0", "sequential"):
-        return "auto"
-    return str(device)
+    if not (isinstance(device, str) or type(device).__name__ == "device"):
+        raise InputError(f"device={shown(device)} should be a device's name, a GPU's number or a torch device")
+    return "auto" if device in ("balanced", "balanced_low_0", "sequential") else str(device)
 
 
 def compute_dtype(dtype: Any, stored: Any = None) -> np.dtype:
@@ -60,9 +60,9 @@ def compute_dtype(dtype: Any, stored: Any = None) -> np.dtype:
         dtype = {"half": "float16", "float": "float32", "double": "float64"}.get(dtype, dtype)
     try:
         return as_dtype(dtype)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
-            f"dtype={brief(dtype)} is not a compute type; choose one of {', '.join(DTYPES)}, or auto"
+            f"dtype={shown(dtype)} is not a compute type; choose one of {', '.join(DTYPES)}, or auto"
         ) from error
 
 

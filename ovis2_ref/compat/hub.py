@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.files.reading import checked_folder
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -16,12 +17,14 @@ def checkpoint_folder(name: str | Path, cache_dir: str | Path | None = None, rev
     The cache is `cache_dir`, else HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub. `revision`: a branch, a tag or a
     commit, "main" by default. Raises `CheckpointError` that names the command which downloads the repository, if it isn't there.
     """
+    if not isinstance(name, str | Path):
+        raise CheckpointError(f"{shown(name)} is not the name of a folder, nor a hub id")
     if Path(name).exists() or not HUB_ID.fullmatch(str(name)) or ".." in str(name):
         return checked_folder(name)
     repository = hub_cache(cache_dir) / ("models--" + str(name).replace("/", "--"))
     reference = repository / "refs" / (revision or "main")
     if revision is not None and not re.fullmatch(r"[\w.-]+", revision, re.ASCII):
-        raise CheckpointError(f"revision={revision!r:.80} should be a branch, a tag or a commit")
+        raise CheckpointError(f"revision={shown(revision)} should be a branch, a tag or a commit")
     try:
         commit = reference.read_text(encoding="ascii").strip() if reference.is_file() else revision or "main"
     except (OSError, ValueError):

@@ -16,13 +16,13 @@ class Ignored:
 
 
 IGNORED = Ignored()
-Table = Mapping[str, Idle | Ignored]
+IdleArguments = Mapping[str, Idle | Ignored]
 
 HUB = "files are read from a local folder only: download the checkpoint first, and give its folder"
 FULL_WEIGHTS = "weights are read as they are stored and computed in `dtype`; leave it out"
 NO_CODE = "code from a checkpoint is never executed; leave it out"
 
-MODEL_LOADING: Table = {
+MODEL_LOADING: IdleArguments = {
     **dict.fromkeys(
         (
             *("low_cpu_mem_usage", "local_files_only", "trust_remote_code", "token", "proxies"),
@@ -58,7 +58,7 @@ MODEL_LOADING: Table = {
 }
 """`from_pretrained` of a model."""
 
-PROCESSOR_LOADING: Table = {
+PROCESSOR_LOADING: IdleArguments = {
     **dict.fromkeys(
         ("local_files_only", "trust_remote_code", "token", "proxies", "use_auth_token", "legacy", "resume_download"),
         IGNORED,
@@ -73,7 +73,7 @@ PROCESSOR_LOADING: Table = {
 }
 """`from_pretrained` of a processor, an image processor or a tokenizer."""
 
-SAVING: Table = {
+SAVING: IdleArguments = {
     **dict.fromkeys(
         ("safe_serialization", "is_main_process", "token", "save_original_format", "save_jinja_files"), IGNORED
     ),
@@ -88,7 +88,7 @@ SAVING: Table = {
 }
 """`save_pretrained`."""
 
-TEXT_OPTIONS: Table = {
+TEXT_OPTIONS: IdleArguments = {
     **dict.fromkeys(("add_special_tokens", "verbose", "legacy", "clean_up_tokenization_spaces"), IGNORED),
     "stride": Idle((0,), "cut long texts yourself"),
     "is_split_into_words": Idle((False,), "give whole texts"),
@@ -105,14 +105,14 @@ TEXT_OPTIONS: Table = {
 }
 """A tokenizer's call. No special tokens are added around a text (Qwen2 has none), so `add_special_tokens` changes nothing."""
 
-IMAGE_OPTIONS: Table = {
+IMAGE_OPTIONS: IdleArguments = {
     **dict.fromkeys(("device", "disable_grouping", "default_to_square", "image_seq_length"), IGNORED),
     "do_pad": Idle((False,), "tiles are of one size already"),
     "pad_size": Idle((), "tiles are of one size already"),
 }
 """An image processor's call."""
 
-PROCESSOR_OPTIONS: Table = {
+PROCESSOR_OPTIONS: IdleArguments = {
     "videos": Idle(([],), "give the frames of a clip as images, with an <image> for each"),
     "audio": Idle(([],), "Ovis2 takes pictures and text"),
     "videos_kwargs": Idle(({},), "give the frames of a clip as images"),
@@ -122,12 +122,12 @@ PROCESSOR_OPTIONS: Table = {
 }
 """A processor's call, beside what its tokenizer and its image processor take."""
 
-TEMPLATE_OPTIONS: Table = dict.fromkeys(
+TEMPLATE_OPTIONS: IdleArguments = dict.fromkeys(
     ("tools", "documents", "xml_tools", "enable_thinking", "template_kwargs"), IGNORED
 )
 """`apply_chat_template`: arguments that templates of other models use, and Ovis2's doesn't."""
 
-FORWARD: Table = {
+FORWARD: IdleArguments = {
     **dict.fromkeys(("cache_position", "return_loss", "num_items_in_batch", "is_first_iteration"), IGNORED),
     "token_type_ids": IGNORED,
     "mm_token_type_ids": IGNORED,
@@ -136,14 +136,14 @@ FORWARD: Table = {
 }
 """A model's forward pass."""
 
-FEATURES: Table = {
+FEATURES: IdleArguments = {
     "return_dict": Idle((True,), "a record comes back; call its to_tuple()"),
     "output_attentions": Idle((False,), "ovis2_ref.recording() shows them"),
     "output_hidden_states": Idle((False,), "ovis2_ref.recording() shows them"),
 }
 """A model's `get_image_features`."""
 
-GENERATE: Table = {
+GENERATE: IdleArguments = {
     **dict.fromkeys(
         ("synced_gpus", "trust_remote_code", "logits_to_keep", "return_legacy_cache", "token_type_ids"), IGNORED
     ),

@@ -90,7 +90,6 @@ IMAGE_PROCESSOR: Missing = {
 GENERATION_CONFIG: Missing = {
     HUB: "push_to_hub",
     "the options that are set decide: do_sample, num_beams": "get_generation_mode",
-    "use to_json_string": "to_json_file",
     INTERNAL: "extra_output_flags dict_dtype_to_str",
 }
 
@@ -108,12 +107,12 @@ CONFIG: Missing = {
     "there are no gradients, so no dropout and no drawing of weights": "attention_dropout initializer_range",
     "the model's `dtype` is that of its weights": "dtype torch_dtype dict_dtype_to_str",
     "Ovis2 has no classes": "id2label label2id num_labels problem_type",
-    "use from_pretrained": "get_config_dict from_json_file",
+    "use from_pretrained": "get_config_dict",
     ONE_DEVICE: "base_model_tp_plan base_model_pp_plan base_model_ep_plan base_model_fsdp_plan",
     INTERNAL: "allow_global_per_layer_attribute_access architectures attribute_map base_config_key chunk_size_feed_forward "
     "default_config_fields extra_config_files extra_files get_mtp_config is_encoder_decoder is_heterogeneous name_or_path "
     "per_layer_attributes per_layer_config serialize_explicit_per_layer_config sub_configs sub_configs_defaults "
-    "transformers_version use_cache pad_token_id bos_token_id eos_token_id tie_word_embeddings",
+    "transformers_version use_cache keys_to_ignore_at_inference pad_token_id bos_token_id eos_token_id tie_word_embeddings",
 }
 
 OUTPUT: Missing = {
@@ -149,6 +148,8 @@ class Counterpart:
 
     def __getattr__(self, name: str) -> Any:
         owner: Any = type(self)
+        if hasattr(owner, name):  # a property, in which another attribute was missing: let it say which
+            return object.__getattribute__(self, name)
         raise MissingFeatureError(missing_feature(owner.__name__, name, owner.counterpart, owner.missing))
 
 

@@ -6,19 +6,19 @@ from typing import Any, Self
 import numpy as np
 
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
-from ovis2_ref.compat.arguments import brief
 from ovis2_ref.compat.devices import Device, compute_dtype, device_name, device_of, script_dtype
 from ovis2_ref.compat.missing import MODEL, Counterpart
 from ovis2_ref.compat.tensors import script_array, with_tensors
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import check_flags, shown
 from ovis2_ref.runtime.arrays import Array, device_module, to_device
 
 NO_GRADIENTS = "ovis2_ref computes forward passes only; train with transformers, and load the folder that it saves"
 EMBEDDING_TABLES = ("embed_tokens.weight", "position_embedding.weight", "visual_embeddings_table.weight")
 
 
-class Table:
+class MatrixFunction:
     """A weight matrix as a callable: the rows of some ids, or the scores of some states."""
 
     def __init__(self, weight: Any, apply: Any) -> None:
@@ -30,7 +30,7 @@ class Table:
         return with_tensors(self._apply)(x)
 
     def __repr__(self) -> str:
-        return f"Table{tuple(self.weight.shape)}"
+        return f"MatrixFunction{tuple(self.weight.shape)}"
 
 
 class ModelNames(Counterpart):
@@ -87,6 +87,7 @@ class ModelNames(Counterpart):
 
     def train(self, mode: bool = True) -> Self:
         """Raise `InputError`, unless `mode` is False."""
+        check_flags(mode=mode)
         if mode:
             raise InputError(f"train: {NO_GRADIENTS}")
         return self
@@ -166,6 +167,7 @@ class ModelNames(Counterpart):
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return how many numbers the weights are, without the embedding tables if they are excluded."""
+        check_flags(only_trainable=only_trainable, exclude_embeddings=exclude_embeddings)
         sizes = {name: int(np.prod(shape)) for name, shape in expected_shapes(self.config).items()}
         if self.parameter_prefix:
             sizes.pop(HEAD, None)
@@ -175,11 +177,11 @@ class ModelNames(Counterpart):
         """Return the bytes of the weights."""
         return self.num_parameters() * self.compute_dtype.itemsize
 
-    def get_output_embeddings(self) -> Table | None:
+    def get_output_embeddings(self) -> MatrixFunction | None:
         """Return the output head as a callable with a `weight`, None in a model without one."""
         head = getattr(self, "lm_head", None)
         name = EMBEDDINGS if self.config.tie_word_embeddings else HEAD
-        return None if self.parameter_prefix else Table(self.weights[name], head)
+        return None if self.parameter_prefix else MatrixFunction(self.weights[name], head)
 
     def __repr__(self) -> str:
         vision, text = self.config.vision_config, self.config.text_config
@@ -207,6 +209,6 @@ def check_weights(weights: Any, model: str) -> None:
     """Raise `InputError` for a model without weights."""
     if not isinstance(weights, Mapping):
         raise InputError(
-            f"{model} needs weights by name, not {brief(weights)}: use {model}.from_pretrained(folder), or "
+            f"{model} needs weights by name, not {shown(weights)}: use {model}.from_pretrained(folder), or "
             f"{model}.random(config, seed) for drawn ones"
         )

@@ -1,20 +1,18 @@
 """The methods of a processor that transformers' scripts call: its image token, its settings, its answers as text."""
 
-import json
-from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from ovis2_ref.compat.missing import PROCESSOR, Counterpart
+from ovis2_ref.compat.json_settings import JsonText
+from ovis2_ref.compat.missing import PROCESSOR
 from ovis2_ref.compat.tensors import to_array
+from ovis2_ref.compat.text_arguments import row_of, rows_of
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.writing import write_text
+from ovis2_ref.files.checks import shown
 from ovis2_ref.text.chat import IMAGE_TOKEN
 from ovis2_ref.text.layout import image_placeholder
 
 
-class ProcessorNames(Counterpart):
+class ProcessorNames(JsonText):
     """The attributes and small methods of transformers' processors."""
 
     counterpart, missing = "transformers' Ovis2Processor", PROCESSOR
@@ -46,12 +44,18 @@ class ProcessorNames(Counterpart):
 
     def replace_image_token(self, image_inputs: Any, image_idx: int, **_: Any) -> str:
         """Return the text that takes the place of the <image> of picture number `image_idx`."""
-        rows, columns = (int(n) for n in to_array(image_inputs["grids"][image_idx]))
+        try:
+            rows, columns = (int(n) for n in to_array(image_inputs["grids"][image_idx]))
+        except (TypeError, ValueError, LookupError) as error:
+            raise InputError(
+                f"replace_image_token takes what an image processor returned, with its grids, and a picture's number, not "
+                f"{shown(image_inputs)} and {shown(image_idx)}"
+            ) from error
         return image_placeholder((rows, columns), self.image_seq_length)
 
     def create_mm_token_type_ids(self, input_ids: Any) -> list[list[int]]:
         """Return 1 for each id that is `image_token_id`, else 0. The prompt's <image> are replaced, so usually all are 0."""
-        rows = [np.asarray(to_array(row)) for row in input_ids]
+        rows = [row_of(row) for row in rows_of(input_ids)]
         return [(row == self.image_token_id).astype(int).tolist() for row in rows]
 
     def post_process_image_text_to_text(
@@ -68,14 +72,6 @@ class ProcessorNames(Counterpart):
             "image_processor": self.image_processor.to_dict(),
             "processor_class": "Ovis2Processor",
         }
-
-    def to_json_string(self) -> str:
-        """Return the settings as JSON."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-
-    def to_json_file(self, json_file_path: str | Path) -> None:
-        """Write the settings as JSON."""
-        write_text(Path(json_file_path), self.to_json_string(), InputError)
 
     def __repr__(self) -> str:
         parts = "".join(f"- {name}: {getattr(self, name)!r}\n" for name in self.get_attributes())

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ovis2_ref.compat.arguments import active
 from ovis2_ref.compat.idle import TEMPLATE_OPTIONS
 from ovis2_ref.compat.missing import TOKENIZER, Counterpart
+from ovis2_ref.compat.text_arguments import row_of, rows_of, token_list, vocabulary_ids
 from ovis2_ref.errors import InputError
-from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template, render_chat
+from ovis2_ref.files.checks import check_flags, shown
+from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template, conversation_list, render_chat
 from ovis2_ref.text.tokenizer_files import TokenizerSettings
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Setting:
 
     def __set__(self, tokenizer: Any, value: Any) -> None:
         if not self.holds(value):
-            raise InputError(f"{self.name}={value!r:.80} should be {self.expected}")
+            raise InputError(f"{self.name}={shown(value)} should be {self.expected}")
         setattr(tokenizer.settings, self.name, value)
 
 
@@ -146,22 +148,22 @@ class TokenizerNames(Counterpart):
 
     def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
         """Give each of `new_tokens` that isn't there yet the next free id. Return how many are new."""
-        tokens = [new_tokens] if isinstance(new_tokens, str) else list(new_tokens)
+        tokens = token_list("new_tokens", new_tokens)
         return (self._backend.add_special_tokens if special_tokens else self._backend.add_tokens)(tokens)
 
     def tokenize(self, text: str) -> list[str]:
         """Return the tokens of `text`, as the vocabulary spells them."""
-        return self._backend.encode(text).tokens
+        return self.encoding(text).tokens  # type: ignore[attr-defined]
 
     def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> Any:
         """Return the token with an id, or the tokens with several; None where there is none."""
-        if getattr(ids, "ndim", 0) == 0 and not isinstance(ids, list | tuple):
-            return self._backend.id_to_token(int(ids))  # type: ignore[arg-type]
-        return [self._backend.id_to_token(int(one)) for one in ids]  # type: ignore[union-attr]
+        tokens = [self._backend.id_to_token(one) for one in vocabulary_ids(ids)]
+        is_row = isinstance(ids, list | tuple) or getattr(ids, "ndim", 0) > 0
+        return tokens if is_row else tokens[0]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Return the text of tokens, given as the vocabulary spells them."""
-        return self._backend.decoder.decode(list(tokens))
+        return self._backend.decoder.decode([str(token) for token in token_list("tokens", tokens)])
 
     def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
         """Return Ovis2's chat template. Raises `InputError` for another one."""
@@ -184,14 +186,15 @@ class TokenizerNames(Counterpart):
 
     def pad(self, encoded_inputs: Any, padding: bool | str = True, **options: Any) -> Any:
         """Return rows of ids that were tokenised apart (`{"input_ids": [...]}`, or a list of such) as one padded batch."""
-        if not isinstance(encoded_inputs, Mapping):
-            names = list(encoded_inputs[0])
-            encoded_inputs = {name: [row[name] for row in encoded_inputs if name in row] for name in names}
+        parts = [encoded_inputs] if isinstance(encoded_inputs, Mapping) else encoded_inputs
+        if not isinstance(parts, list | tuple) or not all(isinstance(p, Mapping) and "input_ids" in p for p in parts):
+            raise InputError(f"pad takes {{'input_ids': [...]}}, or a list of such, not {shown(encoded_inputs)}")
         rules = self.rules(padding=padding, **options)  # type: ignore[attr-defined]
-        rows = [[int(i) for i in row] for row in encoded_inputs["input_ids"]]
-        masks = encoded_inputs.get("attention_mask")
-        masks = masks if masks is not None and len(masks) == len(rows) else None
-        return self.collate(rows, rules, None if masks is None else [[int(i) for i in m] for m in masks])  # type: ignore[attr-defined]
+        rows, masks = (
+            [row_of(row).tolist() for part in parts if name in part for row in rows_of(part[name])]
+            for name in ("input_ids", "attention_mask")
+        )
+        return self.collate(rows, rules, masks if len(masks) == len(rows) else None)  # type: ignore[attr-defined]
 
     def apply_chat_template(
         self,
@@ -206,11 +209,12 @@ class TokenizerNames(Counterpart):
         """Return the prompt of a conversation without pictures' pixels, tokenised or as text; see `render_chat` for the
         template.
         """
+        check_flags(tokenize=tokenize, return_dict=return_dict)
         self.get_chat_template(chat_template)
-        batched = bool(conversation) and isinstance(conversation[0], list | tuple)
+        conversations, batched = conversation_list(conversation)
         prompts = [
             render_chat(one, add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message)
-            for one in (conversation if batched else [conversation])
+            for one in conversations
         ]
         options = active("apply_chat_template", options, TEMPLATE_OPTIONS)
         text = prompts if batched else prompts[0]

@@ -12,7 +12,7 @@ from ovis2_ref.compat.config_names import ConfigNames
 from ovis2_ref.config.presets import preset
 from ovis2_ref.config.rope import rope_fault
 from ovis2_ref.errors import ConfigError
-from ovis2_ref.files.checks import choice, shown
+from ovis2_ref.files.checks import choice, mapping, shown
 from ovis2_ref.files.records import Record
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
@@ -124,6 +124,7 @@ class Qwen2Config(Record, ConfigNames):
         """Return the configuration in `values`. `rope_theta` and `rope_scaling` (before transformers 5) become
         `rope_parameters`.
         """
+        values = mapping("the values of Qwen2Config", values, ConfigError)
         rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
         if not isinstance(rope, Mapping):
             raise ConfigError(f"Qwen2Config: the rope's settings are {shown(rope)}; they should be an object")

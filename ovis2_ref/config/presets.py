@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from ovis2_ref.errors import ConfigError
+from ovis2_ref.files.checks import shown
 
 
 class Vision(NamedTuple):
@@ -52,8 +53,8 @@ def released_name(text: str) -> str | None:
 
 def preset(name: str) -> dict[str, Any]:
     """Return config.json of the size called `name`, in transformers' layout. Raises `ConfigError` for another name."""
-    if name not in RELEASED:
-        raise ConfigError(f"{name!r} is not a released size; known are {', '.join(RELEASED)}")
+    if not isinstance(name, str) or name not in RELEASED:
+        raise ConfigError(f"{shown(name)} is not a released size; known are {', '.join(RELEASED)}")
     vision, text = RELEASED[name]
     return {
         "vision_config": {

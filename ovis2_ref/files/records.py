@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from ovis2_ref.errors import ConfigError
-from ovis2_ref.files.checks import LARGEST, is_number, shown, whole
+from ovis2_ref.files.checks import LARGEST_WHOLE, is_number, mapping, shown, whole
 
 
 class Record:
@@ -14,6 +14,7 @@ class Record:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Make the record that `values` describe; keys that don't change a number (`transformers_version`, ...) are left out."""
+        values = mapping(f"the values of {cls.__name__}", values, ConfigError)
         known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
         return cls(**{key: value for key, value in values.items() if key in known})
 
@@ -35,13 +36,13 @@ class Record:
     def expect_types(self, *names: str) -> None:
         """Check that the fields called `names`, or all, fit their annotations; convert a whole number in a float field."""
         kinds = get_type_hints(type(self))
-        for name in names or kinds:
+        for name in names or [f.name for f in fields(self)]:  # type: ignore[arg-type]
             value, kind = getattr(self, name), kinds[name]
             self.expect(_fits(value, kind), f"{name}={shown(value)} should be {getattr(kind, '__name__', kind)}")
             if kind is float:
                 setattr(self, name, float(value))
 
-    def expect_positive(self, *names: str, most: int = LARGEST) -> None:
+    def expect_positive(self, *names: str, most: int = LARGEST_WHOLE) -> None:
         """Check that the fields called `names` are whole numbers from 1 to `most`."""
         for name in names:
             whole(name, getattr(self, name), 1, most, self.fault)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ovis2_ref.errors import CheckpointError, OvisError
+from ovis2_ref.files.checks import shown
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def replacing(path: str | Path, error: type[OvisError] = CheckpointError) -> Ite
 
     Raises `error` if it can't be written, or if `path` is there and no regular file.
     """
-    target = Path(path)
+    target = _target(path, error)
     with _errors(target, error):
         if target.exists() and not target.is_file():
             raise error(f"{target} is there and is no regular file; give the name of a file")
@@ -45,7 +46,7 @@ def replacing_files(folder: str | Path, error: type[OvisError] = CheckpointError
 
     A new `folder` appears only once it is complete. Raises `error` if it can't be written.
     """
-    target = Path(folder)
+    target = _target(folder, error)
     with _errors(target, error):
         if target.exists() and not target.is_dir():
             raise error(f"{target} is a file; give the name of a folder")
@@ -64,7 +65,7 @@ def replacing_files(folder: str | Path, error: type[OvisError] = CheckpointError
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def write_text(path: Path, text: str, error: type[OvisError] = CheckpointError) -> None:
+def write_text(path: str | Path, text: str, error: type[OvisError] = CheckpointError) -> None:
     """Write a file of UTF-8 text, whole or not at all."""
     with replacing(path, error) as file:
         file.write(text.encode("utf-8"))
@@ -72,7 +73,13 @@ def write_text(path: Path, text: str, error: type[OvisError] = CheckpointError) 
 
 def json_text(values: Mapping[str, Any]) -> str:
     """Return `values` as the text of a settings file, its keys in order."""
-    return json.dumps(values, indent=2, sort_keys=True) + "\n"
+    return json.dumps(values, indent=2, sort_keys=True, default=str) + "\n"
+
+
+def _target(path: Any, error: type[OvisError]) -> Path:
+    if not isinstance(path, str | Path):
+        raise error(f"{shown(path)} is not the name of a file or a folder")
+    return Path(path)
 
 
 @contextmanager

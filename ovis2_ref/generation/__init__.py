@@ -10,14 +10,15 @@ static.py        a step that a GPU records and replays
 processors.py, truncation.py    changes of the scores before a token is chosen; scores.py: their order
 randomness.py    drawing tokens
 stopping.py      when an answer is complete
-record.py, transitions.py       what a call returns beside the ids
+record.py        what a call returns beside the ids
 """
 
 from typing import Any
 
-from ovis2_ref.compat.arguments import active, brief, checked_value
+from ovis2_ref.compat.arguments import active
 from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.generation.beam import beam_search
 from ovis2_ref.generation.config import GenerationConfig
 from ovis2_ref.generation.continuation import Continuation
@@ -65,11 +66,15 @@ def generate(
     With convention="original" the processors count new tokens only, since the authors' code passes embeddings to its model.
     Raises `InputError` for arguments that don't exist or can't be used.
     """
-    for name, value in {"streamer": streamer, "generation_config": generation_config, "tokenizer": tokenizer}.items():
-        if value is not None:
-            checked_value(name, value)
+    for name, value, method in (
+        ("streamer", streamer, "put"),
+        ("generation_config", generation_config, "items"),
+        ("tokenizer", tokenizer, "decode"),
+    ):
+        if value is not None and not hasattr(value, method):
+            raise InputError(f"{name}={shown(value)} has no {method}, and can't be used")
     if not (prefix_allowed_tokens_fn is None or callable(prefix_allowed_tokens_fn)):
-        raise InputError(f"prefix_allowed_tokens_fn should be a function, not {brief(prefix_allowed_tokens_fn)}")
+        raise InputError(f"prefix_allowed_tokens_fn should be a function, not {shown(prefix_allowed_tokens_fn)}")
     defaults = model.generation_config or _special_tokens(model)
     settings = GenerationSettings.merge(defaults, active("generate", options, GENERATE), generation_config)
     prompt = read_prompt(model, settings, input_ids, attention_mask, pixel_values, inputs_embeds, past_key_values)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from ovis2_ref.compat.arguments import brief
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.runtime.arrays import Array, array_module
 
 Ids = Int[Array, "batch tokens"]
@@ -95,7 +95,7 @@ def allow_only(ids: Ids, scores: Scores, allowed: Callable[[int, Array], Sequenc
             tokens = []
         if not tokens or not 0 <= min(tokens) <= max(tokens) < scores.shape[1]:
             raise InputError(
-                f"prefix_allowed_tokens_fn returned {brief(answer)} for row {row}; return at least one token, each from 0 to "
+                f"prefix_allowed_tokens_fn returned {shown(answer)} for row {row}; return at least one token, each from 0 to "
                 f"{scores.shape[1] - 1}"
             )
         kept[row, tokens] = scores[row, tokens]

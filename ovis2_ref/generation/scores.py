@@ -8,8 +8,8 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.compat.arguments import brief
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.generation import processors, truncation
 from ovis2_ref.generation.settings import GenerationSettings
 from ovis2_ref.runtime.arrays import Array
@@ -63,7 +63,7 @@ def _checked(processor: Processor, ids: Array, scores: Array) -> Array:
     """Return what a caller's `processor` makes of the scores. Raises `InputError` for anything but other scores."""
     changed = processor(ids, scores)
     if getattr(changed, "shape", None) != scores.shape or changed.dtype.kind not in "fV":  # V: bfloat16
-        raise InputError(f"a logits processor returned {brief(changed)}; return scores of the shape {scores.shape}")
+        raise InputError(f"a logits processor returned {shown(changed)}; return scores of the shape {scores.shape}")
     return changed
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ovis2_ref.compat.arguments import active, brief, check_names, given
+from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.decoding import ASSISTED, UNSUPPORTED
 from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.errors import InputError
@@ -99,7 +99,7 @@ class GenerationSettings:
             for name, idle in UNSUPPORTED.items():
                 if values.get(name) not in (None, idle):
                     raise InputError(
-                        f"{where} sets {name}={brief(values[name])}, which is not supported here; take it out"
+                        f"{where} sets {name}={shown(values[name])}, which is not supported here; take it out"
                     )
         call = {name: value for name, value in call.items() if name not in UNSUPPORTED and name not in ASSISTED}
         check_names("generate", call, known)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from ovis2_ref.compat.arguments import brief
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.generation.settings import GenerationSettings
 from ovis2_ref.runtime.arrays import Array, to_host
 
@@ -49,7 +49,7 @@ def _truth(answer: Any, rows: int) -> Bool[np.ndarray, " _"]:
     except ValueError:  # lists of different lengths
         values = np.empty(0)
     if values.dtype.kind not in "biu" or values.shape not in ((), (1,), (rows,)):
-        raise InputError(f"a stopping criterion returned {brief(answer)}; return True or False, or one for each row")
+        raise InputError(f"a stopping criterion returned {shown(answer)}; return True or False, or one for each row")
     return values.astype(bool).reshape(-1)
 
 
@@ -76,5 +76,5 @@ def functions(given: Any, name: str) -> list[Any]:
     listed = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     for function in listed:
         if not callable(function):
-            raise InputError(f"{name} should be a list of functions, not {brief(function)}")
+            raise InputError(f"{name} should be a list of functions, not {shown(function)}")
     return listed

@@ -4,8 +4,8 @@ import base64
 import binascii
 import os
 
-from ovis2_ref.compat.arguments import brief
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 
 SHORTEST = 64
 """Characters of base64 at least; no picture is shorter, so a shorter text is the name of a file."""
@@ -19,13 +19,13 @@ def embedded_picture(source: str) -> bytes | None:
     """
     if source.startswith(("http://", "https://")):
         raise InputError(
-            f"{brief(source)}: nothing is fetched from the network; download the picture and give its file"
+            f"{shown(source)}: nothing is fetched from the network; download the picture and give its file"
         )
     if source.startswith("data:"):
         kind, _, text = source.partition(",")
         content = _decoded(text)
         if content is None or not kind.endswith(";base64"):
-            raise InputError(f"{brief(source)} is no picture: data:image/png;base64,... was expected")
+            raise InputError(f"{shown(source)} is no picture: data:image/png;base64,... was expected")
         return content
     if len(source) < SHORTEST or os.path.isfile(source):
         return None

@@ -7,6 +7,7 @@ format has its measured cost per pixel (`COSTS`), and a picture is refused if it
 from typing import TYPE_CHECKING, NamedTuple
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -126,7 +127,7 @@ def _check_tiff_tile(image: "Image.Image", name: str) -> None:
     if not (isinstance(width, int) and isinstance(height, int)) or width * height > max(
         2**22, 2 * image.width * image.height
     ):
-        raise InputError(f"{name}: tiles of {width!r:.20}x{height!r:.20} don't fit a picture of {image.size}")
+        raise InputError(f"{name}: tiles of {shown(width, 20)}x{shown(height, 20)} don't fit a picture of {image.size}")
 
 
 def gif_canvas(data: bytes) -> tuple[int, int, int]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ovis2_ref.errors import InputError
-from ovis2_ref.files.checks import choice, flag, number, shown, whole
+from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.files.checks import choice, flag, mapping, number, shown, whole
+from ovis2_ref.files.reading import has_file, read_json
 from ovis2_ref.image.limits import MAX_EDGE, MAX_PIXELS
 from ovis2_ref.image.resize import ORDERS
 from ovis2_ref.image.tiling import MAX_TILES
@@ -118,6 +120,15 @@ class ImageOptions:
         if "height" not in self.size:
             raise InputError(f"tiles take a size of height and width, not {self.size}")
         return self.size["height"], self.size["width"]
+
+
+def image_settings(root: Path) -> dict[str, Any]:
+    """Return the image processor's settings in `root`: transformers 5's are a part of processor_config.json."""
+    whole = read_json(root, "processor_config.json") if has_file(root, "processor_config.json") else {}
+    settings = whole.get("image_processor")
+    if settings is None:
+        return read_json(root, "preprocessor_config.json")
+    return mapping(f"{root}/processor_config.json: image_processor", settings, CheckpointError)
 
 
 def size_dict(name: str, size: Any) -> dict[str, int]:

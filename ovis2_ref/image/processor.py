@@ -15,6 +15,7 @@ from ovis2_ref.compat.idle import IMAGE_OPTIONS
 from ovis2_ref.compat.image_processor_names import ImageProcessorNames
 from ovis2_ref.convention import TRANSFORMERS, Convention, as_convention
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import mapping
 from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
 from ovis2_ref.image.cutting import Tiles, cut, cut_canvas, resized
 from ovis2_ref.image.options import ImageOptions, output_size
@@ -49,6 +50,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
 
         Entries that are no options (`image_processor_type`, ...) are ignored.
         """
+        values = mapping("an image processor's settings", values)
         return cls(convention, **{key: value for key, value in values.items() if key in OPTIONS})
 
     def to_dict(self) -> dict[str, Any]:
@@ -175,6 +177,6 @@ class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that are set. Raises `InputError` for an unknown one."""
-    options = active("the image processor", options, IMAGE_OPTIONS)
+    options = active("the image processor", mapping("options", options), IMAGE_OPTIONS)
     check_names("the image processor", options, OPTIONS)
     return given(options)

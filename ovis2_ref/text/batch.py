@@ -6,7 +6,7 @@ from typing import Any
 
 from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.checks import LARGEST, choice, whole
+from ovis2_ref.files.checks import LARGEST_WHOLE, choice, whole
 
 __all__ = ["NO_LIMIT", "BatchFeature", "BatchRules", "collate"]
 
@@ -55,7 +55,7 @@ class BatchRules:
         for name, choices in CHOICES.items():
             choice(name, getattr(self, name), choices)
         object.__setattr__(self, "return_tensors", check_return_tensors(self.return_tensors))
-        for name, most in {"max_length": NO_LIMIT, "pad_to_multiple_of": LARGEST}.items():
+        for name, most in {"max_length": NO_LIMIT, "pad_to_multiple_of": LARGEST_WHOLE}.items():
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, whole(name, getattr(self, name), 1, most))
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ovis2_ref.compat.arguments import active, check_names, given, mapping
+from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.batch_feature import check_return_tensors
 from ovis2_ref.compat.idle import IMAGE_OPTIONS, PROCESSOR_OPTIONS, TEXT_OPTIONS
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import mapping
 from ovis2_ref.image.processor import OPTIONS
 from ovis2_ref.text.tokenizer import RULES
 

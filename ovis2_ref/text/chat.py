@@ -17,6 +17,7 @@ from typing import Any
 
 from ovis2_ref.convention import TRANSFORMERS, Convention
 from ovis2_ref.errors import CheckpointError, InputError, OvisError
+from ovis2_ref.files.checks import check_flags, shown
 
 IMAGE_TOKEN = "<image>"
 SYSTEM_PROMPT = "You are a helpful assistant."
@@ -63,12 +64,12 @@ def render_chat(
     `QwenConversationFormatter` replaces it); a picture is followed by a line break; parts of other types (videos) are dropped.
     Raises `InputError` for anything but a conversation.
     """
+    check_flags(add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message)
     if add_generation_prompt and continue_final_message:
         raise InputError(
             "add_generation_prompt opens a new turn, continue_final_message continues the last: choose one"
         )
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
-        raise InputError(f"a conversation is a list of messages {{'role': ..., 'content': ...}}; got {messages!r:.200}")
+    check_conversation(messages)
     turns = [_turn(message) for message in messages]
     if continue_final_message:
         turns[-1] = _open_turn(messages[-1])
@@ -77,10 +78,23 @@ def render_chat(
     return "".join(turns) + ("<|im_start|>assistant\n" if add_generation_prompt else "")
 
 
+def check_conversation(messages: Any) -> None:
+    """Raise `InputError` unless `messages` are a list with something in it."""
+    if not isinstance(messages, Sequence) or isinstance(messages, str | bytes) or not messages:
+        raise InputError(f"a conversation is a list of messages {{'role': ..., 'content': ...}}; got {shown(messages)}")
+
+
+def conversation_list(conversation: Any) -> tuple[list[Any], bool]:
+    """Return one conversation or several as a list, and whether they were several."""
+    check_conversation(conversation)
+    batched = isinstance(conversation[0], Sequence) and not isinstance(conversation[0], str)
+    return list(conversation) if batched else [conversation], batched
+
+
 def message_parts(message: Any) -> list[Mapping[str, Any]]:
     """Return the parts of a message's content: none for a missing one, one text part for a text, OpenAI's image_url as image."""
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-        raise InputError(f"a message is a dictionary with a 'role' (a text) and a 'content'; got {message!r:.200}")
+        raise InputError(f"a message is a dictionary with a 'role' (a text) and a 'content'; got {shown(message)}")
     content = message.get("content")
     if content is None:
         return []
@@ -89,7 +103,7 @@ def message_parts(message: Any) -> list[Mapping[str, Any]]:
     if not isinstance(content, Sequence) or not all(isinstance(part, Mapping) and "type" in part for part in content):
         raise InputError(
             f"content should be a text or a list of parts such as {{'type': 'image'}} and {{'type': 'text', 'text': ...}}; "
-            f"got {content!r:.200}"
+            f"got {shown(content)}"
         )
     return [_image_part(part) if part["type"] == "image_url" else part for part in content]
 
@@ -111,7 +125,7 @@ def _render(part: Mapping[str, Any]) -> str:
     if part["type"] != "text":
         return ""
     if not isinstance(part.get("text"), str):
-        raise InputError(f"a text part should have a text: {{'type': 'text', 'text': ...}}; got {part!r:.200}")
+        raise InputError(f"a text part should have a text: {{'type': 'text', 'text': ...}}; got {shown(part)}")
     return part["text"]
 
 

@@ -1,23 +1,31 @@
 """Make the model's inputs from pictures and a prompt: the image processor, the tokenizer, and the layout that joins them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ovis2_ref.compat.arguments import active, brief, check_names, given, mapping
-from ovis2_ref.compat.hub import checkpoint_folder
-from ovis2_ref.compat.idle import PROCESSOR_LOADING, SAVING, TEMPLATE_OPTIONS
+from ovis2_ref.compat.arguments import active, check_names, given
+from ovis2_ref.compat.idle import TEMPLATE_OPTIONS
+from ovis2_ref.compat.json_settings import check_saving, located
 from ovis2_ref.compat.processor_names import ProcessorNames
+from ovis2_ref.compat.text_arguments import row_of, rows_of, text_list
 from ovis2_ref.compat.tokenizer_names import SETTABLE
 from ovis2_ref.convention import Convention, as_convention
-from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.files.checks import whole
+from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import check_flags, mapping, shown, whole
 from ovis2_ref.files.writing import replacing_files
 from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import OPTIONS, Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.text.batch import BatchFeature
 from ovis2_ref.text.call_options import sort_options
-from ovis2_ref.text.chat import CHAT_TEMPLATE, IMAGE_TOKEN, check_chat_template, message_pictures, render_chat
+from ovis2_ref.text.chat import (
+    CHAT_TEMPLATE,
+    IMAGE_TOKEN,
+    check_chat_template,
+    conversation_list,
+    message_pictures,
+    render_chat,
+)
 from ovis2_ref.text.layout import (
     IMAGE_ATOM,
     INDICATORS,
@@ -27,7 +35,6 @@ from ovis2_ref.text.layout import (
     original_token_ids,
 )
 from ovis2_ref.text.processor_files import read_processor_files, write_processor_files
-from ovis2_ref.text.rows import row_of, rows_of, text_list
 from ovis2_ref.text.tokenizer import Tokenizer, check_special_tokens
 
 
@@ -49,7 +56,7 @@ class Ovis2Processor(ProcessorNames):
     ) -> None:
         """Join an image processor and a tokenizer; `image_seq_length` is the number of visual tokens of a tile."""
         if image_token != IMAGE_TOKEN:
-            raise InputError(f"image_token={image_token!r:.80} should be {IMAGE_TOKEN!r}")
+            raise InputError(f"image_token={shown(image_token)} should be {IMAGE_TOKEN!r}")
         self.image_processor, self.tokenizer = image_processor, tokenizer
         self.chat_template = CHAT_TEMPLATE if chat_template is None else chat_template
         self.image_seq_length = whole("image_seq_length", image_seq_length, 1)
@@ -79,8 +86,8 @@ class Ovis2Processor(ProcessorNames):
         Raises `CheckpointError` for files that are missing, damaged, hostile or another model's, or that don't fit the folder's
         config.json.
         """
-        options = given(active("from_pretrained", options, PROCESSOR_LOADING))
-        root = checkpoint_folder(folder, options.pop("cache_dir", None), options.pop("revision", None))
+        check_flags(use_fast=use_fast)
+        root, options = located(folder, given(options))
         own = {
             name: options.pop(name) for name in ("chat_template", "image_token", "image_seq_length") if name in options
         }
@@ -96,16 +103,13 @@ class Ovis2Processor(ProcessorNames):
             if files.config is not None:
                 check_special_tokens(tokenizer, files.config)
         kind = Ovis2ImageProcessorFast if use_fast else Ovis2ImageProcessor
-        try:
-            image_processor = kind.from_dict(files.image_processor, convention)
-        except InputError as error:
-            raise CheckpointError(f"{root}: the image processor's settings can't be used: {error}") from error
+        image_processor = kind.of_file(files.image_processor, root, convention)
         settings = {"image_seq_length": files.image_seq_length, **own}
         return cls(image_processor.changed(options), tokenizer, convention=convention, **settings)
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write the files that transformers 4.56 and 5.x load."""
-        check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
+        check_saving(options)
         with replacing_files(folder, InputError) as files:
             self.tokenizer.save_pretrained(files)
             write_processor_files(files, self.image_processor.to_dict(), self.image_seq_length)
@@ -174,12 +178,10 @@ class Ovis2Processor(ProcessorNames):
         sort_options(options, None)  # a misspelt option is an error also where no tokens are asked for
         if chat_template is not None:
             self.chat_template = chat_template
-        if not isinstance(conversation, Sequence) or isinstance(conversation, str) or not conversation:
-            raise InputError(
-                f"a conversation is a list of messages {{'role': ..., 'content': ...}}; got {brief(conversation)}"
-            )
-        batched = isinstance(conversation[0], Sequence) and not isinstance(conversation[0], str)
-        conversations: Any = conversation if batched else [conversation]
+        check_flags(
+            tokenize=tokenize, return_dict=return_dict, return_assistant_tokens_mask=return_assistant_tokens_mask
+        )
+        conversations, batched = conversation_list(conversation)
         prompts = [
             render_chat(
                 messages,
@@ -202,7 +204,7 @@ class Ovis2Processor(ProcessorNames):
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
         """Return the text of a row of ids, as `Tokenizer.decode` gives it; the authors' negative ids are dropped."""
         ids = row_of(token_ids)
-        if not self.convention.placeholders_in_vocabulary and ids.dtype.kind == "i":
+        if not self.convention.placeholders_in_vocabulary:
             ids = ids[ids >= 0]
         return self.tokenizer.decode(ids, skip_special_tokens, **kwargs)
 

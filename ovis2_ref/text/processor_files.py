@@ -14,6 +14,7 @@ from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.checks import whole
 from ovis2_ref.files.reading import has_file, read_bounded, read_json
 from ovis2_ref.files.writing import json_text, write_text
+from ovis2_ref.image.options import image_settings
 from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template
 from ovis2_ref.text.layout import IMAGE_TOKEN
 
@@ -42,13 +43,7 @@ def read_processor_files(root: Path) -> ProcessorFiles:
     if model.get("model_type") == "ovis":
         return _authors(root, model)
     settings = read_json(root, "processor_config.json") if has_file(root, "processor_config.json") else {}
-    image_processor = settings.get("image_processor")
-    if image_processor is None:
-        image_processor = read_json(root, "preprocessor_config.json")
-    if not isinstance(image_processor, dict):
-        raise CheckpointError(
-            f"{root}/processor_config.json: image_processor should be an object, not {image_processor!r:.200}"
-        )
+    image_processor = image_settings(root)
     _check_templates(root)
     length = settings.get("image_seq_length", DEFAULT_SEQ_LENGTH)
     whole(

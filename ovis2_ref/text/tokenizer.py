@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ovis2_ref.compat.arguments import active, check_names, given
-from ovis2_ref.compat.hub import checkpoint_folder
-from ovis2_ref.compat.idle import PROCESSOR_LOADING, SAVING, TEXT_OPTIONS
+from ovis2_ref.compat.idle import TEXT_OPTIONS
+from ovis2_ref.compat.json_settings import check_saving, located
+from ovis2_ref.compat.text_arguments import rows_of, text_list, token_list, vocabulary_ids
 from ovis2_ref.compat.tokenizer_names import NAMED_TOKENS, SETTABLE, TokenizerNames
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
@@ -16,7 +17,6 @@ from ovis2_ref.files.writing import replacing_files, write_text
 from ovis2_ref.text.batch import BatchFeature, BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
 from ovis2_ref.text.library import TOKEN_FLAGS, add_tokens, library_errors, load_tokenizer
-from ovis2_ref.text.rows import row_of, rows_of, text_list
 from ovis2_ref.text.tokenizer_files import TokenizerSettings, read_settings, read_tokenizer_json, write_settings
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ class Tokenizer(TokenizerNames):
         `options`: settings to change, such as `padding_side="left"`.
         Raises `CheckpointError` for files that are missing, damaged, hostile or another model's.
         """
-        options = active("from_pretrained", options, PROCESSOR_LOADING)
-        location = {name: options.pop(name, None) for name in ("cache_dir", "revision")}
-        options.pop("use_fast", None)  # there is one tokenizer
-        root = checkpoint_folder(folder, **location)
+        root, options = located(folder, options)
         text = read_tokenizer_json(root)
         settings, added = read_settings(root)
         backend = load_tokenizer(text, str(root / "tokenizer.json"))
@@ -70,7 +67,7 @@ class Tokenizer(TokenizerNames):
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers 4.56 and 5.x load."""
-        check_names("save_pretrained", active("save_pretrained", options, SAVING), ())
+        check_saving(options)
         with library_errors(InputError, "the tokenizer can't be written"):
             text = self._backend.to_str(pretty=True)
         added = self._backend.get_added_tokens_decoder()
@@ -94,9 +91,9 @@ class Tokenizer(TokenizerNames):
         before = len(self)
         named = dict(tokens) if isinstance(tokens, Mapping) else {}
         check_names("add_special_tokens", named, (*NAMED_TOKENS, "extra_special_tokens", "additional_special_tokens"))
-        extra: list[str] = [] if named else list(tokens)
+        extra = [] if isinstance(tokens, Mapping) else token_list("tokens", tokens)
         for name, value in named.items():
-            extra += [value] if name in NAMED_TOKENS else list(value)
+            extra += token_list(name, value)
         present = {token.content for token in self._backend.get_added_tokens_decoder().values() if token.special}
         missing = [str(token) for token in dict.fromkeys(map(str, extra)) if token not in present]
         add_tokens(self._backend, [{"content": token, "special": True} for token in missing])
@@ -110,7 +107,7 @@ class Tokenizer(TokenizerNames):
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
         """Return the id of a token, or the ids of several; for one outside the vocabulary the unknown token's, or None."""
         if not isinstance(tokens, str):
-            return [self.convert_tokens_to_ids(token) for token in tokens]
+            return [self.convert_tokens_to_ids(str(token)) for token in token_list("tokens", tokens)]
         token_id = self._backend.token_to_id(tokens)
         return self.unk_token_id if token_id is None else token_id
 
@@ -125,6 +122,8 @@ class Tokenizer(TokenizerNames):
 
     def encoding(self, text: str) -> Any:
         """Return the `ids` and `offsets` (first and last character) of the tokens of `text`. Raises `InputError` as `encode`."""
+        if not isinstance(text, str):
+            raise InputError(f"text should be a text, not {shown(text)}")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -171,15 +170,9 @@ class Tokenizer(TokenizerNames):
         `clean_up_tokenization_spaces` changes nothing: transformers 5 ignores it for a BPE (4.56 applies it).
         """
         check_names("decode", active("decode", options, TEXT_OPTIONS), ())
-        ids = row_of(token_ids)
-        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-            raise InputError(
-                f"decode takes whole numbers in one row, not {ids.dtype} of shape {ids.shape}; use batch_decode for several rows"
-            )
-        if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 2**32:
-            raise InputError(f"ids from {ids.min()} to {ids.max()} can't be decoded; a vocabulary's ids start at 0")
+        ids = vocabulary_ids(token_ids)
         with library_errors(InputError, "the ids can't be decoded"):
-            return self._backend.decode(ids.tolist(), skip_special_tokens=skip_special_tokens)
+            return self._backend.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **options: Any) -> list[str]:
         """Return the text of each row of ids. A flat row is a batch of one, as in transformers 5."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.files.checks import is_whole
+from ovis2_ref.files.checks import is_whole, shown
 from ovis2_ref.files.reading import has_file, parse_json, read_bounded, read_json
 from ovis2_ref.files.writing import write_text
 from ovis2_ref.text.batch import NO_LIMIT
@@ -124,17 +124,17 @@ def read_settings(folder: Path) -> tuple[TokenizerSettings, dict[str, dict[str, 
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
     extra = list(extra.values()) if isinstance(extra, dict) else extra
     if not isinstance(extra, list):
-        raise CheckpointError(f"{source}: the extra special tokens should be a list, not {extra!r:.200}")
+        raise CheckpointError(f"{source}: the extra special tokens should be a list, not {shown(extra)}")
     settings.extra_special_tokens = [_token(token, f"{source}: an extra special token") for token in extra]
     for name in ("padding_side", "truncation_side"):
         side = config.get(name, "right")
         if side not in ("left", "right"):
-            raise CheckpointError(f'{source}: {name} should be "left" or "right", not {side!r:.200}')
+            raise CheckpointError(f'{source}: {name} should be "left" or "right", not {shown(side)}')
         setattr(settings, name, side)
     longest = config.get("model_max_length")
     if longest is not None:
         if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
-            raise CheckpointError(f"{source}: model_max_length should be a number of tokens, not {longest!r:.200}")
+            raise CheckpointError(f"{source}: model_max_length should be a number of tokens, not {shown(longest)}")
         settings.model_max_length = int(min(longest, NO_LIMIT))
     return settings, _added_tokens(config.get("added_tokens_decoder") or {}, source)
 
@@ -172,25 +172,25 @@ def _token(value: Any, what: str) -> str:
     """Return a token, which is written as a text, or as a dictionary with the text as its content."""
     content = value.get("content") if isinstance(value, dict) else value
     if not isinstance(content, str) or not content:
-        raise CheckpointError(f"{what} should be a token, not {value!r:.200}")
+        raise CheckpointError(f"{what} should be a token, not {shown(value)}")
     return content
 
 
 def _added_tokens(entries: Any, source: str) -> dict[str, dict[str, Any]]:
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise CheckpointError(
-            f"{source}: added_tokens_decoder should be an object of tokens by id, not {entries!r:.200}"
+            f"{source}: added_tokens_decoder should be an object of tokens by id, not {shown(entries)}"
         )
     for token_id, entry in entries.items():
         _token(entry, f"{source}: added token {token_id}")
         flags = [entry.get(flag, False) for flag in ("lstrip", "rstrip", "single_word", "normalized", "special")]
         if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 10 and int(token_id) < MOST_TOKENS):
             raise CheckpointError(
-                f"{source}: {token_id!r:.40} is no id of an added token, a whole number from 0 to {MOST_TOKENS - 1}"
+                f"{source}: {shown(token_id)} is no id of an added token, a whole number from 0 to {MOST_TOKENS - 1}"
             )
         if not all(isinstance(flag, bool) for flag in flags):
             raise CheckpointError(
-                f"{source}: added token {token_id} has a flag that is neither true nor false: {entry!r:.200}"
+                f"{source}: added token {token_id} has a flag that is neither true nor false: {shown(entry)}"
             )
         _check_strip(entry, source)
     return entries
@@ -200,7 +200,7 @@ def _check_strip(token: dict[str, Any], source: str) -> None:
     """Refuse a token of only white space that also strips white space around it, at which the library panics."""
     if str(token.get("content")).isspace() and (token.get("lstrip") or token.get("rstrip")):
         raise CheckpointError(
-            f"{source}: the added token {token['content']!r:.40} is white space, and can't be set to strip it"
+            f"{source}: the added token {shown(token['content'])} is white space, and can't be set to strip it"
         )
 
 

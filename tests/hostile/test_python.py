@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
+from ovis2_ref import TINY, BatchFeature, GenerationConfig, Ovis2ForConditionalGeneration, Ovis2Processor
+from ovis2_ref.compat.missing import Counterpart
 from ovis2_ref.errors import InputError
 from tests.hostile.bounded import bounded
 from tests.hostile.wrong_calls import MODEL, wrong_call
@@ -59,6 +60,37 @@ def test_messages(given: dict[str, Any], words: str) -> None:
     """What was given and what was expected."""
     with pytest.raises(InputError, match=words):
         MODEL(**given)
+
+
+def test_wrong_calls_of_every_method() -> None:
+    """Some 9,000 of them, in a separate process: see `wrong_methods`."""
+    command = [sys.executable, "-m", "tests.hostile.wrong_methods"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    *wrong, count = process.stdout.splitlines()
+    assert wrong == []
+    assert int(count.split()[0]) > 8000
+
+
+def test_a_property_that_fails_names_what_it_lacks() -> None:
+    """A class with a counterpart in transformers, inputs and settings: `__getattr__` must not answer for the property."""
+    for base in (Counterpart, BatchFeature, GenerationConfig):
+        kind = type("Broken", (base,), {"whole": property(lambda self: self.absent.part)})
+        with pytest.raises(AttributeError, match="absent"):
+            kind().whole  # noqa: B018
+
+
+def test_the_model_without_its_head_is_one_object() -> None:
+    """It changes with the whole model, and the whole model with it."""
+    model = Ovis2ForConditionalGeneration.from_pretrained(TINY)
+    inner = model.model
+    assert model.model is inner
+    model.set_attn_implementation("sdpa")
+    assert inner.fuses_attention
+    inner.set_attn_implementation("eager")
+    assert not model.fuses_attention
+    assert model.half().model is inner
+    assert inner.compute_dtype == model.compute_dtype == np.float16
 
 
 def test_lists_are_arrays() -> None:

@@ -68,6 +68,22 @@ def test_a_processor_on_a_full_disk(tmp_path: Path, room: int) -> None:
             assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("room", (0, 10))
+def test_settings_on_a_full_disk(tmp_path: Path, room: int) -> None:
+    """Every class whose settings are a JSON file: into a folder that has it, into a new one, and as a file."""
+    folder = tiny(tmp_path / "model")
+    processor, model = Ovis2Processor.from_pretrained(TINY), Ovis2ForConditionalGeneration.from_pretrained(TINY)
+    before = contents(tmp_path)
+    for part in (model.config, model.config.text_config, model.generation_config, processor.image_processor):
+        for target in (folder, tmp_path / "new"):
+            on_a_full_disk(lambda part=part, target=target: part.save_pretrained(target), room)
+            assert contents(tmp_path) == before
+        on_a_full_disk(lambda part=part: part.to_json_file(folder / "config.json"), room)
+        assert contents(tmp_path) == before
+    on_a_full_disk(lambda: processor.to_json_file(folder / "config.json"), room)
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("room", ROOM)
 def test_a_conversion_on_a_full_disk_can_be_tried_again(tmp_path: Path, room: int) -> None:
     target = tmp_path / "converted"
@@ -205,11 +221,11 @@ def test_weights_cut_short_after_loading(tmp_path: Path, stream: bool, dtype: st
 
 def test_a_file_that_becomes_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the check of a path and its opening."""
-    from ovis2_ref.runtime import files
+    from ovis2_ref.files import reading
 
     folder = tiny(tmp_path / "model")
     (tmp_path / "outside.json").write_text("{}")
-    check = files.path_inside
+    check = reading.path_inside
 
     def slow(root: Path, name: str) -> Path:
         path = check(root, name)
@@ -217,9 +233,9 @@ def test_a_file_that_becomes_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         path.symlink_to(tmp_path / "outside.json")
         return path
 
-    monkeypatch.setattr(files, "path_inside", slow)
+    monkeypatch.setattr(reading, "path_inside", slow)
     with pytest.raises(CheckpointError, match="can't be read"):
-        files.read_json(folder, "config.json")
+        reading.read_json(folder, "config.json")
 
 
 def test_streamed_weights_in_threads(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovis2_ref.config import Qwen2Config
@@ -98,5 +98,5 @@ def test_error_is_no_larger_than_transformers(dtype: str) -> None:
         ratios.append(ours / theirs if theirs else 1.0 + ours)
 
     draw()
-    assert len(ratios) >= 10
+    assert len(ratios) >= min(10, settings().max_examples)
     assert np.median(ratios) <= 1.1
