@@ -101,7 +101,7 @@ def test_padding_on_the_right_warns() -> None:
         ({"stopping_criteria": lambda ids, scores: np.zeros(9, bool)}, "return True or False"),
         ({"streamer": 3}, "streamer"),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else "-".join(part),
 )
 def test_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
