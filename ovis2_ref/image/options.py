@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.files.checks import choice, flag, mapping, number, shown, whole
+from ovis2_ref.files.checks import choice, flag, number, shown, whole
 from ovis2_ref.files.reading import has_file, read_json
 from ovis2_ref.image.limits import MAX_EDGE, MAX_PIXELS
 from ovis2_ref.image.resize import ORDERS
@@ -128,7 +128,11 @@ def image_settings(root: Path) -> dict[str, Any]:
     settings = whole.get("image_processor")
     if settings is None:
         return read_json(root, "preprocessor_config.json")
-    return mapping(f"{root}/processor_config.json: image_processor", settings, CheckpointError)
+    if not isinstance(settings, dict):
+        raise CheckpointError(
+            f"{root}/processor_config.json: image_processor should be an object, not {shown(settings)}"
+        )
+    return settings
 
 
 def size_dict(name: str, size: Any) -> dict[str, int]:
