@@ -17,7 +17,7 @@ from ovis2_ref.compat.model_names import MatrixFunction
 from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
 from ovis2_ref.compat.tensors import with_tensors
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.checks import check_flags, whole
+from ovis2_ref.files.checks import check_flags, shown, whole
 from ovis2_ref.generation.generative_model import GenerativeModel
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
@@ -188,9 +188,9 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
     @with_tensors
     def lm_head(self, hidden: Float[Array, "batch tokens hidden"]) -> Float[Array, "batch tokens vocabulary"]:
         """Return the scores of every token of the vocabulary, W hidden; W of a tied head is the text table."""
-        hidden = checked_arrays(self, None, {"hidden": hidden})["hidden"]
-        if hidden is None:
-            raise InputError("lm_head takes hidden states (batch, tokens, hidden)")
+        hidden, width = checked_array("hidden", hidden, self.xp), self.config.text_config.hidden_size
+        if hidden is None or hidden.shape[2] != width:
+            raise InputError(f"lm_head takes hidden states (batch, tokens, {width}), not {shown(hidden)}")
         tied = self.config.tie_word_embeddings
         table = self.weights[EMBEDDINGS if tied else HEAD]
         return linear(hidden, Weights({HEAD: table}) / "lm_head")

@@ -43,6 +43,8 @@ ARRAYS = {
 }
 """The array arguments. An attention mask may also have four axes; `layer_masks` checks such a mask."""
 
+MAY_BE_EMPTY = ("past + tokens", "visual tokens")
+
 
 def checked_array(name: str, value: Any, xp: ModuleType) -> Any:
     """Return the argument called `name` as an array of `xp`, None if it is None. Raises `InputError` unless it is of its kind."""
@@ -75,7 +77,7 @@ def checked_arrays(model: Any, cache: Any, given: Mapping[str, Any]) -> dict[str
             _fit(name, array, lengths)
         if "tokens" in lengths:
             lengths["past + tokens"] = lengths["tokens"] if cache is None else cache.keys(lengths["tokens"])
-    empty = [axis for axis, length in lengths.items() if length == 0 and axis != "past + tokens"]
+    empty = [axis for axis, length in lengths.items() if length == 0 and axis not in MAY_BE_EMPTY]
     if empty:
         raise InputError(
             f"there are no {empty[0]}{' in the batch' if empty[0] == 'tokens' else ''}: nothing can be computed"
