@@ -1,7 +1,12 @@
-"""Load a configuration and arrays from a checkpoint folder. One error lists everything that is wrong with the weights."""
+"""Load a configuration and weights from a checkpoint folder: whole, or each weight when it is needed.
 
-from collections.abc import Mapping
+One error lists everything that is wrong with the weights.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,13 +15,15 @@ import numpy as np
 
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
 from ovis2_ref.checkpoint.original import original_config
-from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, StoredTensor, all_finite
-from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
+from ovis2_ref.checkpoint.packed import PackedTensor, PackedWeight
+from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, all_finite
+from ovis2_ref.checkpoint.weight_files import Tensor, has_weights, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.reading import checked_folder, has_file, read_json
 from ovis2_ref.runtime.arrays import Array, as_dtype
+from ovis2_ref.runtime.memory import available_memory
 from ovis2_ref.text.layout import ORIGINAL_IDS
 
 MOST_NAMED = 200
@@ -88,17 +95,84 @@ def load_weights(
     return weights
 
 
-def find_faults(tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+class StreamedWeights(Mapping[str, Array]):
+    """The weights in a folder, by transformers' names, equal to those that `load_weights` gives, with little in memory.
+
+    Only the text table stays in memory, since every step of a generation reads it, and, with `keep_packed`, packed weights as
+    they are packed; other weights as long as the caller keeps them.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        config: Ovis2Config,
+        dtype: str | np.dtype = "float32",
+        device_module: ModuleType = np,
+        keep_packed: bool = False,
+    ) -> None:
+        """Read only the headers. Raises `CheckpointError` as `load_weights` does; at look-up for a weight that isn't finite."""
+        self._folder, self._dtype, self._xp = folder, as_dtype(dtype), device_module
+        self._config, self._shapes, self._keep_packed = config, expected_shapes(config), keep_packed
+        self._tensors = open_weights(folder)
+        raise_faults(folder, find_faults(self._tensors, self._shapes))
+        self._kept: dict[str, Array] = {}
+        self._packed: dict[str, PackedWeight] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let copies and pickles open the folder again."""
+        return _reopened, (self._folder, self._config, self._dtype.name, self._xp.__name__, self._keep_packed)
+
+    def __getitem__(self, name: str) -> Array:
+        """Return the weight called `name`, fresh from the file."""
+        if name in self._kept:
+            return self._kept[name]
+        if name in self._packed:
+            return self._packed[name].unpacked(self._dtype)
+        if name not in self._shapes:
+            raise KeyError(name)
+        tensor = self._tensors[name]
+        if self._keep_packed and isinstance(tensor, PackedTensor):
+            self._packed[name] = tensor.packed(self._xp)
+            array = self._packed[name].unpacked(self._dtype)
+        else:
+            array = self._xp.asarray(tensor.read(self._dtype))
+        if not all_finite(array):
+            raise_faults(self._folder, {name: not_finite(array.dtype, array.shape)})
+        if name == EMBEDDINGS:
+            self._kept[name] = array
+        return array
+
+    def __contains__(self, name: object) -> bool:
+        """Return True if there is a weight called `name`."""
+        return name in self._shapes
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names, in the order in which a model uses them."""
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        """Return how many weights there are."""
+        return len(self._shapes)
+
+
+def keeps_packed(folder: str | Path, config: Ovis2Config, dtype: np.dtype, asked: bool | None) -> bool:
+    """Return whether packed weights in `folder` stay packed in memory: as `asked`; for None, if all weights would not fit."""
+    if asked is False or not any(isinstance(tensor, PackedTensor) for tensor in open_weights(folder).values()):
+        return False
+    size = dtype.itemsize * sum(math.prod(shape) for shape in expected_shapes(config).values())
+    free = available_memory()
+    return asked is True or (free is not None and size > free)
+
+
+def find_faults(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """Return the faults that the headers of `tensors` show, by name. A stored head that isn't needed is no fault."""
     faults = {name: f"missing, shape {shape} expected" for name, shape in shapes.items() if name not in tensors}
     for name, tensor in tensors.items():
         if name not in shapes:
             if name != HEAD:
                 faults[name] = f"extra, not a part of this model (shape {tensor.shape})"
-        elif tensor.shape != shapes[name]:
-            faults[name] = f"misshapen, {tensor.shape} where {shapes[name]} was expected"
-        elif tensor.kind not in WEIGHT_DTYPES:
-            faults[name] = f"stored as {tensor.kind}; one of {', '.join(WEIGHT_DTYPES)} expected"
+        elif fault := tensor.fault(shapes[name]):
+            faults[name] = fault
     return faults
 
 
@@ -117,7 +191,11 @@ def raise_faults(folder: str | Path, faults: Mapping[str, str]) -> None:
     raise CheckpointError(f"{folder}: {len(faults)} weights don't fit config.json:\n" + "\n".join(lines))
 
 
-def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, StoredTensor]) -> bool:
+def _reopened(folder: str | Path, config: Ovis2Config, dtype: str, module: str, keep_packed: bool) -> StreamedWeights:
+    return StreamedWeights(folder, config, dtype, import_module(module), keep_packed)
+
+
+def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, Tensor]) -> bool:
     """Return whether the output head is the text table.
 
     A stored head that differs from the table is used, whatever the configuration says (as in transformers 5; 4.56 overwrites
@@ -132,7 +210,7 @@ def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, StoredTensor]) -> b
     return all(np.array_equal(ours, theirs) for ours, theirs in zip(head.blocks(), table.blocks(), strict=True))
 
 
-def _shown(names: list[str], tensors: Mapping[str, StoredTensor], progress: bool) -> Any:
+def _shown(names: list[str], tensors: Mapping[str, Tensor], progress: bool) -> Any:
     """Return `names`, with a progress bar in bytes if `progress` is true and stderr is a terminal."""
     if not progress:
         return names

@@ -5,11 +5,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config, stored_dtype
+from ovis2_ref.checkpoint.loading import (
+    StreamedWeights,
+    keeps_packed,
+    load_weights,
+    read_config,
+    read_generation_config,
+    stored_dtype,
+)
 from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.checkpoint.random_weights import random_weights
 from ovis2_ref.checkpoint.saving import save_checkpoint
-from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.devices import compute_dtype, device_name
 from ovis2_ref.compat.hub import checkpoint_folder
@@ -58,19 +64,22 @@ class PretrainedModel(ModelNames):
         device: Any = None,
         convention: str | Convention = "transformers",
         stream: bool = False,
+        keep_quantized: bool | None = None,
         progress: bool = False,
         **options: Any,
     ) -> Self:
         """Load the model in a checkpoint folder, of transformers' layout or the authors', or of a hub id in the local hub cache.
 
         `dtype` is the type it computes in, float32 whatever the file holds, or "auto" for the file's; `device` "cpu", "cuda",
-        "cuda:N" or "auto". `stream` leaves the weights in the file and reads each when it is needed. `progress` shows a bar
-        while they load. `options`: transformers' other arguments (`torch_dtype`, `device_map`, `revision`, `cache_dir`, `config`,
-        `generation_config`, `attn_implementation`), see `compat.idle.MODEL_LOADING` for those that change nothing here.
+        "cuda:N" or "auto". `stream` leaves the weights in the file and reads each when it is needed. `keep_quantized` keeps the
+        packed weights of a GPTQ checkpoint packed in memory and computes each when it is needed, and leaves all others in the
+        file; by default where all weights would not fit in memory. `progress` shows a bar while they load. `options`:
+        transformers' other arguments (`torch_dtype`, `device_map`, `revision`, `cache_dir`, `config`, `generation_config`,
+        `attn_implementation`), see `compat.idle.MODEL_LOADING` for those that change nothing here.
         Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't work.
         """
         options = given(active("from_pretrained", options, MODEL_LOADING))
-        check_flags(stream=stream, progress=progress)
+        check_flags(stream=stream, progress=progress, keep_quantized=keep_quantized)
         check_names("from_pretrained", options, LOADED)
         root = checkpoint_folder(folder, options.get("cache_dir"), options.get("revision"))
         xp = device_module(device_name(options.get("device_map", "cpu") if device is None else device))
@@ -79,8 +88,9 @@ class PretrainedModel(ModelNames):
             raise InputError(f"config={shown(config)} should be an Ovis2Config")
         asked = options.get("torch_dtype", "float32") if dtype is None else dtype
         kind = compute_dtype(asked, stored_dtype(root) if isinstance(asked, str) and asked == "auto" else None)
-        if stream:
-            weights: Mapping[str, Array] = StreamedWeights(root, config, kind, xp)
+        keep_packed = not stream and keeps_packed(root, config, kind, keep_quantized)
+        if stream or keep_packed:
+            weights: Mapping[str, Array] = StreamedWeights(root, config, kind, xp, keep_packed)
         else:
             weights = load_weights(root, config, kind, xp, progress=progress)
         settings = mapping("generation_config", options.get("generation_config")) or read_generation_config(root)

@@ -1,7 +1,9 @@
 """Read the safetensors format: eight bytes of length, a JSON header, and the numbers, one tensor at a time.
 
-Format: https://huggingface.co/docs/safetensors. The `safetensors` library's NumPy side can't read bfloat16 (0.8.0), and its
-header limit of 100 MB takes gigabytes to parse; so this is our own reader. It checks every entry of a header before its use.
+Format: https://huggingface.co/docs/safetensors. This is our own reader: the `safetensors` library (0.8.0) gives no bytes and no
+offsets, only whole arrays, and those of bfloat16 only where `ml_dtypes` is imported. It maps the file into memory, so a file that
+is cut short while it is open ends the process (SIGBUS). A header of 29 MB, which it accepts, takes 300 MB. Here a tensor is read
+and converted block by block, and every entry of a header is checked before its use.
 """
 
 import math
@@ -13,12 +15,12 @@ from typing import IO, Any
 from weakref import finalize
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.checks import shown
 from ovis2_ref.files.reading import open_regular, parse_json
-from ovis2_ref.runtime.arrays import DTYPES, Array
+from ovis2_ref.runtime.arrays import DTYPES, Array, array_module
 
 HEADER_LIMIT = 4 * 2**20
 """Bytes: the longest published Ovis2 header takes 0.2 MB."""
@@ -36,6 +38,8 @@ WEIGHT_DTYPES = {
     "BF16": DTYPES["bfloat16"],
 }
 """The number types that weights come in."""
+STORED_DTYPES = {**WEIGHT_DTYPES, "I32": np.dtype(np.int32)}
+"""The number types that are read: weights, and the words of packed ones."""
 
 
 class StoredFile:
@@ -83,14 +87,22 @@ class StoredTensor:
     @property
     def dtype(self) -> np.dtype:
         """The type of its numbers."""
-        return WEIGHT_DTYPES[self.kind]
+        return STORED_DTYPES[self.kind]
+
+    def fault(self, shape: tuple[int, ...]) -> str | None:
+        """Return why this can't be a weight of that shape; None if it can."""
+        if self.shape != shape:
+            return f"misshapen, {self.shape} where {shape} was expected"
+        if self.kind not in WEIGHT_DTYPES:
+            return f"stored as {self.kind}; one of {', '.join(WEIGHT_DTYPES)} expected"
+        return None
 
     def third(self, index: int) -> "StoredTensor":
         """Return the first, second or last third of the rows."""
         rows = self.shape[0] // 3
         return replace(self, shape=(rows, *self.shape[1:]), offset=self.offset + index * self.bytes // 3)
 
-    def read(self, dtype: np.dtype) -> Float[Array, "..."]:
+    def read(self, dtype: np.dtype) -> Num[Array, "..."]:
         """Return the numbers as `dtype`, converted block by block, so that no second whole tensor is in memory.
 
         A number too large for `dtype` becomes infinite. Raises `CheckpointError` if the file has been cut short.
@@ -119,8 +131,9 @@ class StoredTensor:
 
 def all_finite(array: Float[Array, "..."]) -> bool:
     """Return True if `array` holds neither an infinity nor a NaN; checked block by block."""
-    flat = array.reshape(-1)
-    return all(np.isfinite(flat[start : start + BLOCK]).all() for start in range(0, flat.size, BLOCK))
+    flat = array.ravel(order="K")  # a view, also of a matrix that lies column by column
+    xp = array_module(array)
+    return all(bool(xp.isfinite(flat[start : start + BLOCK]).all()) for start in range(0, flat.size, BLOCK))
 
 
 def open_safetensors(path: Path) -> dict[str, StoredTensor]:

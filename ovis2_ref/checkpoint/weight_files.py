@@ -1,9 +1,11 @@
-"""Find the weight files of a folder: one file, or the shards of an index; never a pickle, never a file outside the folder."""
+"""Find the weights of a folder: one file, or shards; never a pickle, never a file outside the folder."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from ovis2_ref.checkpoint.original import in_transformers_layout, transformers_name
+from ovis2_ref.checkpoint.packed import PackedTensor, with_packed
 from ovis2_ref.checkpoint.safetensors_file import HEADER_LIMIT, StoredTensor, open_safetensors
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.reading import checked_folder, has_file, path_inside, read_json
@@ -12,29 +14,39 @@ from ovis2_ref.runtime.arrays import Array
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".bin.index.json")
 MOST_SHARDS = 1000
+ADAPTER = "adapter_model.safetensors"
+
+Tensor: TypeAlias = StoredTensor | PackedTensor
+"""A weight that is read when it is needed."""
 
 
-def open_weights(folder: str | Path) -> dict[str, StoredTensor]:
+def open_weights(folder: str | Path) -> dict[str, Tensor]:
     """Return every weight in `folder` under transformers' name, from either layout, with nothing read but the headers.
 
-    As in transformers, model.safetensors takes precedence over model.safetensors.index.json. Raises `CheckpointError` if there
-    is neither, or if one is damaged or leads out of the folder.
+    As in transformers, model.safetensors takes precedence over model.safetensors.index.json. Without both, all other safetensors
+    files count, whatever their names. Raises `CheckpointError` if there is none, or if one is damaged or leads out of the folder.
     """
     root = checked_folder(folder)
-    if has_file(root, SINGLE):
-        tensors = open_safetensors(path_inside(root, SINGLE))
-    elif has_file(root, INDEX):
-        tensors = _open_shards(root)
-    else:
-        raise CheckpointError(_no_weights(root))
-    is_original = any(transformers_name(key) != key for key in tensors)
-    return in_transformers_layout(tensors) if is_original else tensors
+    tensors = _stored_tensors(root)
+    if any(transformers_name(key) != key for key in tensors):
+        tensors = in_transformers_layout(tensors)
+    return with_packed(tensors, quantization_config(root))
+
+
+def quantization_config(root: Path) -> dict[str, Any]:
+    """Return how the weights in `root` are packed, as config.json or quantize_config.json says; nothing if neither does."""
+    for name, part in (("config.json", "quantization_config"), ("quantize_config.json", None)):
+        values: Any = read_json(root, name) if has_file(root, name) else {}
+        values = values if part is None else values.get(part)
+        if isinstance(values, dict) and values:
+            return values
+    return {}
 
 
 class StoredWeights(Mapping[str, Array]):
     """Stored tensors as arrays of the types in which they are stored, each read when it is looked up."""
 
-    def __init__(self, tensors: Mapping[str, StoredTensor]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         """Look into `tensors`."""
         self._tensors = tensors
 
@@ -53,7 +65,39 @@ class StoredWeights(Mapping[str, Array]):
 
 def has_weights(folder: str | Path) -> bool:
     """Return True if `folder` holds safetensors weights, sound or not."""
-    return has_file(folder, SINGLE) or has_file(folder, INDEX)
+    return has_file(folder, SINGLE) or has_file(folder, INDEX) or bool(_loose_files(Path(folder)))
+
+
+def _stored_tensors(root: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of all weight files by their names there."""
+    if has_file(root, SINGLE):
+        return open_safetensors(path_inside(root, SINGLE))
+    if has_file(root, INDEX):
+        return _open_shards(root)
+    tensors: dict[str, StoredTensor] = {}
+    for name in _loose_files(root):
+        found = open_safetensors(path_inside(root, name))
+        twice = sorted(set(found) & set(tensors))
+        if twice:
+            raise CheckpointError(
+                f"{root} has no {INDEX}, and two of its files hold {twice[0]!r}: keep the files of one model"
+            )
+        tensors |= found
+    if not tensors:
+        raise CheckpointError(_no_weights(root))
+    return tensors
+
+
+def _loose_files(root: Path) -> list[str]:
+    """Return the safetensors files of a folder without an index, in order."""
+    try:
+        names = sorted(path.name for path in root.iterdir() if path.name.endswith(".safetensors"))
+    except OSError as error:
+        raise CheckpointError(f"{root} can't be listed ({error.strerror})") from error
+    names = [name for name in names if name != ADAPTER]
+    if len(names) > MOST_SHARDS:
+        raise CheckpointError(f"{root} holds {len(names)} safetensors files; at most {MOST_SHARDS} are read")
+    return names
 
 
 def _open_shards(root: Path) -> dict[str, StoredTensor]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.checkpoint.loading import StreamedWeights
 from ovis2_ref.errors import InputError
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array

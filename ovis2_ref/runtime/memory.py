@@ -2,7 +2,9 @@
 
 import ctypes
 import platform
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's names of two parameters of mallopt(3)."""
@@ -21,3 +23,12 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
+
+
+def available_memory() -> int | None:
+    """Return how many bytes programs can still take without swapping; None where the system doesn't say (only Linux does)."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    return None

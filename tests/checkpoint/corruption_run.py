@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
-from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.checkpoint.loading import StreamedWeights, load_weights, read_config, read_generation_config
 from ovis2_ref.checkpoint.weight_files import open_weights
 from ovis2_ref.errors import OvisError
 from ovis2_ref.generation.settings import GenerationSettings

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ovis2_ref.checkpoint import safetensors_file
-from ovis2_ref.checkpoint.loading import load_weights, read_config, read_generation_config
+from ovis2_ref.checkpoint.loading import StreamedWeights, load_weights, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
-from ovis2_ref.checkpoint.streaming import StreamedWeights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError
 from tests.oracle import TORCH_DTYPES, reference_model, to_numpy

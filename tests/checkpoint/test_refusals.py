@@ -9,8 +9,7 @@ import shutil
 import pytest
 import torch
 
-from ovis2_ref.checkpoint.loading import load_weights, read_config
-from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.checkpoint.loading import StreamedWeights, load_weights, read_config
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, ConfigError
 from ovis2_ref.files.reading import JSON_LIMIT, path_inside, read_json

@@ -13,8 +13,7 @@ from PIL import Image
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.checkpoint.conversion import convert_original
-from ovis2_ref.checkpoint.loading import load_weights, read_config
-from ovis2_ref.checkpoint.streaming import StreamedWeights
+from ovis2_ref.checkpoint.loading import StreamedWeights, load_weights, read_config
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.files.writing import replacing, replacing_files
 from ovis2_ref.tools.cli import main
