@@ -34,9 +34,11 @@ from ovis2_ref.runtime.gpu import kernels
 from ovis2_ref.runtime.gpu.kernels import on_gpu
 from ovis2_ref.runtime.parts import by_parts
 from ovis2_ref.runtime.products import matmul
+from ovis2_ref.runtime.tape import differentiable
 from ovis2_ref.runtime.weights import Weights
 
 
+@differentiable
 def linear(x: Float[Array, "*batch inputs"], w: Weights) -> Float[Array, "*batch outputs"]:
     """W x + b over the last axis; b only where there is one. `weight` is (outputs, inputs), or a kernel (outputs, ...)."""
     weight, bias = w["weight"], w["bias"] if "bias" in w else None  # noqa: SIM401 (`w` has no `get`)
@@ -44,6 +46,7 @@ def linear(x: Float[Array, "*batch inputs"], w: Weights) -> Float[Array, "*batch
     return w.tap("output", y.reshape(*x.shape[:-1], len(weight)))
 
 
+@differentiable
 @on_gpu(kernels.rms_norm)
 @by_rows
 def rms_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float) -> Float[Array, "*batch hidden"]:
@@ -54,6 +57,7 @@ def rms_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float) -> Float[
     return w.tap("output", rounded(y, x.dtype) * w["weight"])
 
 
+@differentiable
 @on_gpu(kernels.layer_norm)
 @by_rows
 def layer_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5) -> Float[Array, "*batch hidden"]:
@@ -64,6 +68,7 @@ def layer_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5) 
     return w.tap("output", rounded(y * w["weight"] + w["bias"], x.dtype))
 
 
+@differentiable
 @on_gpu(kernels.softmax)
 @by_rows
 def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -80,6 +85,7 @@ def feed_forward(x: Float[Array, "*batch hidden"], w: Weights, hidden_act: str) 
     return linear(w.tap("activated", gated(gate, up, ACTIVATIONS[hidden_act])), w / "down_proj")
 
 
+@differentiable
 @on_gpu(kernels.gated)
 @by_rows
 @np.errstate(over="ignore")
@@ -88,6 +94,7 @@ def gated(gate: Float[Array, "*batch n"], up: Float[Array, "*batch n"], act: Act
     return rounded(act(gate), gate.dtype) * up
 
 
+@differentiable
 @by_queries
 @on_gpu(kernels.attend)
 @np.errstate(over="ignore")
@@ -108,6 +115,7 @@ def attend(
     return matmul(weights, v)
 
 
+@differentiable
 @on_gpu(kernels.scale)
 def scale(x: Float[Array, "*shape"], factor: float) -> Float[Array, "*shape"]:
     """factor * x, rounded once."""

@@ -28,7 +28,18 @@ ROOMS = (
         "vision",
         "language",
     ),
-    *("merge", "checkpoint", "model_arguments", "generation", "model", "golden", "exercises", "page", "tools"),
+    *(
+        "merge",
+        "gradients",
+        "checkpoint",
+        "model_arguments",
+        "generation",
+        "model",
+        "golden",
+        "exercises",
+        "page",
+        "tools",
+    ),
 )
 """The rooms from the ground up: each imports only from those before it, and from itself."""
 FORMULAS = ("errors", "files", "runtime", "convention", "activations", "ops", "vision", "language")

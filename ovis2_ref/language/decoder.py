@@ -10,9 +10,11 @@ from ovis2_ref.language.attention import attention
 from ovis2_ref.language.forward_pass import ForwardPass
 from ovis2_ref.ops import feed_forward, rms_norm
 from ovis2_ref.runtime.arrays import Array
+from ovis2_ref.runtime.tape import differentiable
 from ovis2_ref.runtime.weights import Weights
 
 
+@differentiable
 def embed_tokens(input_ids: Int[Array, "batch tokens"], w: Weights) -> Float[Array, "batch tokens hidden"]:
     """Return the embedding table's rows for `input_ids`."""
     table = w / "embed_tokens"

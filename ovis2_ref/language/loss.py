@@ -1,10 +1,12 @@
-"""The loss that a language model is trained with, for comparing a training step; nothing here trains."""
+"""The losses that a language model is trained with."""
 
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
+from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype, widened
+from ovis2_ref.runtime.tape import differentiable
 
 
+@differentiable
 def causal_lm_loss(
     logits: Float[Array, "batch tokens vocabulary"], labels: Int[Array, "batch tokens"]
 ) -> Float[Array, ""]:
@@ -20,3 +22,14 @@ def causal_lm_loss(
     scores -= scores.max(axis=-1, keepdims=True)
     log_sums = xp.log(xp.exp(scores).sum(axis=-1))
     return xp.mean(log_sums - scores[xp.arange(len(kept)), targets[kept]])
+
+
+@differentiable
+def cross_entropy(
+    logits: Float[Array, "rows words"], targets: Int[Array, " rows"], weights: Float[Array, " rows"]
+) -> Float[Array, ""]:
+    """Return the sum of weights[i] * -log softmax(logits[i])[targets[i]]; with weights of 1 / rows that is the mean."""
+    xp = array_module(logits)
+    scores = widened(logits) - widened(logits).max(axis=-1, keepdims=True)
+    log_sums = xp.log(xp.exp(scores).sum(axis=-1))
+    return (weights * (log_sums - scores[xp.arange(len(targets)), targets])).sum()

@@ -11,6 +11,7 @@ from ovis2_ref.language.rope_scaling import attention_factor, scaled_frequencies
 from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
 from ovis2_ref.runtime.gpu import kernels
 from ovis2_ref.runtime.gpu.kernels import on_gpu
+from ovis2_ref.runtime.tape import differentiable
 
 
 def inverse_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2Config) -> Float[Array, " pairs"]:
@@ -38,6 +39,7 @@ def rotary_tables(
     return (xp.cos(angles) * factor).astype(dtype, copy=False), (xp.sin(angles) * factor).astype(dtype, copy=False)
 
 
+@differentiable
 @on_gpu(kernels.rotate)
 def rotate(
     x: Float[Array, "batch heads tokens head_dim"],

@@ -17,6 +17,7 @@ import numpy as np
 
 from ovis2_ref.runtime.arrays import Array, array_module, is_half
 from ovis2_ref.runtime.in_place import attend_in_place
+from ovis2_ref.runtime.tape import is_recorded
 from ovis2_ref.runtime.taps import anybody_listens, collecting, tap
 from ovis2_ref.runtime.threads import inside_task, run_tasks
 from ovis2_ref.runtime.weights import Weights
@@ -83,7 +84,11 @@ def by_groups_of_rows(formula: Formula) -> Formula:
     def call(x: Array, *others: Any) -> Array:
         at_once = IN_MEMORY if array_module(x) is np else IN_MEMORY * ON_GPU
         groups = min(x.size // max(1, x.shape[-1]), -(-x.size // at_once))
-        return formula(x, *others) if groups < 2 else _over_rows(formula, (x, *others), groups, run_in_turn)
+        return (
+            formula(x, *others)
+            if groups < 2 or is_recorded(x)
+            else _over_rows(formula, (x, *others), groups, run_in_turn)
+        )
 
     return call  # type: ignore[return-value]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ovis2_ref.runtime.arrays import Array, array_module, is_half
 from ovis2_ref.runtime.blocks import even_blocks
+from ovis2_ref.runtime.tape import is_recorded
 from ovis2_ref.runtime.taps import anybody_listens
 from ovis2_ref.runtime.threads import inside_task, num_threads, run_tasks
 from ovis2_ref.runtime.weights import Weights
@@ -34,7 +35,14 @@ def by_parts(first: tuple[str, ...], last: str, width: Callable[..., int]) -> Ca
         @wraps(formula)
         def call(x: Array, w: Weights, *others: Any) -> Array:
             rows = x.size // max(1, x.shape[-1])
-            if array_module(x) is not np or is_half(x.dtype) or rows < 2 or inside_task() or anybody_listens():
+            if (
+                array_module(x) is not np
+                or is_half(x.dtype)
+                or rows < 2
+                or inside_task()
+                or anybody_listens()
+                or is_recorded(x)
+            ):
                 return formula(x, w, *others)
             w = w.held()  # a weight that is read on demand is read once
             units = (w / last)["weight"].shape[1] // width(*others)

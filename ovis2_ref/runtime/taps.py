@@ -69,6 +69,24 @@ def collecting(take: Callable[[str, Array], None]) -> Iterator[None]:
 
 
 @contextmanager
+def redirected(translate: Callable[[str, Array], Array]) -> Iterator[None]:
+    """Inside the block, show the open listeners `translate(name, value)` in place of every value."""
+    listeners = _listeners.get()
+
+    def take(name: str, array: Array) -> None:
+        plain = translate(name, array)
+        for listener in listeners:
+            if listener.wants(name):
+                listener.take(name, plain)
+
+    token = _listeners.set((Listener(take, lambda name: True),) if listeners else ())
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+@contextmanager
 def silence() -> Iterator[None]:
     """Close all listeners inside the block."""
     token = _listeners.set(())

@@ -14,9 +14,11 @@ from ovis2_ref.convention import Convention
 from ovis2_ref.ops import layer_norm, linear, matmul, softmax
 from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
 from ovis2_ref.runtime.blocks import by_groups_of_rows
+from ovis2_ref.runtime.tape import differentiable
 from ovis2_ref.runtime.weights import Weights
 
 
+@differentiable
 def merge_patches(
     features: Float[Array, "tiles patches hidden"], stride: int
 ) -> Float[Array, "tiles tokens merged_hidden"]:
@@ -76,6 +78,7 @@ def visual_tokens(
     return w.tap("tokens", tokens)
 
 
+@differentiable
 def straight_through(soft: Float[Array, "*batch words"]) -> Float[Array, "*batch words"]:
     """(one-hot(argmax soft) - soft) + soft: a hard choice whose gradient is that of `soft` (Bengio et al., 2013).
 
@@ -96,6 +99,7 @@ def gumbel_noise(shape: tuple[int, ...], seed: int) -> Float[np.ndarray, "*shape
     return -np.log(np.random.default_rng(seed).standard_exponential(shape))
 
 
+@differentiable
 def embed_visual_tokens(
     tokens: Float[Array, "*batch words"] | Int[Array, "*batch"], table: Float[Array, "vocabulary hidden"]
 ) -> Float[Array, "*batch hidden"]:
