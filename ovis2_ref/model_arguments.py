@@ -14,6 +14,7 @@ from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import LARGEST_WHOLE, is_whole, shown, whole
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
+from ovis2_ref.runtime.tape import is_recorded
 
 
 class ArrayArgument(NamedTuple):
@@ -127,7 +128,7 @@ def _checked_indices(indices: Array, tokens: int) -> Int[Array, " kept"]:
 def _device_array(name: str, value: Any, wanted: str, xp: Any) -> Array:
     """Return `value`, an array or nested lists, as an array of `xp`. Raises `InputError` for what isn't one of numbers."""
     try:
-        array = to_device(value, xp)
+        array = value if is_recorded(value) else to_device(value, xp)
     except Exception as error:
         raise InputError(f"{name} should be an array of {wanted}, not {shown(value)} ({error!s:.100})") from error
     if array.dtype.kind in "OSUM":
