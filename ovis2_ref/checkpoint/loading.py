@@ -4,6 +4,7 @@ One error lists everything that is wrong with the weights.
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -13,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from ovis2_ref.checkpoint.adapter import AdaptedWeight
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
 from ovis2_ref.checkpoint.original import original_config
-from ovis2_ref.checkpoint.packed import PackedTensor, PackedWeight
-from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, all_finite
-from ovis2_ref.checkpoint.weight_files import Tensor, has_weights, open_weights
+from ovis2_ref.checkpoint.packed import PackedWeight
+from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, StoredTensor, all_finite
+from ovis2_ref.checkpoint.weight_files import OpenedWeights, Tensor, has_weights, is_packed, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError
@@ -30,11 +32,13 @@ MOST_NAMED = 200
 """Faults that one message lists; it counts the rest."""
 
 
-def read_config(folder: str | Path, convention: str | Convention = "transformers") -> Ovis2Config:
+def read_config(
+    folder: str | Path, convention: str | Convention = "transformers", adapter: str | Path | None = None
+) -> Ovis2Config:
     """Return the configuration in `folder`, of transformers' layout (model_type ovis2) or the authors' (ovis).
 
     Under convention "original" the placeholders have the authors' ids, whatever the layout. `tie_word_embeddings` describes
-    the stored weights: see `_head_is_tied`.
+    the stored weights, or those that `adapter` makes of them: see `_head_is_tied`.
     Raises `CheckpointError` for a folder without a readable config.json, `ConfigError` for one of another model.
     """
     root = checked_folder(folder)
@@ -54,7 +58,7 @@ def read_config(folder: str | Path, convention: str | Convention = "transformers
         config = replace(config, image_token_id=atom, visual_indicator_token_ids=indicators)
     if not has_weights(root):
         return config
-    tied = _head_is_tied(config, open_weights(root))
+    tied = _head_is_tied(config, open_weights(root, adapter))
     return replace(config, tie_word_embeddings=tied, text_config=replace(config.text_config, tie_word_embeddings=tied))
 
 
@@ -74,15 +78,15 @@ def load_weights(
     dtype: str | np.dtype = "float32",
     device_module: ModuleType = np,
     progress: bool = False,
+    adapter: str | Path | None = None,
 ) -> dict[str, Array]:
     """Return the weights in `folder` by transformers' names, as `dtype` arrays of `device_module`, in the order of their use.
 
     A tied output head is left out. Each weight is read into memory and converted, one at a time: the file may change afterwards.
-    `progress` shows a bar on a terminal.
+    `progress` shows a bar on a terminal; `adapter` is the folder of an adapter to apply.
     Raises `CheckpointError` that names every weight that is missing, too many, of another shape or not finite.
     """
-    tensors = open_weights(folder)
-    shapes = expected_shapes(config)
+    tensors, shapes = open_weights(folder, adapter), expected_shapes(config)
     faults = find_faults(tensors, shapes)
     weights: dict[str, Array] = {}
     for name in _shown([name for name in shapes if name in tensors and name not in faults], tensors, progress):
@@ -92,6 +96,7 @@ def load_weights(
         elif not faults:
             weights[name] = device_module.asarray(array)
     raise_faults(folder, faults)
+    _tell(folder, tensors)
     return weights
 
 
@@ -109,18 +114,21 @@ class StreamedWeights(Mapping[str, Array]):
         dtype: str | np.dtype = "float32",
         device_module: ModuleType = np,
         keep_packed: bool = False,
+        adapter: str | Path | None = None,
     ) -> None:
         """Read only the headers. Raises `CheckpointError` as `load_weights` does; at look-up for a weight that isn't finite."""
-        self._folder, self._dtype, self._xp = folder, as_dtype(dtype), device_module
+        self._folder, self._adapter, self._dtype, self._xp = folder, adapter, as_dtype(dtype), device_module
         self._config, self._shapes, self._keep_packed = config, expected_shapes(config), keep_packed
-        self._tensors = open_weights(folder)
+        self._tensors = open_weights(folder, adapter)
         raise_faults(folder, find_faults(self._tensors, self._shapes))
+        _tell(folder, self._tensors)
         self._kept: dict[str, Array] = {}
-        self._packed: dict[str, PackedWeight] = {}
+        self._packed: dict[str, PackedWeight | AdaptedWeight] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let copies and pickles open the folder again."""
-        return _reopened, (self._folder, self._config, self._dtype.name, self._xp.__name__, self._keep_packed)
+        place = (self._folder, self._config, self._dtype.name, self._xp.__name__, self._keep_packed, self._adapter)
+        return _reopened, place
 
     def __getitem__(self, name: str) -> Array:
         """Return the weight called `name`, fresh from the file."""
@@ -131,7 +139,7 @@ class StreamedWeights(Mapping[str, Array]):
         if name not in self._shapes:
             raise KeyError(name)
         tensor = self._tensors[name]
-        if self._keep_packed and isinstance(tensor, PackedTensor):
+        if self._keep_packed and is_packed(tensor) and not isinstance(tensor, StoredTensor):
             self._packed[name] = tensor.packed(self._xp)
             array = self._packed[name].unpacked(self._dtype)
         else:
@@ -157,7 +165,7 @@ class StreamedWeights(Mapping[str, Array]):
 
 def keeps_packed(folder: str | Path, config: Ovis2Config, dtype: np.dtype, asked: bool | None) -> bool:
     """Return whether packed weights in `folder` stay packed in memory: as `asked`; for None, if all weights would not fit."""
-    if asked is False or not any(isinstance(tensor, PackedTensor) for tensor in open_weights(folder).values()):
+    if asked is False or not any(map(is_packed, open_weights(folder).values())):
         return False
     size = dtype.itemsize * sum(math.prod(shape) for shape in expected_shapes(config).values())
     free = available_memory()
@@ -191,8 +199,15 @@ def raise_faults(folder: str | Path, faults: Mapping[str, str]) -> None:
     raise CheckpointError(f"{folder}: {len(faults)} weights don't fit config.json:\n" + "\n".join(lines))
 
 
-def _reopened(folder: str | Path, config: Ovis2Config, dtype: str, module: str, keep_packed: bool) -> StreamedWeights:
-    return StreamedWeights(folder, config, dtype, import_module(module), keep_packed)
+def _reopened(folder: Any, config: Ovis2Config, dtype: str, module: str, keep: bool, adapter: Any) -> StreamedWeights:
+    return StreamedWeights(folder, config, dtype, import_module(module), keep, adapter)
+
+
+def _tell(folder: str | Path, tensors: OpenedWeights) -> None:
+    """Warn, in one line, of what the reader of a folder may not expect."""
+    if tensors.notes:
+        more = f", and {len(tensors.notes) - 1} more of the kind" if len(tensors.notes) > 1 else ""
+        warnings.warn(f"{folder}: {tensors.notes[0]}{more}", stacklevel=4)
 
 
 def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, Tensor]) -> bool:

@@ -65,6 +65,7 @@ class PretrainedModel(ModelNames):
         convention: str | Convention = "transformers",
         stream: bool = False,
         keep_quantized: bool | None = None,
+        adapter: str | Path | None = None,
         progress: bool = False,
         **options: Any,
     ) -> Self:
@@ -73,7 +74,8 @@ class PretrainedModel(ModelNames):
         `dtype` is the type it computes in, float32 whatever the file holds, or "auto" for the file's; `device` "cpu", "cuda",
         "cuda:N" or "auto". `stream` leaves the weights in the file and reads each when it is needed. `keep_quantized` keeps the
         packed weights of a GPTQ checkpoint packed in memory and computes each when it is needed, and leaves all others in the
-        file; by default where all weights would not fit in memory. `progress` shows a bar while they load. `options`:
+        file; by default where all weights would not fit in memory. `adapter` is the folder of a LoRA adapter to apply; one in
+        `folder` itself is applied, too. `progress` shows a bar while weights load. `options`:
         transformers' other arguments (`torch_dtype`, `device_map`, `revision`, `cache_dir`, `config`, `generation_config`,
         `attn_implementation`), see `compat.idle.MODEL_LOADING` for those that change nothing here.
         Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't work.
@@ -83,16 +85,16 @@ class PretrainedModel(ModelNames):
         check_names("from_pretrained", options, LOADED)
         root = checkpoint_folder(folder, options.get("cache_dir"), options.get("revision"))
         xp = device_module(device_name(options.get("device_map", "cpu") if device is None else device))
-        config = options.get("config") or read_config(root, convention)
+        config = options.get("config") or read_config(root, convention, adapter)
         if not isinstance(config, Ovis2Config):
             raise InputError(f"config={shown(config)} should be an Ovis2Config")
         asked = options.get("torch_dtype", "float32") if dtype is None else dtype
         kind = compute_dtype(asked, stored_dtype(root) if isinstance(asked, str) and asked == "auto" else None)
         keep_packed = not stream and keeps_packed(root, config, kind, keep_quantized)
         if stream or keep_packed:
-            weights: Mapping[str, Array] = StreamedWeights(root, config, kind, xp, keep_packed)
+            weights: Mapping[str, Array] = StreamedWeights(root, config, kind, xp, keep_packed, adapter)
         else:
-            weights = load_weights(root, config, kind, xp, progress=progress)
+            weights = load_weights(root, config, kind, xp, progress, adapter)
         settings = mapping("generation_config", options.get("generation_config")) or read_generation_config(root)
         model = cls(config, weights, convention, settings)
         model.name_or_path = str(folder)

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ovis2_ref.checkpoint.adapter import WEIGHTS as ADAPTER
+from ovis2_ref.checkpoint.adapter import AdaptedTensor, with_adapter
+from ovis2_ref.checkpoint.names import TEXT
 from ovis2_ref.checkpoint.original import in_transformers_layout, transformers_name
 from ovis2_ref.checkpoint.packed import PackedTensor, with_packed
-from ovis2_ref.checkpoint.safetensors_file import HEADER_LIMIT, StoredTensor, open_safetensors
+from ovis2_ref.checkpoint.safetensors_file import HEADER_LIMIT, WEIGHT_DTYPES, StoredTensor, open_safetensors
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.reading import checked_folder, has_file, path_inside, read_json
 from ovis2_ref.runtime.arrays import Array
@@ -14,23 +17,74 @@ from ovis2_ref.runtime.arrays import Array
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".bin.index.json")
 MOST_SHARDS = 1000
-ADAPTER = "adapter_model.safetensors"
 
-Tensor: TypeAlias = StoredTensor | PackedTensor
+PREFIXES = ("module.", "_orig_mod.", "base_model.model.")
+"""What DistributedDataParallel, torch.compile and peft put in front of every name."""
+NO_BIAS = ("o_proj.bias", "gate_proj.bias", "up_proj.bias", "down_proj.bias")
+"""Biases that Qwen2 doesn't have, and that programs for GPTQ store as zeros."""
+
+Tensor: TypeAlias = StoredTensor | PackedTensor | AdaptedTensor
 """A weight that is read when it is needed."""
 
 
-def open_weights(folder: str | Path) -> dict[str, Tensor]:
+class OpenedWeights(dict[str, Tensor]):
+    """The weights of a folder by transformers' names, and what was done to find them."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], notes: list[str]) -> None:
+        """Take the weights, and a sentence for each thing that a reader of the folder may not expect."""
+        super().__init__(tensors)
+        self.notes = notes
+
+
+def open_weights(folder: str | Path, adapter: str | Path | None = None) -> OpenedWeights:
     """Return every weight in `folder` under transformers' name, from either layout, with nothing read but the headers.
 
     As in transformers, model.safetensors takes precedence over model.safetensors.index.json. Without both, all other safetensors
-    files count, whatever their names. Raises `CheckpointError` if there is none, or if one is damaged or leads out of the folder.
+    files count, whatever their names. The adapter in the folder `adapter`, or in `folder` itself, is applied. Raises
+    `CheckpointError` if there are no weights, or if a file is damaged or leads out of its folder.
     """
-    root = checked_folder(folder)
-    tensors = _stored_tensors(root)
+    root, notes = checked_folder(folder), list[str]()
+    tensors = _without_prefixes(_stored_tensors(root), notes)
     if any(transformers_name(key) != key for key in tensors):
         tensors = in_transformers_layout(tensors)
-    return with_packed(tensors, quantization_config(root))
+    found: dict[str, Tensor] = {**with_packed(tensors, quantization_config(root))}
+    for name in [name for name, tensor in found.items() if _is_left_over(name, tensor, found)]:
+        del found[name]
+        notes.append(f"{name} is no part of the model and changes nothing; it was left out")
+    own = root if has_file(root, ADAPTER) else None
+    if own is not None and adapter is not None:
+        raise CheckpointError(f"{root} has an adapter of its own, {ADAPTER}; move it away to apply {str(adapter)!r}")
+    place = own if adapter is None else checked_folder(adapter)
+    if place is not None:
+        found = {**with_adapter(found, place)}
+        notes.append(f"the adapter in {place} was applied (LoRA)")
+    return OpenedWeights(found, notes)
+
+
+def is_packed(tensor: Tensor) -> bool:
+    """Return True for a packed weight, with an adapter on top or without."""
+    return isinstance(tensor.base if isinstance(tensor, AdaptedTensor) else tensor, PackedTensor)
+
+
+def _without_prefixes(tensors: dict[str, StoredTensor], notes: list[str]) -> dict[str, StoredTensor]:
+    """Return `tensors` without what training programs put in front of all of their names."""
+    for prefix in PREFIXES * 2:  # one inside another
+        if tensors and all(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
+            notes.append(f"all weights are called {prefix}...; this prefix was taken off")
+    return tensors
+
+
+def _is_left_over(name: str, tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
+    """Return True for a buffer of angles, which the model computes, and for zeros as the bias of a packed layer without one."""
+    if name.endswith("rotary_emb.inv_freq"):
+        return True
+    layer = tensors.get(name.removesuffix("bias") + "weight")
+    if not (name.startswith(TEXT) and name.endswith(NO_BIAS) and isinstance(layer, PackedTensor)):
+        return False
+    return (
+        isinstance(tensor, StoredTensor) and tensor.kind in WEIGHT_DTYPES and not any(b.any() for b in tensor.blocks())
+    )
 
 
 def quantization_config(root: Path) -> dict[str, Any]:

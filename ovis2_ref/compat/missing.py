@@ -14,7 +14,7 @@ WEIGHTS = "change a copy of the mapping `model.weights`, and make a model of it:
 ONE_DEVICE = (
     'one process computes on one device; choose it with device="cuda:1", and stream=True for a model that doesn\'t fit'
 )
-ADAPTERS = "merge the adapter into the weights with peft, save the model, and load that folder"
+ADAPTERS = "load the model with the adapter: from_pretrained(folder, adapter=its_folder)"
 HUB = "there is no hub access; save_pretrained writes a folder, which `hf upload` uploads"
 FULL_TYPES = "weights are float32, float64, float16 or bfloat16; load the model with dtype="
 NOT_BATCHED = "call generate with a padded batch, or once for each prompt"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ovis2_ref.checkpoint.loading import find_faults, raise_faults, read_config, read_generation_config
 from ovis2_ref.checkpoint.names import expected_shapes
-from ovis2_ref.checkpoint.packed import PackedTensor
-from ovis2_ref.checkpoint.weight_files import has_weights, open_weights
+from ovis2_ref.checkpoint.weight_files import has_weights, is_packed, open_weights
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.config.presets import RELEASED, released_name
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
@@ -61,14 +60,14 @@ def _stored(root: Path, config: Ovis2Config) -> str:
         return "a configuration without safetensors weights"
     tensors = open_weights(root)
     raise_faults(root, find_faults(tensors, expected_shapes(config)))
-    packed = [tensor for tensor in tensors.values() if isinstance(tensor, PackedTensor)]
-    kinds = sorted({tensor.kind for tensor in tensors.values() if not isinstance(tensor, PackedTensor)})
+    packed = [tensor for tensor in tensors.values() if is_packed(tensor)]
+    kinds = sorted({tensor.kind for tensor in tensors.values() if not is_packed(tensor)})
     files = len({id(tensor.source) for tensor in tensors.values()})
     text = f"{len(tensors)} weights in {files} file{'s' * (files > 1)}, stored as {' and '.join(kinds)}"
     for kind, count in Counter(tensor.kind for tensor in packed).items():
         size = _size(sum(tensor.bytes for tensor in packed if tensor.kind == kind))
         text += f", {count} in {kind} ({size})"
-    return text
+    return "\n".join([text, *tensors.notes])
 
 
 def _in_words(config: Ovis2Config, convention: Convention) -> list[str]:
