@@ -20,7 +20,7 @@ CHECKED_INSIDE = {
     "ovis2_ref.language.cache": ("crop", "reorder", "reserve"),
 }
 """Functions that check what callers give them: tests of their refusals have to reach them."""
-SELF_CHECKED = ("ovis2_ref.config", "ovis2_ref.generation.settings", "ovis2_ref.image.options")
+SELF_CHECKED = ("ovis2_ref.config", "ovis2_ref.generation.settings", "ovis2_ref.image.options", "ovis2_ref.text.batch")
 
 
 def checked(function: Callable) -> Callable:

@@ -13,7 +13,7 @@ from ovis2_ref.config.presets import preset
 from ovis2_ref.config.rope import rope_fault
 from ovis2_ref.errors import ConfigError
 from ovis2_ref.files.checks import choice, mapping, shown
-from ovis2_ref.files.records import Record
+from ovis2_ref.files.records import Record, bounded
 
 TOKENIZE_FUNCTIONS = ("softmax", "st_argmax", "gumbel_argmax")
 LAYER_TYPES = ("full_attention", "sliding_attention")
@@ -27,30 +27,49 @@ MOST_PATCHES = 4096
 class Ovis2VisionConfig(Record, ConfigNames):
     """The vision transformer (AIMv2) and the visual tokenizer on top of it."""
 
-    hidden_size: int = 1024
-    intermediate_size: int = 2816
-    num_hidden_layers: int = 24
-    num_attention_heads: int = 8
-    num_channels: int = 3
-    image_size: int = 224
-    patch_size: int = 14
-    rms_norm_eps: float = 1e-5
-    qkv_bias: bool = False
-    mlp_bias: bool = False
+    # The picture.
+    image_size: int = bounded(224)
+    """Pixels of a tile's side."""
+    patch_size: int = bounded(14)
+    """Pixels of a patch's side."""
+    num_channels: int = bounded(3)
+    """Colours of a pixel."""
+
+    # The vision transformer.
+    hidden_size: int = bounded(1024)
+    """Numbers of a patch's state."""
+    intermediate_size: int = bounded(2816)
+    """Width of the feed-forward layer."""
+    num_hidden_layers: int = bounded(24)
+    """Blocks."""
+    num_attention_heads: int = bounded(8)
+    """Heads, among which the state is split."""
     hidden_act: str = "silu"
-    vocab_size: int = 16384
-    hidden_stride: int = 1
+    """Activation in the feed-forward layer, by transformers' names."""
+    rms_norm_eps: float = 1e-5
+    """Added to the mean square in every RMSNorm."""
+    qkv_bias: bool = False
+    """Whether the four products of attention have a bias."""
+    mlp_bias: bool = False
+    """Whether the three of the feed-forward layer have one."""
+
+    # The visual tokenizer.
+    vocab_size: int = bounded(16384)
+    """Rows of the visual embedding table: visual words and indicators."""
     num_visual_indicator_tokens: int = 5
+    """The table's last rows, which mark the grid in the prompt."""
+    hidden_stride: int = bounded(1)
+    """Side of the square of patches that becomes one visual token."""
     tokenize_function: str = "softmax"
+    """How logits become a visual token: softmax, st_argmax or gumbel_argmax."""
     tau: float = 1.0
+    """Temperature of gumbel_argmax under convention "original"; transformers ignores it."""
     model_type: str = "ovis2_vision"
+    """The name of this kind of configuration."""
 
     def __post_init__(self) -> None:
         self.expect_types()
-        self.expect_positive(
-            "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels",
-            "image_size", "patch_size", "vocab_size", "hidden_stride",
-        )  # fmt: skip
+        self.expect_bounds()
         self.model_type = self.model_type or "ovis2_vision"  # transformers 4.56 writes an empty one
         self.expect(self.model_type == "ovis2_vision", f"model_type={self.model_type!r} is not ovis2_vision")
         self.expect(
@@ -98,26 +117,51 @@ class Ovis2VisionConfig(Record, ConfigNames):
 class Qwen2Config(Record, ConfigNames):
     """The language model."""
 
-    vocab_size: int = 151936
-    hidden_size: int = 4096
-    intermediate_size: int = 22016
-    num_hidden_layers: int = 32
-    num_attention_heads: int = 32
-    num_key_value_heads: int = 32
-    head_dim: int = None  # type: ignore[assignment]  # filled in
+    # The layers.
+    vocab_size: int = bounded(151936)
+    """Rows of the text table, and tokens that a logit is computed for."""
+    hidden_size: int = bounded(4096)
+    """Numbers of a token's state."""
+    intermediate_size: int = bounded(22016)
+    """Width of the feed-forward layer."""
+    num_hidden_layers: int = bounded(32)
+    """Layers."""
     hidden_act: str = "silu"
-    max_position_embeddings: int = 32768
+    """Activation in the feed-forward layer, by transformers' names."""
     rms_norm_eps: float = 1e-6
+    """Added to the mean square in every RMSNorm."""
     tie_word_embeddings: bool = False
-    rope_parameters: dict[str, Any] = None  # type: ignore[assignment]  # filled in
+    """Whether a language model by itself uses the text table as its output head; `Ovis2Config` decides for the whole."""
+
+    # Attention.
+    num_attention_heads: int = bounded(32)
+    """Heads of queries."""
+    num_key_value_heads: int = bounded(32)
+    """Heads of keys and values, each shared by as many heads of queries; None for as many of each."""
+    head_dim: int = bounded(None)
+    """Width of a head; None for hidden_size / num_attention_heads."""
     use_sliding_window: bool = False
-    sliding_window: int | None = 4096
+    """Whether any layer looks back by a window only."""
+    sliding_window: int | None = bounded(4096)
+    """Tokens of that window, the token itself included; None without one."""
     max_window_layers: int = 28
+    """The first layer with a window, where `layer_types` doesn't say."""
     layer_types: list[str] = None  # type: ignore[assignment]  # filled in
+    """For each layer "full_attention" or "sliding_attention"; None to follow from the fields above."""
+
+    # Positions and tokens.
+    max_position_embeddings: int = bounded(32768)
+    """Tokens of the longest text that the model was trained on."""
+    rope_parameters: dict[str, Any] = None  # type: ignore[assignment]  # filled in
+    """The rotary embedding: rope_theta, rope_type, and what that type needs (`config.rope`)."""
     pad_token_id: int | None = None
+    """The token that fills a batch."""
     bos_token_id: int | None = None
+    """The token that begins a text; Qwen2 has none."""
     eos_token_id: int | list[int] | None = None
+    """The tokens that end an answer, for a model without a generation_config.json."""
     model_type: str = "qwen2"
+    """The name of this kind of configuration."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -141,9 +185,7 @@ class Qwen2Config(Record, ConfigNames):
         }
 
     def __post_init__(self) -> None:
-        self.expect_positive(
-            "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"
-        )
+        self.expect_bounds("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
         self.expect(
             self.num_hidden_layers <= MOST_LAYERS,
             f"num_hidden_layers={self.num_hidden_layers} is too many; at most {MOST_LAYERS} are taken",
@@ -151,7 +193,7 @@ class Qwen2Config(Record, ConfigNames):
         self.expect_types("max_window_layers", "use_sliding_window")
         self._fill_in()
         self.expect_types()
-        self.expect_positive("num_key_value_heads", "head_dim", "max_position_embeddings")
+        self.expect_bounds()
         self.expect(self.model_type == "qwen2", f"model_type={self.model_type!r}; Ovis2's language model is qwen2")
         self.expect(
             self.num_attention_heads % self.num_key_value_heads == 0,
@@ -167,8 +209,10 @@ class Qwen2Config(Record, ConfigNames):
             f"layer_types names {len(self.layer_types)} layers, num_hidden_layers={self.num_hidden_layers}",
         )
         self.expect(set(self.layer_types) <= set(LAYER_TYPES), f"layer_types holds others than {LAYER_TYPES}")
-        if "sliding_attention" in self.layer_types or self.sliding_window is not None:
-            self.expect_positive("sliding_window")
+        self.expect(
+            "sliding_attention" not in self.layer_types or self.sliding_window is not None,
+            f"sliding_window={self.sliding_window} should be a whole number above 0",
+        )
 
     def _fill_in(self) -> None:
         """Derive what is left open from the other fields, as transformers does."""
@@ -195,13 +239,21 @@ class Ovis2Config(Record, ConfigNames):
     """The whole model: vision, language, and the placeholder tokens that join them."""
 
     vision_config: Ovis2VisionConfig = field(default_factory=Ovis2VisionConfig)
+    """The vision transformer and the visual tokenizer."""
     text_config: Qwen2Config = field(default_factory=Qwen2Config)
+    """The language model."""
     image_token_id: int = 151665
+    """The id that a visual embedding replaces, <IMG_ATOM>."""
     visual_indicator_token_ids: list[int] = field(default_factory=lambda: [151666, 151667, 151668, 151669, 151670])
+    """The ids that the visual table's last rows replace, in their order: start, grid, column, row, end."""
     vocab_size: int = 151643
+    """Tokens of the text vocabulary; the number of rows is `text_config.vocab_size`."""
     hidden_size: int = 1536
+    """Numbers of a token's state, the language model's."""
     tie_word_embeddings: bool = True
+    """Whether the text table is the output head, too."""
     model_type: str = "ovis2"
+    """The name of this kind of configuration."""
 
     def __post_init__(self) -> None:
         if isinstance(self.vision_config, Mapping):

@@ -1,15 +1,45 @@
-"""Plain records of configuration values, to and from dictionaries of JSON; their annotations check the fields."""
+"""Plain records of settings. What a field may be stands beside it: its annotation, and the bounds or the choices of its value."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from dataclasses import asdict, field, fields
+from types import NoneType
+from typing import Any, Self, get_args, get_origin
 
-from ovis2_ref.errors import ConfigError
-from ovis2_ref.files.checks import LARGEST_WHOLE, is_number, mapping, shown, whole
+from ovis2_ref.errors import ConfigError, InputError
+from ovis2_ref.files.checks import LARGEST_WHOLE, Raise, choice, flag, is_number, mapping, number, shown, whole
+
+
+def bounded(default: Any, least: float = 1, most: float = LARGEST_WHOLE, only_if: str = "") -> Any:
+    """Return a field of numbers from `least` to `most`; `only_if`: looked at only where the field of that name is true."""
+    return field(default=default, metadata={"bounds": (least, most), "only_if": only_if})
+
+
+def one_of(default: Any, *choices: Any) -> Any:
+    """Return a field whose value is one of `choices`."""
+    return field(default=default, metadata={"choices": choices})
+
+
+def check_fields(record: Any, error: Raise = InputError, names: tuple[str, ...] = ()) -> None:
+    """Check the fields of a dataclass, or those called `names`: bounds, choices, and True or False for a bool.
+
+    Numbers become Python's own, of the annotation's type. None will do where the annotation says so.
+    """
+    for f in fields(record):
+        value, kinds = getattr(record, f.name), get_args(f.type) or (f.type,)
+        only_if = f.metadata.get("only_if")
+        if (names and f.name not in names) or (value is None and NoneType in kinds):
+            continue
+        if "choices" in f.metadata:
+            choice(f.name, value, f.metadata["choices"], error)
+        elif "bounds" in f.metadata and (not only_if or getattr(record, only_if)):
+            checked: Any = number if float in kinds else whole
+            object.__setattr__(record, f.name, checked(f.name, value, *f.metadata["bounds"], error))
+        elif f.type is bool:
+            flag(f.name, value, error)
 
 
 class Record:
-    """A dataclass of configuration values."""
+    """A dataclass of configuration values, to and from dictionaries of JSON; its annotations check the fields."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -35,17 +65,16 @@ class Record:
 
     def expect_types(self, *names: str) -> None:
         """Check that the fields called `names`, or all, fit their annotations; convert a whole number in a float field."""
-        kinds = get_type_hints(type(self))
-        for name in names or [f.name for f in fields(self)]:  # type: ignore[arg-type]
-            value, kind = getattr(self, name), kinds[name]
-            self.expect(_fits(value, kind), f"{name}={shown(value)} should be {getattr(kind, '__name__', kind)}")
-            if kind is float:
-                setattr(self, name, float(value))
+        for f in fields(self):  # type: ignore[arg-type]
+            value, kind = getattr(self, f.name), f.type
+            if not names or f.name in names:
+                self.expect(_fits(value, kind), f"{f.name}={shown(value)} should be {getattr(kind, '__name__', kind)}")
+                if kind is float:
+                    setattr(self, f.name, float(value))
 
-    def expect_positive(self, *names: str, most: int = LARGEST_WHOLE) -> None:
-        """Check that the fields called `names` are whole numbers from 1 to `most`."""
-        for name in names:
-            whole(name, getattr(self, name), 1, most, self.fault)
+    def expect_bounds(self, *names: str) -> None:
+        """Check the bounds and the choices that stand beside the fields called `names`, or all."""
+        check_fields(self, self.fault, names)
 
 
 def _fits(value: Any, kind: Any) -> bool:

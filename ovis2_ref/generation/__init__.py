@@ -3,37 +3,49 @@
 greedy.py        greedy decoding, by itself
 sampling.py      sampling, and greedy decoding with options
 beam.py          beam search
-settings.py, config.py          the settings of a call and of a checkpoint
+decoding.py      what these two decode with
+settings.py, config.py          the options, and which of them hold for a call
 prompt.py        the batch of prompts, with mask and positions
 continuation.py  the model, its cache and the tokens so far
 static.py        a step that a GPU records and replays
 processors.py, truncation.py    changes of the scores before a token is chosen; scores.py: their order
 randomness.py    drawing tokens
 stopping.py      when an answer is complete
-record.py        what a call returns beside the ids
+steps.py         what a call returns of every step, and the scores of its tokens
 """
 
 from typing import Any
 
 from ovis2_ref.compat.arguments import active
 from ovis2_ref.compat.idle import GENERATE
+from ovis2_ref.compat.outputs import GenerateOutput
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import shown
 from ovis2_ref.generation.beam import beam_search
-from ovis2_ref.generation.config import GenerationConfig
+from ovis2_ref.generation.config import GenerationConfig, merged_settings
 from ovis2_ref.generation.continuation import Continuation
+from ovis2_ref.generation.decoding import Decoding, Streamer
 from ovis2_ref.generation.greedy import greedy
-from ovis2_ref.generation.prompt import read_prompt
-from ovis2_ref.generation.randomness import NumPyGenerator
-from ovis2_ref.generation.record import Record
-from ovis2_ref.generation.sampling import Streamer, sample
-from ovis2_ref.generation.scores import Frame, score_processors
+from ovis2_ref.generation.prompt import Prompt, read_prompt
+from ovis2_ref.generation.randomness import Generator, NumPyGenerator
+from ovis2_ref.generation.sampling import sample
+from ovis2_ref.generation.scores import PromptFacts, score_processors
 from ovis2_ref.generation.settings import GenerationSettings
 from ovis2_ref.generation.static import worth_recording
-from ovis2_ref.generation.stopping import Stopping, functions
-from ovis2_ref.runtime.arrays import array_module, to_host
+from ovis2_ref.generation.steps import KeptSteps
+from ovis2_ref.generation.stopping import functions
+from ovis2_ref.generation.stopping import stopping_criteria as make_criteria
+from ovis2_ref.runtime.arrays import to_host
 
 __all__ = ["GenerationConfig", "GenerationSettings", "Streamer", "generate"]
+
+EXPECTED = {
+    "streamer": "an object with put and end",
+    "generation_config": "a GenerationConfig or a dictionary",
+    "tokenizer": "the processor's tokenizer",
+    "prefix_allowed_tokens_fn": "a function (prompt number, ids) -> tokens",
+}
+"""What each argument that is an object should be."""
 
 
 def generate(
@@ -70,56 +82,77 @@ def generate(
         ("streamer", streamer, "put"),
         ("generation_config", generation_config, "items"),
         ("tokenizer", tokenizer, "decode"),
+        ("prefix_allowed_tokens_fn", prefix_allowed_tokens_fn, "__call__"),
     ):
         if value is not None and not hasattr(value, method):
-            raise InputError(f"{name}={shown(value)} has no {method}, and can't be used")
-    if not (prefix_allowed_tokens_fn is None or callable(prefix_allowed_tokens_fn)):
-        raise InputError(f"prefix_allowed_tokens_fn should be a function, not {shown(prefix_allowed_tokens_fn)}")
+            raise InputError(f"{name}={shown(value)} should be {EXPECTED[name]}")
     defaults = model.generation_config or _special_tokens(model)
-    settings = GenerationSettings.merge(defaults, active("generate", options, GENERATE), generation_config)
-    prompt = read_prompt(model, settings, input_ids, attention_mask, pixel_values, inputs_embeds, past_key_values)
-    new_tokens = settings.new_tokens(prompt.length)
+    settings = merged_settings(defaults, active("generate", options, GENERATE), generation_config)
+    arrays = {"input_ids": input_ids, "attention_mask": attention_mask, "pixel_values": pixel_values}
+    prompt = read_prompt(model, settings, {**arrays, "inputs_embeds": inputs_embeds}, past_key_values)
     if streamer is not None:
         if settings.num_beams > 1:
             raise InputError("a streamer can't follow a beam search, which may replace earlier tokens; use num_beams=1")
         streamer.put(to_host(prompt.ids))
-    record = Record(settings)
-    text = _continuation(model, prompt, settings, new_tokens, record, past_key_values)
+    text = _continuation(model, prompt, settings, past_key_values)
+    custom = functions(logits_processor, "logits_processor")
+    call = Decoding(
+        settings,
+        settings.new_tokens(prompt.length),
+        score_processors(settings, _facts(model, prompt, text, settings, prefix_allowed_tokens_fn), model.xp, custom),
+        first=0 if model.convention.scores_count_prompt else text.ids.shape[1],
+        generator=_generator(generator) if settings.do_sample else None,
+        stopping=make_criteria(settings, stopping_criteria, tokenizer),
+        streamer=streamer,
+        kept=KeptSteps(settings.outputs()),
+    )
+    return _answer(text, call)
+
+
+def _answer(text: Continuation, call: Decoding) -> Any:
+    """Return what `generate` returns, by the loop that the call needs."""
+    settings = call.settings
+    beams: dict[str, Any] = {}
+    returns_record = settings.return_dict_in_generate
+    if settings.num_beams > 1:
+        ids, beams = beam_search(text, call)
+    elif call.processors or call.generator or call.stopping or call.streamer or returns_record:
+        ids = sample(text, call)
+    else:
+        ids = greedy(text, call.new_tokens, settings.eos_tokens(), settings.pad_token())
+    if call.streamer is not None:
+        call.streamer.end()
+    if not returns_record:
+        return ids
+    return GenerateOutput(ids, **{n: call.kept[n] for n in call.kept.values}, **beams, past_key_values=text.cache)
+
+
+def _generator(generator: Any) -> Generator:
+    """Return the source of random choices that a caller gave: one of ours, a NumPy generator, a seed, or None."""
+    return generator if hasattr(generator, "choose") else NumPyGenerator(generator)
+
+
+def _facts(model: Any, prompt: Prompt, text: Continuation, settings: GenerationSettings, allowed: Any) -> PromptFacts:
+    """Return what the processors need to know of the prompt."""
     counts_prompt = model.convention.scores_count_prompt
-    first = 0 if counts_prompt else text.ids.shape[1]
-    xp = array_module(text.scores)
     # transformers counts the padding off from new tokens, too, where the prompt came as embeddings
     padding = prompt.padding if counts_prompt else None
-    frame = Frame(
-        prompt_ids=text.ids[:, first:].copy(),
-        padding=None if padding is None else xp.repeat(padding, len(text.ids) // len(padding)),
+    return PromptFacts(
+        prompt_ids=text.ids[:, : None if counts_prompt else 0].copy(),
+        padding=None if padding is None else model.xp.repeat(padding, len(text.ids) // len(padding)),
         vocabulary=text.scores.shape[1],
         min_new_tokens=settings.least_new_tokens(prompt.length),
-        max_new_tokens=new_tokens,
-        allowed_tokens=prefix_allowed_tokens_fn,
+        max_new_tokens=settings.new_tokens(prompt.length),
+        allowed_tokens=allowed,
     )
-    processors = score_processors(settings, frame, xp, functions(logits_processor, "logits_processor"))
-    stopping = Stopping(settings, stopping_criteria, tokenizer)
-    random = generator if hasattr(generator, "choose") else NumPyGenerator(generator) if settings.do_sample else None
-    random = random if settings.do_sample else None
-    if settings.num_beams > 1:
-        ids, beams = beam_search(text, settings, processors, first, new_tokens, random, stopping, record)
-        return record.result(ids, text, **beams)
-    if not (processors or random or stopping or streamer or record.wanted):
-        return greedy(text, new_tokens, settings.eos_tokens(), settings.pad_token())
-    ids = sample(text, settings, processors, first, new_tokens, random, streamer, stopping, record)
-    if streamer is not None:
-        streamer.end()
-    return record.result(ids, text)
 
 
-def _continuation(
-    model: Any, prompt: Any, settings: GenerationSettings, new_tokens: int, record: Record, cache: Any
-) -> Continuation:
+def _continuation(model: Any, prompt: Prompt, settings: GenerationSettings, cache: Any) -> Continuation:
     """Return the texts to continue, as `settings` ask, once the model has read the prompt."""
+    new_tokens = settings.new_tokens(prompt.length)
     copies = max(settings.num_beams, settings.num_return_sequences)
     use_cache = settings.use_cache or prompt.embeddings is not None or cache is not None
-    states = [name for name in ("attentions", "hidden_states") if name in record.steps]
+    states = [name for name in ("attentions", "hidden_states") if name in settings.outputs()]
     static = use_cache and settings.cache_implementation == "static"
     if states and static:
         raise InputError(f'cache_implementation="static" cannot return {states[0]}; leave it out')

@@ -11,13 +11,12 @@ from jaxtyping import Bool, Float, Int
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.generation.continuation import Continuation
+from ovis2_ref.generation.decoding import Decoding
 from ovis2_ref.generation.greedy import impossible
 from ovis2_ref.generation.processors import log_softmax
 from ovis2_ref.generation.randomness import Generator
-from ovis2_ref.generation.record import Record
-from ovis2_ref.generation.scores import Processor, process_scores
 from ovis2_ref.generation.settings import GenerationSettings
-from ovis2_ref.generation.stopping import Stopping
+from ovis2_ref.generation.stopping import stopped
 from ovis2_ref.generation.truncation import best
 from ovis2_ref.runtime.arrays import Array, array_module, to_device, to_host
 
@@ -49,23 +48,14 @@ class Ended:
     """The row that each new token was made from, -1 after the end."""
 
 
-def beam_search(
-    text: Continuation,
-    settings: GenerationSettings,
-    processors: list[Processor],
-    first: int,
-    new_tokens: int,
-    generator: Generator | None,
-    stopping: Stopping,
-    record: Record,
-) -> tuple[Int[np.ndarray, "rows tokens"], dict[str, Array]]:
+def beam_search(text: Continuation, call: Decoding) -> tuple[Int[np.ndarray, "rows tokens"], dict[str, Array]]:
     """Return the `num_return_sequences` best texts for each prompt, short ones filled with the pad token; with their scores
     and origins.
 
-    `text` holds `num_beams` rows for each prompt; the processors see the tokens from `first` on. With a generator the
-    continuations are drawn. Raises `InputError` when none can be chosen.
+    `text` holds `num_beams` rows for each prompt. With a generator the continuations are drawn. Raises `InputError` when none
+    can be chosen.
     """
-    xp = array_module(text.scores)
+    settings, new_tokens, xp = call.settings, call.new_tokens, array_module(text.scores)
     beams, eos = settings.num_beams, xp.asarray(settings.eos_tokens(), dtype=np.int64)
     prompts, start = len(text.ids) // beams, text.ids.shape[1]
     kept = max(2, 1 + len(eos)) * beams
@@ -81,14 +71,13 @@ def beam_search(
     origins = ended.origins.reshape(len(text.ids), new_tokens)
     improvable = xp.ones((prompts, 1), dtype=bool)
     while True:
-        scores = process_scores(processors, text.ids[:, first:], log_softmax(text.scores))
-        record.add(text, scores)
-        found = continuations(running, scores, kept, eos, text.made + 1 == new_tokens, generator)
+        scores = call.processed(text, log_softmax(text.scores))
+        found = continuations(running, scores, kept, eos, text.made + 1 == new_tokens, call.generator)
         possible = xp.isfinite(found.scores[:, 0]).all()
         candidates = extended(text.ids, found, found.tokens)
-        if stopping:
-            stopped = stopping(candidates.reshape(prompts * kept, -1), record["scores"]).reshape(prompts, kept)
-            found = replace(found, end=found.end | to_device(stopped, xp))
+        if call.stopping:
+            ends = stopped(call.stopping, candidates.reshape(prompts * kept, -1), call.kept["scores"])
+            found = replace(found, end=found.end | to_device(ends.reshape(prompts, kept), xp))
         sources = extended(origins[:, : text.made], found, found.beams + beams * xp.arange(prompts)[:, None])
         ended = update_ended(ended, found, candidates, sources, improvable, text.made + 1, settings)
         running, rows = go_on(found, text, beams)
@@ -110,7 +99,7 @@ def beam_search(
         x[:, :returned].reshape(prompts * returned, -1) for x in (ended.ids, ended.origins, ended.scores)
     )
     found_beams = {"sequences_scores": scores[:, 0], "beam_indices": indices[:, :longest]}
-    return to_host(ids[:, : start + longest]), found_beams if record["scores"] is not None else {}
+    return to_host(ids[:, : start + longest]), found_beams if call.kept["scores"] is not None else {}
 
 
 def extended(

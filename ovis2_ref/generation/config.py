@@ -1,10 +1,9 @@
-"""`GenerationConfig`: settings of decoding that a caller keeps, changes and passes to `generate`."""
+"""Settings of decoding that a caller keeps, changes and passes to `generate`, and how those of one call follow from them."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Self
 
-from ovis2_ref.compat.arguments import check_names
+from ovis2_ref.compat.arguments import active, check_names, given
 from ovis2_ref.compat.decoding import ASSISTED, UNSUPPORTED
 from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.compat.json_settings import JsonSettings
@@ -13,9 +12,39 @@ from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import mapping, shown
 from ovis2_ref.files.writing import json_text
-from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.settings import DEFAULTS, GenerationSettings
 
-NAMES = frozenset((*(f.name for f in fields(GenerationSettings)), *UNSUPPORTED, *ASSISTED, *GENERATE))
+NAMES = frozenset((*DEFAULTS, *UNSUPPORTED, *ASSISTED, *GENERATE))
+"""Every option of transformers' `generate`."""
+
+ONLY_IN_CALLS = {"cache_implementation"}
+"""Options of how to compute, not what: the checkpoint's file doesn't set them."""
+SWITCHED_OFF = DEFAULTS | {"top_k": 0}
+"""What None in a call means."""
+
+
+def merged_settings(
+    checkpoint: Mapping[str, Any], call: Mapping[str, Any], config: Mapping[str, Any] | None = None
+) -> GenerationSettings:
+    """Return the settings of one call: `call` overrides the argument generation_config, `config`, which overrides the
+    `checkpoint`'s generation_config.json.
+
+    None in the call switches an option off, None in the checkpoint means the default. So a checkpoint's `repetition_penalty`
+    applies to greedy decoding, too. Raises `InputError` for an argument that doesn't exist, for an option that changes the answer
+    and isn't supported, and for values that can't be used.
+    """
+    config = given(active("generation_config", config or {}, GENERATE))
+    places = {"the checkpoint's generation_config.json": checkpoint, "generation_config": config, "generate": call}
+    for where, values in places.items():
+        for name, idle in UNSUPPORTED.items():
+            if values.get(name) not in (None, idle):
+                raise InputError(f"{where} sets {name}={shown(values[name])}, which is not supported here; take it out")
+    call = {name: value for name, value in call.items() if name not in UNSUPPORTED and name not in ASSISTED}
+    check_names("generate", call, DEFAULTS)
+    merged = {k: v for k, v in checkpoint.items() if k in DEFAULTS and k not in ONLY_IN_CALLS and v is not None}
+    merged |= {name: value for name, value in config.items() if name in DEFAULTS}
+    merged |= {name: SWITCHED_OFF[name] if value is None else value for name, value in call.items()}
+    return GenerationSettings(**merged)
 
 
 class GenerationConfig(dict[str, Any], JsonSettings):
@@ -61,7 +90,7 @@ class GenerationConfig(dict[str, Any], JsonSettings):
 
     def validate(self, strict: bool = False) -> None:
         """Raise `InputError` for a value that can't be used."""
-        GenerationSettings.merge({}, {}, self)
+        merged_settings({}, {}, self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the set options."""

@@ -12,7 +12,7 @@ from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import check_flags, shown
 from ovis2_ref.generation import generate
 from ovis2_ref.generation.config import GenerationConfig
-from ovis2_ref.generation.record import transition_scores
+from ovis2_ref.generation.steps import transition_scores
 from ovis2_ref.model_arguments import checked_array
 from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.runtime.engine import engaged
@@ -49,7 +49,7 @@ class GenerativeModel:
     def compute_transition_scores(
         self, sequences: Array, scores: Any, beam_indices: Array | None = None, normalize_logits: bool = False
     ) -> Float[Array, "rows steps"]:
-        """Return the score of each token of an answer, see `generation.record.transition_scores`."""
+        """Return the score of each token of an answer, see `generation.steps.transition_scores`."""
         check_flags(normalize_logits=normalize_logits)
         return transition_scores(*_of_one_answer(sequences, scores, beam_indices), bool(normalize_logits))
 

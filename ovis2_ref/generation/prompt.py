@@ -1,6 +1,7 @@
 """The prompts of `generate`: a checked batch, with the mask and the positions that transformers derives."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
@@ -58,22 +59,20 @@ class Prompt:
 def read_prompt(
     model: Any,
     settings: GenerationSettings,
-    input_ids: Any | None,
-    attention_mask: Any | None,
-    pixel_values: Any | None,
-    inputs_embeds: Any | None,
+    given: Mapping[str, Any],
     cache: Any | None = None,
 ) -> Prompt:
-    """Return the prompt in the arguments of a call, on the model's device.
+    """Return the prompt in the arguments `given` to a call, on the model's device.
 
     positions = cumsum(mask) - 1, and 0 where the mask is 0 (transformers 5.24; 4.56 puts 1 there, which no token sees).
     Without a mask, padding is where the ids are `pad_token_id`, unless that is an end token, too (transformers' rule).
     Raises `InputError` for shapes that don't fit.
     """
     xp = model.xp
-    embeddings = checked_array("inputs_embeds", inputs_embeds, xp)
-    if input_ids is not None:
-        ids = checked_array("input_ids", input_ids, xp).astype(np.int64)
+    arrays = {name: checked_array(name, value, xp) for name, value in given.items()}
+    ids, embeddings, pixels = arrays["input_ids"], arrays["inputs_embeds"], arrays["pixel_values"]
+    if ids is not None:
+        ids = ids.astype(np.int64)
     elif embeddings is not None:
         ids = xp.zeros((len(embeddings), 0), dtype=np.int64)
     else:
@@ -83,14 +82,11 @@ def read_prompt(
         raise InputError(
             f"a prompt of the shape {shape} can't be continued" + (f"; input_ids: {ids.shape}" if ids.size else "")
         )
-    mask = (
-        _mask(settings, ids, shape) if attention_mask is None else checked_array("attention_mask", attention_mask, xp)
-    )
+    mask = _mask(settings, ids, shape) if arrays["attention_mask"] is None else arrays["attention_mask"]
     if mask.shape != shape:
         raise InputError(f"attention_mask should have the prompt's shape {shape}, not {mask.shape}")
     mask = (mask != 0).astype(np.int64)
     positions = xp.where(mask == 1, xp.cumsum(mask, axis=1) - 1, 0)
-    pixels = checked_array("pixel_values", pixel_values, xp)
     _warn_of_right_padding(settings, mask)
     if cache is not None:
         cache_batch(model, cache)

@@ -19,7 +19,7 @@ Processor = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
-class Frame:
+class PromptFacts:
     """What the processors need of the prompt and the length."""
 
     prompt_ids: Int[Array, "rows tokens"]
@@ -27,35 +27,38 @@ class Frame:
     padding: Int[Array, " rows"] | None
     """The number of padding tokens at the start of each row; None if there are none."""
     vocabulary: int
+    """Tokens of the vocabulary."""
     min_new_tokens: int
+    """New tokens before which the end is ruled out."""
     max_new_tokens: int
+    """New tokens at most."""
     allowed_tokens: Callable[[int, Array], list[int]] | None = None
     """The caller's `prefix_allowed_tokens_fn`: the only tokens that may follow the ids of prompt number i."""
 
 
 def score_processors(
-    settings: GenerationSettings, frame: Frame, xp: ModuleType, custom: Sequence[Processor] = ()
+    settings: GenerationSettings, facts: PromptFacts, xp: ModuleType, custom: Sequence[Processor] = ()
 ) -> list[Processor]:
     """Return the processors that `settings` ask for and the caller's `custom` ones, in the order of transformers'
     `_get_logits_processor` (5.24).
 
     Raises `InputError` for tokens outside the vocabulary.
     """
-    steps = [*_history_processors(settings, frame, xp), *_length_processors(settings, frame, xp)]
-    steps += [partial(_checked, processor) for processor in custom]
+    chosen = [*_history_processors(settings, facts, xp), *_length_processors(settings, facts, xp)]
+    chosen += [partial(_checked, processor) for processor in custom]
     if settings.do_sample:
-        steps += _sampling_processors(settings)
+        chosen += _sampling_processors(settings)
     if settings.renormalize_logits:
-        steps.append(lambda ids, scores: processors.log_softmax(scores))
-    return steps
+        chosen.append(lambda ids, scores: processors.log_softmax(scores))
+    return chosen
 
 
 def process_scores(
-    steps: list[Processor], ids: Int[Array, "rows tokens"], scores: Float[Array, "rows vocabulary"]
+    chosen: Sequence[Processor], ids: Int[Array, "rows tokens"], scores: Float[Array, "rows vocabulary"]
 ) -> Float[Array, "rows vocabulary"]:
     """Return the scores after every processor."""
-    for step in steps:
-        scores = step(ids, scores)
+    for processor in chosen:
+        scores = processor(ids, scores)
     return scores
 
 
@@ -67,10 +70,10 @@ def _checked(processor: Processor, ids: Array, scores: Array) -> Array:
     return changed
 
 
-def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
+def _history_processors(settings: GenerationSettings, facts: PromptFacts, xp: ModuleType) -> Iterator[Processor]:
     """Yield the processors that look at the tokens so far."""
-    prompt = frame.prompt_ids
-    biases = _biases(settings.biases(), frame, xp)
+    prompt = facts.prompt_ids
+    biases = _biases(settings.biases(), facts, xp)
     if biases:
         yield partial(processors.sequence_bias, biases=biases)
     # transformers leaves out the "encoder" options where the prompt came as embeddings
@@ -78,36 +81,36 @@ def _history_processors(settings: GenerationSettings, frame: Frame, xp: ModuleTy
         reward = 1 / settings.encoder_repetition_penalty
         yield lambda ids, scores: processors.repetition_penalty(prompt, scores, reward)
     if settings.repetition_penalty != 1:
-        yield partial(processors.repetition_penalty, penalty=settings.repetition_penalty, ignored=frame.padding)
+        yield partial(processors.repetition_penalty, penalty=settings.repetition_penalty, ignored=facts.padding)
     if settings.no_repeat_ngram_size:
         yield partial(processors.no_repeat_ngram, size=settings.no_repeat_ngram_size)
     if settings.encoder_no_repeat_ngram_size and prompt.shape[1]:
         yield partial(processors.no_repeat_ngram, size=settings.encoder_no_repeat_ngram_size, source=prompt)
     ends = [[token] for token in settings.eos_tokens()]
-    words = _biases({tuple(w): -np.inf for w in settings.bad_words_ids or [] if list(w) not in ends}, frame, xp)
+    words = _biases({tuple(w): -np.inf for w in settings.bad_words_ids or [] if list(w) not in ends}, facts, xp)
     if words:
         yield partial(processors.sequence_bias, biases=words)
 
 
-def _length_processors(settings: GenerationSettings, frame: Frame, xp: ModuleType) -> Iterator[Processor]:
+def _length_processors(settings: GenerationSettings, facts: PromptFacts, xp: ModuleType) -> Iterator[Processor]:
     """Yield the processors that look at the number of tokens made."""
-    start = frame.prompt_ids.shape[1]
+    start = facts.prompt_ids.shape[1]
 
     def tokens(ids: list[int]) -> Array:
-        return xp.asarray([token for token in ids if token < frame.vocabulary], dtype=np.int64)
+        return xp.asarray([token for token in ids if token < facts.vocabulary], dtype=np.int64)
 
     def when(holds: Callable[[int], bool], change: Callable[[Array], Array]) -> Processor:
         return lambda ids, scores: change(scores) if holds(ids.shape[1] - start) else scores
 
     ends = tokens(settings.eos_tokens())
-    if frame.min_new_tokens and len(ends):
-        yield when(lambda made: made < frame.min_new_tokens, partial(processors.suppress, tokens=ends))
-    if (allowed := frame.allowed_tokens) is not None:
+    if facts.min_new_tokens and len(ends):
+        yield when(lambda made: made < facts.min_new_tokens, partial(processors.suppress, tokens=ends))
+    if (allowed := facts.allowed_tokens) is not None:
         yield partial(processors.allow_only, allowed=allowed, beams=settings.num_beams)
     if settings.forced_eos_token_id is not None:
         forced = settings.forced_eos_token_id
         last = tokens(forced if isinstance(forced, list) else [forced])
-        yield when(lambda made: made == frame.max_new_tokens - 1, partial(processors.force, tokens=last))
+        yield when(lambda made: made == facts.max_new_tokens - 1, partial(processors.force, tokens=last))
     if settings.remove_invalid_values:
         yield when(lambda made: True, processors.remove_invalid)
     if settings.exponential_decay_length_penalty is not None and len(ends):
@@ -144,11 +147,11 @@ def _sampling_processors(settings: GenerationSettings) -> Iterator[Processor]:
         yield lambda ids, scores: truncation.eta_cutoff(scores, settings.eta_cutoff, keep)
 
 
-def _biases(biases: dict[tuple[int, ...], float], frame: Frame, xp: ModuleType) -> list[tuple[Array, float]]:
+def _biases(biases: dict[tuple[int, ...], float], facts: PromptFacts, xp: ModuleType) -> list[tuple[Array, float]]:
     """Return token sequences as arrays, short ones first (the order in which transformers adds the biases)."""
-    outside = sorted({token for tokens in biases for token in tokens if token >= frame.vocabulary})
+    outside = sorted({token for tokens in biases for token in tokens if token >= facts.vocabulary})
     if outside:
         raise InputError(
-            f"tokens {outside} of sequence_bias or bad_words_ids are outside the vocabulary of {frame.vocabulary}"
+            f"tokens {outside} of sequence_bias or bad_words_ids are outside the vocabulary of {facts.vocabulary}"
         )
     return [(xp.asarray(tokens), bias) for tokens, bias in sorted(biases.items(), key=lambda item: len(item[0]))]

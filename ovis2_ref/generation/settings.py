@@ -1,28 +1,20 @@
-"""The options of `generate`, with transformers' names, defaults and precedence.
+"""The options of `generate`, with transformers' names, defaults and meaning."""
 
-A value in the call overrides the checkpoint's `generation_config.json`, which overrides the default; None in the call switches
-an option off, None in the checkpoint means the default. So a checkpoint's `repetition_penalty` applies to greedy decoding, too.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from ovis2_ref.compat.arguments import active, check_names, given
-from ovis2_ref.compat.decoding import ASSISTED, UNSUPPORTED
-from ovis2_ref.compat.idle import GENERATE
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.checks import choice, flag, is_number, is_whole, number, shown, whole
-from ovis2_ref.generation.bounds import LARGEST, MOST_TOKENS, NUMBERS, SMALLEST, WHOLE
+from ovis2_ref.files.checks import is_number, is_whole, shown
+from ovis2_ref.files.records import bounded, check_fields, one_of
 
-CHECKPOINT = "the checkpoint's generation_config.json"
-FLAGS = (
-    *("do_sample", "use_cache", "remove_invalid_values", "renormalize_logits", "return_dict_in_generate"),
-    *("output_scores", "output_logits", "output_attentions", "output_hidden_states"),
-)
-"""Options that are True or False."""
+MOST_CONTEXT = 2**17
+"""Tokens of one text, Qwen2.5's longest context: a limit, so that a corrupt file can't exhaust memory."""
+TINY_FACTOR, HUGE_FACTOR = 1e-30, 1e30
+"""Bounds of a number that scores are multiplied or divided by: beyond these float32 overflows."""
+MOST_LENGTH_PENALTY = 50
+"""Largest exponent of a length: `MOST_CONTEXT` to this power still fits float64."""
 
 
 @dataclass(frozen=True)
@@ -32,96 +24,109 @@ class GenerationSettings:
     A whole number is accepted where transformers requires a float. Sampling options are checked and used only when sampling.
     """
 
-    max_new_tokens: int | None = None
-    """Overrides `max_length`; with neither, 20 tokens are made."""
-    max_length: int | None = None
-    """Tokens of prompt and answer together."""
-    min_new_tokens: int | None = None
-    """Overrides `min_length`."""
-    min_length: int = 0
-    do_sample: bool = False
-    num_beams: int = 1
-    num_return_sequences: int = 1
-    early_stopping: bool | str = False
-    length_penalty: float = 1.0
-    use_cache: bool = True
-    cache_implementation: str | None = None
-    """How steps are computed. "dynamic": one by one. "static": all alike, recorded once and replayed on a GPU; not for beams or
-    sliding windows. None: "static" on a GPU if the answer may be long enough to pay for the recording, else "dynamic"."""
-    temperature: float = 1.0
-    top_k: int = 50
-    top_p: float = 1.0
-    min_p: float | None = None
-    typical_p: float = 1.0
-    epsilon_cutoff: float = 0.0
-    eta_cutoff: float = 0.0
-    repetition_penalty: float = 1.0
-    encoder_repetition_penalty: float = 1.0
-    no_repeat_ngram_size: int = 0
-    encoder_no_repeat_ngram_size: int = 0
-    sequence_bias: list[Any] | dict[Any, Any] | None = None
-    """Pairs [token ids, bias]; or a dictionary from tuples of token ids."""
-    bad_words_ids: list[Any] | None = None
-    """Lists of token ids."""
-    suppress_tokens: list[int] | None = None
-    begin_suppress_tokens: list[int] | None = None
-    forced_eos_token_id: int | list[int] | None = None
-    exponential_decay_length_penalty: tuple[int, float] | list[Any] | None = None
-    remove_invalid_values: bool = False
-    renormalize_logits: bool = False
+    # How long an answer may be, in tokens.
+    max_new_tokens: int | None = bounded(None, 1, MOST_CONTEXT)
+    """Tokens that are made at most. Overrides `max_length`; with neither, 20 are made."""
+    max_length: int | None = bounded(None, 1, MOST_CONTEXT)
+    """Tokens of prompt and answer together at most."""
+    min_new_tokens: int | None = bounded(None, 0, MOST_CONTEXT)
+    """Tokens before which no end token is chosen. Overrides `min_length`."""
+    min_length: int = bounded(0, 0, MOST_CONTEXT)
+    """Tokens of prompt and answer together before which no end token is chosen."""
     eos_token_id: int | list[int] | None = None
-    pad_token_id: int | None = None
-
-    max_time: float | None = None
-    """Seconds after which no more tokens are made."""
+    """The tokens that end an answer."""
+    pad_token_id: int | None = bounded(None, 0)
+    """The token that fills a row that has ended; the first end token if it is None."""
     stop_strings: str | list[str] | None = None
     """An answer ends where one of them is complete; the call needs the tokenizer then."""
+    max_time: float | None = bounded(None, 0, HUGE_FACTOR)
+    """Seconds after which no more tokens are made."""
+
+    # How the next token is chosen.
+    do_sample: bool = False
+    """Draw tokens by their probabilities; else take the likeliest (greedy decoding, beam search)."""
+    num_beams: int = bounded(1, 1, 1024)
+    """Texts of each prompt that are continued side by side; 1 is no beam search."""
+    num_return_sequences: int = bounded(1, 1, 2**16)
+    """Answers of each prompt: draws, or the best beams."""
+    early_stopping: bool | str = one_of(False, True, False, "never")
+    """When a beam search ends. True: once `num_beams` texts have ended. False: once no running beam, at its length, beats them.
+    "never": once none could beat them at any length."""
+    length_penalty: float = bounded(1.0, -MOST_LENGTH_PENALTY, MOST_LENGTH_PENALTY)
+    """The score of an ended beam is divided by length^length_penalty: above 0 favours long texts."""
+
+    # How the scores are computed.
+    use_cache: bool = True
+    """Keep keys and values of the tokens so far; without them every step reads the whole text again."""
+    cache_implementation: str | None = one_of(None, None, "dynamic", "static")
+    """How steps are computed. "dynamic": one by one. "static": all alike, recorded once and replayed on a GPU; not for beams or
+    sliding windows. None: "static" on a GPU if the answer may be long enough to pay for the recording, else "dynamic"."""
+
+    # Sampling: which tokens may be drawn, and how likely.
+    temperature: float = bounded(1.0, TINY_FACTOR, HUGE_FACTOR, only_if="do_sample")
+    """Scores are divided by it: below 1 sharpens the distribution, above 1 flattens it."""
+    top_k: int = bounded(50, 0, only_if="do_sample")
+    """Only the k likeliest tokens; 0 for all."""
+    top_p: float = bounded(1.0, 0, HUGE_FACTOR, only_if="do_sample")
+    """Only the likeliest tokens that have this probability together; 1 for all."""
+    min_p: float | None = bounded(None, 0, 1, only_if="do_sample")
+    """Only tokens of at least this part of the highest probability."""
+    typical_p: float = bounded(1.0, TINY_FACTOR, HUGE_FACTOR, only_if="do_sample")
+    """Only the tokens whose surprise is nearest to the entropy, up to this probability; 1 for all."""
+    epsilon_cutoff: float = bounded(0.0, -HUGE_FACTOR, HUGE_FACTOR, only_if="do_sample")
+    """Only tokens of at least this probability; 0 for all."""
+    eta_cutoff: float = bounded(0.0, -HUGE_FACTOR, HUGE_FACTOR, only_if="do_sample")
+    """Only tokens of at least this probability, or of one that falls with the entropy; 0 for all."""
+
+    # Penalties: what changes the scores of tokens, sampled or not.
+    repetition_penalty: float = bounded(1.0, TINY_FACTOR, HUGE_FACTOR)
+    """Above 1 makes tokens of the text so far less likely."""
+    encoder_repetition_penalty: float = bounded(1.0, TINY_FACTOR, HUGE_FACTOR)
+    """Above 1 makes tokens of the prompt more likely."""
+    no_repeat_ngram_size: int = bounded(0, 0, MOST_CONTEXT)
+    """No run of so many tokens comes twice; 0 for no such rule."""
+    encoder_no_repeat_ngram_size: int = bounded(0, 0, MOST_CONTEXT)
+    """No run of so many tokens of the prompt comes in the answer; 0 for no such rule."""
+    exponential_decay_length_penalty: tuple[int, float] | list[Any] | None = None
+    """(start, factor): from so many new tokens on the score of the end grows with factor^steps."""
+    sequence_bias: list[Any] | dict[Any, Any] | None = None
+    """Pairs [token ids, bias]; or a dictionary from tuples of token ids: added to the score of what completes them."""
+    renormalize_logits: bool = False
+    """Make the scores log-probabilities after all changes."""
+    remove_invalid_values: bool = False
+    """Replace NaN and infinities among the scores."""
+
+    # Tokens that may not come, or have to.
+    bad_words_ids: list[Any] | None = None
+    """Lists of token ids that never come."""
+    suppress_tokens: list[int] | None = None
+    """Tokens that never come."""
+    begin_suppress_tokens: list[int] | None = None
+    """Tokens that don't come first."""
+    forced_eos_token_id: int | list[int] | None = None
+    """The tokens one of which comes last, where the greatest length is reached."""
+
+    # What a call returns.
     return_dict_in_generate: bool = False
     """Return a record (`GenerateOutput`) with the values that the next four options select; without it they do nothing."""
     output_scores: bool = False
+    """The scores that each token was chosen by."""
     output_logits: bool = False
+    """The model's own scores."""
     output_attentions: bool = False
+    """Each layer's attention weights, of every step."""
     output_hidden_states: bool = False
-
-    @classmethod
-    def merge(
-        cls, checkpoint: Mapping[str, Any], call: Mapping[str, Any], config: Mapping[str, Any] | None = None
-    ) -> Self:
-        """Return the settings of one call: `call` overrides the argument generation_config, `config`, which overrides the
-        `checkpoint`'s.
-
-        Raises `InputError` for an argument that doesn't exist, for an option that changes the answer and isn't supported, and for
-        values that can't be used.
-        """
-        known = DEFAULTS
-        config = given(active("generation_config", config or {}, GENERATE))
-        for where, values in ((CHECKPOINT, checkpoint), ("generation_config", config), ("generate", call)):
-            for name, idle in UNSUPPORTED.items():
-                if values.get(name) not in (None, idle):
-                    raise InputError(
-                        f"{where} sets {name}={shown(values[name])}, which is not supported here; take it out"
-                    )
-        call = {name: value for name, value in call.items() if name not in UNSUPPORTED and name not in ASSISTED}
-        check_names("generate", call, known)
-        taken = set(known) - {"cache_implementation"}  # options of how to compute, not what: only the call sets them
-        values = {name: value for name, value in checkpoint.items() if name in taken and value is not None}
-        values |= {name: value for name, value in config.items() if name in known}
-        off = {"top_k": 0}
-        values |= {name: off.get(name, known[name]) if value is None else value for name, value in call.items()}
-        return cls(**values)
+    """The embeddings and each layer's output, of every step."""
 
     def __post_init__(self) -> None:
-        for name, (least, most) in WHOLE.items():
-            value = getattr(self, name)
-            if value is not None or DEFAULTS[name] is not None:
-                self._set(name, whole(name, value, least, most))
-        for name, (smallest, largest) in NUMBERS.items():
-            self._set(name, number(name, getattr(self, name), smallest, largest))
-        for name in FLAGS:
-            flag(name, getattr(self, name))
-        choice("early_stopping", self.early_stopping, (True, False, "never"))
-        caches = (None, "dynamic") if self.num_beams > 1 else (None, "dynamic", "static")  # beams are reordered
-        choice("cache_implementation", self.cache_implementation, caches)
+        if self.do_sample is True and is_number(self.temperature) and self.temperature == 0:
+            raise InputError("temperature=0 can't divide the scores; for greedy decoding use do_sample=False")
+        check_fields(self)
+        self._expect(
+            self.num_beams == 1 or self.cache_implementation != "static",  # beams are reordered
+            "cache_implementation",
+            'None or "dynamic" in a beam search',
+        )
         self._expect(
             self.num_return_sequences == 1 or self.do_sample or self.num_return_sequences <= self.num_beams,
             "num_return_sequences",
@@ -132,31 +137,10 @@ class GenerationSettings:
             "num_return_sequences",
             f"at most num_beams={self.num_beams}",
         )
-        if self.max_time is not None:
-            number("max_time", self.max_time, 0, LARGEST)
         strings = [self.stop_strings] if isinstance(self.stop_strings, str) else self.stop_strings
         texts = isinstance(strings, list | tuple) and bool(strings) and all(isinstance(s, str) and s for s in strings)
         self._expect(strings is None or texts, "stop_strings", "a text or a list of texts, none of them empty")
         self._check_token_lists()
-        if self.do_sample:
-            self._check_sampling()
-
-    def _check_sampling(self) -> None:
-        hint = (
-            "; for greedy decoding use do_sample=False" if is_number(self.temperature) and self.temperature == 0 else ""
-        )
-        self._expect(
-            is_number(self.temperature) and SMALLEST <= self.temperature <= LARGEST,
-            "temperature",
-            f"a number from {SMALLEST:g} to {LARGEST:g}{hint}",
-        )
-        whole("top_k", self.top_k)
-        number("top_p", self.top_p, 0, LARGEST)
-        if self.min_p is not None:
-            number("min_p", self.min_p, 0, 1)
-        number("typical_p", self.typical_p, SMALLEST, LARGEST)
-        for name in ("epsilon_cutoff", "eta_cutoff"):
-            number(name, getattr(self, name), -LARGEST, LARGEST)
 
     def _check_token_lists(self) -> None:
         for name in ("eos_token_id", "forced_eos_token_id"):
@@ -185,13 +169,15 @@ class GenerationSettings:
         if not holds:
             raise InputError(f"{name}={shown(getattr(self, name))} should be {wanted}")
 
-    def _set(self, name: str, value: float) -> None:
-        object.__setattr__(self, name, value)
-
     def biases(self) -> dict[tuple[int, ...], float]:
         """Return `sequence_bias` as token sequence -> bias."""
         pairs = self.sequence_bias.items() if isinstance(self.sequence_bias, dict) else self.sequence_bias or []
         return {tuple(tokens): bias for tokens, bias in pairs}
+
+    def outputs(self) -> list[str]:
+        """Return what to keep of every step: "scores", "logits", "attentions", "hidden_states"."""
+        names = ("scores", "logits", "attentions", "hidden_states")
+        return [name for name in names if self.return_dict_in_generate and getattr(self, f"output_{name}")]
 
     def eos_tokens(self) -> list[int]:
         """Return the tokens that end an answer."""
@@ -224,6 +210,7 @@ class GenerationSettings:
 
 
 DEFAULTS = {f.name: f.default for f in fields(GenerationSettings)}
+"""Each option and the value that it has without being set."""
 
 
 def _is_bias(value: Any) -> bool:
@@ -233,7 +220,11 @@ def _is_bias(value: Any) -> bool:
 def _is_decay(value: Any) -> bool:
     pair = isinstance(value, list | tuple) and len(value) == 2
     return (
-        pair and is_whole(value[0]) and abs(value[0]) <= MOST_TOKENS and is_number(value[1]) and 0 < value[1] <= LARGEST
+        pair
+        and is_whole(value[0])
+        and abs(value[0]) <= MOST_CONTEXT
+        and is_number(value[1])
+        and 0 < value[1] <= HUGE_FACTOR
     )
 
 

@@ -16,30 +16,29 @@ Criterion = Callable[[Array, Any], Any]
 """(ids so far (rows, tokens), the scores of every step so far or None) -> one truth value, or one for each row."""
 
 
-class Stopping:
-    """The criteria of one call, beside end tokens and the greatest length."""
+def stopping_criteria(settings: GenerationSettings, criteria: Any = None, tokenizer: Any = None) -> list[Criterion]:
+    """Return the criteria of one call, beside end tokens and the greatest length.
 
-    def __init__(self, settings: GenerationSettings, criteria: Any = None, tokenizer: Any = None) -> None:
-        """Take the criteria. Raises `InputError` for `stop_strings` without `tokenizer`, or a criterion that is no function."""
-        self.criteria: list[Criterion] = functions(criteria, "stopping_criteria")
-        if settings.max_time is not None:
-            end = time.monotonic() + settings.max_time
-            self.criteria.append(lambda ids, scores: time.monotonic() > end)
-        if settings.stop_strings is not None:
-            if tokenizer is None:
-                raise InputError("stop_strings need the tokenizer: generate(..., tokenizer=processor.tokenizer)")
-            strings = [settings.stop_strings] if isinstance(settings.stop_strings, str) else settings.stop_strings
-            self.criteria.append(lambda ids, scores: ends_with(to_host(ids), strings, tokenizer))
+    Raises `InputError` for `stop_strings` without `tokenizer`, or a criterion that is no function.
+    """
+    found: list[Criterion] = functions(criteria, "stopping_criteria")
+    if settings.max_time is not None:
+        end = time.monotonic() + settings.max_time
+        found.append(lambda ids, scores: time.monotonic() > end)
+    if settings.stop_strings is not None:
+        if tokenizer is None:
+            raise InputError("stop_strings need the tokenizer: generate(..., tokenizer=processor.tokenizer)")
+        strings = [settings.stop_strings] if isinstance(settings.stop_strings, str) else settings.stop_strings
+        found.append(lambda ids, scores: ends_with(to_host(ids), strings, tokenizer))
+    return found
 
-    def __bool__(self) -> bool:
-        return bool(self.criteria)
 
-    def __call__(self, ids: Int[Array, "rows tokens"], scores: Any) -> Bool[np.ndarray, " rows"]:
-        """Return True for the rows that any criterion ends."""
-        stopped = np.zeros(len(ids), dtype=bool)
-        for criterion in self.criteria:
-            stopped |= _truth(criterion(ids, scores), len(ids))
-        return stopped
+def stopped(criteria: Sequence[Criterion], ids: Int[Array, "rows tokens"], scores: Any) -> Bool[np.ndarray, " rows"]:
+    """Return True for the rows that any criterion ends."""
+    rows = np.zeros(len(ids), dtype=bool)
+    for criterion in criteria:
+        rows |= _truth(criterion(ids, scores), len(ids))
+    return rows
 
 
 def _truth(answer: Any, rows: int) -> Bool[np.ndarray, " _"]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.files.checks import choice, flag, number, shown, whole
+from ovis2_ref.files.checks import choice, number, shown, whole
 from ovis2_ref.files.reading import has_file, read_json
+from ovis2_ref.files.records import bounded, check_fields, one_of
 from ovis2_ref.image.limits import MAX_EDGE, MAX_PIXELS
 from ovis2_ref.image.resize import ORDERS
 from ovis2_ref.image.tiling import MAX_TILES
@@ -15,7 +16,7 @@ from ovis2_ref.image.tiling import MAX_TILES
 RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's numbers of its filters, 0 to 5."""
 
-LARGEST_FLOAT = 1e30
+LARGEST_NUMBER = 1e30
 """Limit of a mean, a deviation or a factor; larger numbers don't fit float32, in which pixel values are computed."""
 
 SIZES = (
@@ -44,45 +45,61 @@ class ImageOptions:
     `image_mean` and `image_std` are a number or one for each channel. A tile is called a patch here, as in transformers.
     """
 
+    # Resizing and cutting.
     do_resize: bool = True
+    """Resize a picture that isn't cut into tiles."""
     size: dict[str, int] = field(default_factory=lambda: {"height": 384, "width": 384})
+    """What a picture, or each of its tiles, becomes."""
     resample: int = 3
-    do_center_crop: bool = False
-    crop_size: dict[str, int] | None = None
-    do_rescale: bool = True
-    rescale_factor: float = 1 / 255
-    do_normalize: bool = True
-    image_mean: float | tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    image_std: float | tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
-    do_convert_rgb: bool = True
-    crop_to_patches: bool = False
-    min_patches: int = 1
-    max_patches: int = 12
-    use_covering_area_grid: bool = True
-    covering_threshold: float = 0.9
-    data_format: str = "channels_first"
-    input_data_format: str | None = None
-    pillow: str = "13"
+    """The filter: nearest, lanczos, bilinear, bicubic, box, hamming, from 0 on."""
+    pillow: str = one_of("13", *ORDERS)
     """The Pillow version whose order of passes is used, see `resize.vertical_first`. transformers has no such option."""
+    do_center_crop: bool = False
+    """Cut the middle of `crop_size` out of every tile."""
+    crop_size: dict[str, int] | None = None
+    """Height and width of that middle."""
+
+    # The grid of tiles.
+    crop_to_patches: bool = False
+    """Cut a picture into tiles."""
+    min_patches: int = bounded(1, 1, MAX_TILES)
+    """Tiles at least, where the grid is chosen by its aspect ratio."""
+    max_patches: int = bounded(12, 1, MAX_TILES)
+    """Tiles at most, the thumbnail not counted."""
+    use_covering_area_grid: bool = True
+    """Choose the grid by the area that it covers; else by its aspect ratio."""
+    covering_threshold: float = bounded(0.9, -LARGEST_NUMBER, LARGEST_NUMBER)
+    """The part of the picture's area that is enough to be covered."""
+
+    # Levels and channels.
+    do_convert_rgb: bool = True
+    """Make every picture three channels."""
+    do_rescale: bool = True
+    """Multiply levels by `rescale_factor`."""
+    rescale_factor: float = bounded(1 / 255, -LARGEST_NUMBER, LARGEST_NUMBER)
+    """1 / 255 makes levels numbers from 0 to 1."""
+    do_normalize: bool = True
+    """Subtract the mean, and divide by the deviation."""
+    image_mean: float | tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
+    """The mean of each channel."""
+    image_std: float | tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    """The standard deviation of each channel."""
+    data_format: str = "channels_first"
+    """The order of a tile's axes: channels_first or channels_last."""
+    input_data_format: str | None = None
+    """The order of a picture's axes; None to find an axis of 1, 3 or 4."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self.size = size_dict("size", self.size)
         self.crop_size = None if self.crop_size is None else size_dict("crop_size", self.crop_size)
         self.resample = _filter(self.resample)
-        self.min_patches = whole("min_patches", self.min_patches, 1, MAX_TILES)
-        self.max_patches = whole("max_patches", self.max_patches, 1, MAX_TILES)
-        self.rescale_factor = number("rescale_factor", self.rescale_factor, -LARGEST_FLOAT, LARGEST_FLOAT)
-        self.covering_threshold = number("covering_threshold", self.covering_threshold, -LARGEST_FLOAT, LARGEST_FLOAT)
         self.image_mean = _statistic("image_mean", self.image_mean)
         self.image_std = _statistic("image_std", self.image_std)
         if self.rescale_factor == 0.0:
             raise InputError("rescale_factor=0 leaves nothing of a picture")
         if 0.0 in (self.image_std if isinstance(self.image_std, tuple) else (self.image_std,)):
             raise InputError(f"image_std={self.image_std} holds a 0; the picture is divided by it")
-        for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb",
-                     "crop_to_patches", "use_covering_area_grid"):  # fmt: skip
-            flag(name, getattr(self, name))
-        self.pillow = choice("pillow", self.pillow, ORDERS)
         self.data_format = _layout("data_format", self.data_format)
         if self.input_data_format is not None:
             self.input_data_format = _layout("input_data_format", self.input_data_format)
@@ -185,8 +202,8 @@ def _filter(value: Any) -> int:
 
 def _statistic(name: str, value: Any) -> float | tuple[float, ...]:
     if isinstance(value, list | tuple):
-        return tuple(number(name, one, -LARGEST_FLOAT, LARGEST_FLOAT) for one in value)
-    return number(name, value, -LARGEST_FLOAT, LARGEST_FLOAT)
+        return tuple(number(name, one, -LARGEST_NUMBER, LARGEST_NUMBER) for one in value)
+    return number(name, value, -LARGEST_NUMBER, LARGEST_NUMBER)
 
 
 def _layout(name: str, value: Any) -> str:

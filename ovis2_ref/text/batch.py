@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.checks import LARGEST_WHOLE, choice, whole
-
-__all__ = ["NO_LIMIT", "BatchFeature", "BatchRules", "collate"]
+from ovis2_ref.files.records import bounded, check_fields, one_of
 
 NO_LIMIT = int(1e30)
 """The `model_max_length` of a tokenizer without one, as transformers writes it."""
-MOST_TOKENS = 2**24
+BATCH_LIMIT = 2**24
 """Tokens of a padded batch, so that a wrong `max_length` can't exhaust memory."""
 
 PADDING: dict[str, Any] = {
@@ -24,40 +21,43 @@ PADDING: dict[str, Any] = {
 }
 """The entries that a batch may have for each token, in transformers' order, and their values at padding."""
 
+SIDES = ("left", "right")
+
 
 @dataclass(frozen=True)
 class BatchRules:
-    """How rows are cut and padded; names, defaults and meaning as in a tokenizer call of transformers 5.24.
+    """How rows are cut and padded; names, defaults and meaning as in a tokenizer call of transformers 5.24."""
 
-    padding: False, True or "longest" (to the longest row), "max_length" (to `max_length`).
-    truncation: None (cut if `max_length` is given and nothing is padded), False, True (cut to `max_length`).
-    Where `max_length` is None, "max_length" and True mean the tokenizer's own longest row, nothing if it has none.
-    max_length: a whole number from 1 to 10**30. pad_to_multiple_of: padding continues to the next multiple.
-    return_tensors: "np" for int64 arrays (batch, tokens), "pt" for tensors, None for lists.
-    return_...: entries beside `input_ids`: `attention_mask`, `token_type_ids` (0 everywhere), `special_tokens_mask` (1 at
-    padding), `offset_mapping` (a token's first and last character), `length` (of each padded row).
-    """
+    # What is done to the rows.
+    padding: bool | str = one_of(False, False, True, "longest", "max_length", "do_not_pad")
+    """True or "longest": to the longest row. "max_length": to `max_length`."""
+    truncation: bool | str | None = one_of(None, False, True, "longest_first", "only_first", "do_not_truncate")
+    """True: cut to `max_length`. None: the same if `max_length` is given and nothing is padded."""
+    max_length: int | None = bounded(None, 1, NO_LIMIT)
+    """Tokens of a row; None for the tokenizer's own longest row, nothing if it has none."""
+    pad_to_multiple_of: int | None = bounded(None)
+    """Padding continues to the next multiple."""
+    padding_side: str = one_of("right", *SIDES)
+    """Where padding goes."""
+    truncation_side: str = one_of("right", *SIDES)
+    """Where a row is cut."""
 
-    padding: bool | str = False
-    truncation: bool | str | None = None
-    max_length: Any = None
-    padding_side: str = "right"
-    truncation_side: str = "right"
-    pad_to_multiple_of: Any = None
-    return_tensors: str | None = None
+    # What the batch holds beside `input_ids`.
+    return_tensors: str | None = one_of(None, "np", "pt")
+    """What kind of rows: "np" for int64 arrays (batch, tokens), "pt" for tensors, None for lists."""
     return_attention_mask: bool = True
+    """`attention_mask`: 0 at padding."""
     return_token_type_ids: bool = False
+    """`token_type_ids`: 0 everywhere."""
     return_special_tokens_mask: bool = False
+    """`special_tokens_mask`: 1 at padding."""
     return_offsets_mapping: bool = False
+    """`offset_mapping`: a token's first and last character."""
     return_length: bool = False
+    """`length` of each padded row."""
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            choice(name, getattr(self, name), choices)
-        object.__setattr__(self, "return_tensors", check_return_tensors(self.return_tensors))
-        for name, most in {"max_length": NO_LIMIT, "pad_to_multiple_of": LARGEST_WHOLE}.items():
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, whole(name, getattr(self, name), 1, most))
+        check_fields(self)
 
     def cut_length(self, longest: int) -> int | None:
         """Return the length that rows are cut to, None for not at all; `longest` is the tokenizer's own limit."""
@@ -91,19 +91,6 @@ class BatchRules:
         return longest if longest < NO_LIMIT else None
 
 
-SIDES = ("left", "right")
-YES_NO = (False, True)
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "padding": (False, True, "longest", "max_length", "do_not_pad"),
-    "truncation": (None, False, True, "longest_first", "only_first", "do_not_truncate"),
-    "padding_side": SIDES,
-    "truncation_side": SIDES,
-    **dict.fromkeys(("return_attention_mask", "return_token_type_ids", "return_special_tokens_mask"), YES_NO),
-    **dict.fromkeys(("return_offsets_mapping", "return_length"), YES_NO),
-}
-"""The values that a rule may have."""
-
-
 def collate(
     rows: Sequence[Sequence[int]],
     rules: BatchRules,
@@ -112,11 +99,11 @@ def collate(
     longest: int = NO_LIMIT,
     masks: Sequence[Sequence[int]] | None = None,
     offsets: Sequence[Sequence[tuple[int, int]]] | None = None,
-) -> BatchFeature:
-    """Return `rows` of token ids as a batch, according to `rules`.
+) -> dict[str, Any]:
+    """Return `rows` of token ids as a batch of lists, according to `rules`.
 
     `attention_mask` is 1 at tokens, or as in `masks`, and 0 at padding. `offsets`: the characters of each token.
-    Raises `InputError` if padding is asked for and there is no `pad_id`, for more than `MOST_TOKENS`, or if an array is asked
+    Raises `InputError` if padding is asked for and there is no `pad_id`, for more than `BATCH_LIMIT`, or if an array is asked
     for and rows have different lengths.
     """
     values: dict[str, Any] = {
@@ -135,9 +122,9 @@ def collate(
     if length is not None:
         if pad_id is None:
             raise InputError("padding was asked for, and this tokenizer has no pad_token; pass prompts of one length")
-        if length * len(rows) > MOST_TOKENS:
+        if length * len(rows) > BATCH_LIMIT:
             raise InputError(
-                f"{len(rows)} prompts padded to {length} tokens are more than {MOST_TOKENS} tokens; give a smaller max_length"
+                f"{len(rows)} prompts padded to {length} tokens are more than {BATCH_LIMIT} tokens; give a smaller max_length"
             )
         padding = PADDING | {"input_ids": pad_id}
         batch = {
@@ -152,7 +139,7 @@ def collate(
     batch = {name: [list(row) for row in column] for name, column in batch.items()}
     if rules.return_length:
         batch["length"] = lengths
-    return BatchFeature(batch).convert_to_tensors(rules.return_tensors)
+    return batch
 
 
 def _filled(rows: Sequence[Sequence[int]], value: Any) -> list[list[Any]]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ovis2_ref.compat.arguments import active, check_names, given
+from ovis2_ref.compat.batch_feature import BatchFeature
+from ovis2_ref.compat.call_options import sort_options
 from ovis2_ref.compat.idle import TEMPLATE_OPTIONS
 from ovis2_ref.compat.json_settings import check_saving, located
 from ovis2_ref.compat.processor_names import ProcessorNames
@@ -16,8 +18,6 @@ from ovis2_ref.files.checks import check_flags, mapping, shown, whole
 from ovis2_ref.files.writing import replacing_files
 from ovis2_ref.image.pictures import flat_pictures
 from ovis2_ref.image.processor import OPTIONS, Ovis2ImageProcessor, Ovis2ImageProcessorFast
-from ovis2_ref.text.batch import BatchFeature
-from ovis2_ref.text.call_options import sort_options
 from ovis2_ref.text.chat import (
     CHAT_TEMPLATE,
     IMAGE_TOKEN,

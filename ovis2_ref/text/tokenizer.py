@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ovis2_ref.compat.arguments import active, check_names, given
+from ovis2_ref.compat.batch_feature import BatchFeature, check_return_tensors
 from ovis2_ref.compat.idle import TEXT_OPTIONS
 from ovis2_ref.compat.json_settings import check_saving, located
 from ovis2_ref.compat.text_arguments import rows_of, text_list, token_list, vocabulary_ids
@@ -14,7 +15,7 @@ from ovis2_ref.config import Ovis2Config
 from ovis2_ref.errors import CheckpointError, InputError
 from ovis2_ref.files.checks import shown
 from ovis2_ref.files.writing import replacing_files, write_text
-from ovis2_ref.text.batch import BatchFeature, BatchRules, collate
+from ovis2_ref.text.batch import BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
 from ovis2_ref.text.library import TOKEN_FLAGS, add_tokens, library_errors, load_tokenizer
 from ovis2_ref.text.tokenizer_files import TokenizerSettings, read_settings, read_tokenizer_json, write_settings
@@ -148,8 +149,9 @@ class Tokenizer(TokenizerNames):
         """Return how rows are cut and padded, with this tokenizer's sides where `options` name none."""
         options = active("the tokenizer", options, TEXT_OPTIONS)
         check_names("the tokenizer", options, RULES)
-        sides = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
-        return BatchRules(**sides | given(options))
+        own: dict[str, Any] = {"padding_side": self.padding_side, "truncation_side": self.truncation_side}
+        own["return_tensors"] = check_return_tensors(options.pop("return_tensors", None))
+        return BatchRules(**own | given(options))
 
     def collate(
         self,
@@ -159,9 +161,10 @@ class Tokenizer(TokenizerNames):
         offsets: Sequence[Sequence[tuple[int, int]]] | None = None,
     ) -> BatchFeature:
         """Return `rows` of ids as a batch, padded with this tokenizer's padding token."""
-        return collate(
+        batch = collate(
             rows, rules, pad_id=self.pad_token_id, longest=self.model_max_length, masks=masks, offsets=offsets
         )
+        return BatchFeature(batch).convert_to_tensors(rules.return_tensors)
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **options: Any) -> Any:
         """Return the text of a row of ids (an array, a list, or one id), or of each of several; ids without a token

@@ -18,7 +18,7 @@ from ovis2_ref.text.batch import NO_LIMIT
 
 TOKENIZER_LIMIT = 2**25
 """Bytes of a tokenizer.json at most: three times the size of Qwen2.5's. Reading the worst JSON takes 24 times its size."""
-MOST_TOKENS = 2**20
+MOST_IDS = 2**20
 """Ids are below this, six times the size of Qwen2.5's vocabulary: the library takes memory for every id up to the largest."""
 
 QWEN2_PATTERN = (
@@ -95,12 +95,10 @@ def read_tokenizer_json(folder: Path) -> str:
                 )
     vocabulary = model.get("vocab")
     if not isinstance(vocabulary, dict) or not all(map(_is_id, vocabulary.values())):
-        raise CheckpointError(
-            f"{source}: model.vocab should give tokens whole numbers from 0 to {MOST_TOKENS - 1} as ids"
-        )
+        raise CheckpointError(f"{source}: model.vocab should give tokens whole numbers from 0 to {MOST_IDS - 1} as ids")
     added = values.get("added_tokens") or []
     if not isinstance(added, list) or not all(isinstance(token, dict) and _is_id(token.get("id")) for token in added):
-        raise CheckpointError(f"{source}: added_tokens should be a list of objects with ids below {MOST_TOKENS}")
+        raise CheckpointError(f"{source}: added_tokens should be a list of objects with ids below {MOST_IDS}")
     for token in added:
         _check_strip(token, source)
     return content.decode("utf-8")
@@ -184,9 +182,9 @@ def _added_tokens(entries: Any, source: str) -> dict[str, dict[str, Any]]:
     for token_id, entry in entries.items():
         _token(entry, f"{source}: added token {token_id}")
         flags = [entry.get(flag, False) for flag in ("lstrip", "rstrip", "single_word", "normalized", "special")]
-        if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 10 and int(token_id) < MOST_TOKENS):
+        if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 10 and int(token_id) < MOST_IDS):
             raise CheckpointError(
-                f"{source}: {shown(token_id)} is no id of an added token, a whole number from 0 to {MOST_TOKENS - 1}"
+                f"{source}: {shown(token_id)} is no id of an added token, a whole number from 0 to {MOST_IDS - 1}"
             )
         if not all(isinstance(flag, bool) for flag in flags):
             raise CheckpointError(
@@ -205,4 +203,4 @@ def _check_strip(token: dict[str, Any], source: str) -> None:
 
 
 def _is_id(value: Any) -> bool:
-    return is_whole(value) and 0 <= value < MOST_TOKENS
+    return is_whole(value) and 0 <= value < MOST_IDS

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from ovis2_ref.checkpoint.loading import StreamedWeights, load_weights, read_config, read_generation_config
 from ovis2_ref.checkpoint.weight_files import open_weights
 from ovis2_ref.errors import OvisError
-from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.config import merged_settings
 from ovis2_ref.text.processor import Ovis2Processor
 from tests.checkpoint.corruption import OUTSIDE, corrupt, restore
 from tests.checkpoint.folders import copy_original_checkpoint, write_transformers_checkpoint
@@ -54,7 +54,7 @@ def load_everything(folder, convention):
     weights = load_weights(folder, config)
     streamed = StreamedWeights(folder, config)
     assert all(np.array_equal(streamed[name], weights[name]) for name in weights)
-    GenerationSettings.merge(read_generation_config(folder), {})
+    merged_settings(read_generation_config(folder), {})
     Ovis2Processor.from_pretrained(folder, convention)
     return weights
 

@@ -13,10 +13,9 @@ from ovis2_ref.exercises.checking import check
 from ovis2_ref.exercises.table_model import TableModel
 from ovis2_ref.generation.beam import beam_search as projects_beam_search
 from ovis2_ref.generation.continuation import Continuation
+from ovis2_ref.generation.decoding import Decoding
 from ovis2_ref.generation.greedy import greedy as projects_greedy
-from ovis2_ref.generation.record import Record
 from ovis2_ref.generation.settings import GenerationSettings
-from ovis2_ref.generation.stopping import Stopping
 from ovis2_ref.image.filters import Windows
 from ovis2_ref.image.resize import resample_axis
 from ovis2_ref.language import masks, rope
@@ -147,6 +146,5 @@ def test_the_answer_to_beam_search_is_the_projects(seed):
     logits = rng.normal(size=(2, vocabulary, vocabulary)) + (np.arange(vocabulary) == 0)
     model = TableModel((logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))).tolist())
     settings = GenerationSettings(eos_token_id=0, pad_token_id=vocabulary - 1, num_beams=beams, early_stopping="never")
-    text, asked = TableText(model, [1, 2], beams), (Stopping(settings), Record(settings))
-    found, _ = projects_beam_search(text, settings, [], 0, new_tokens, None, *asked)
+    found, _ = projects_beam_search(TableText(model, [1, 2], beams), Decoding(settings, new_tokens))
     assert answer_to_beam_search(model, [1, 2], 0, new_tokens, beams) == found[0, 2:].tolist()

@@ -10,8 +10,8 @@ import transformers
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ovis2_ref.generation.scores import Frame, process_scores, score_processors
-from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.config import merged_settings
+from ovis2_ref.generation.scores import PromptFacts, process_scores, score_processors
 from ovis2_ref.ops import softmax
 from tests.generation.torch_backed import BEFORE_5, VOCABULARY, reference
 from tests.strategies import seeds
@@ -59,15 +59,15 @@ def test_all_together(options, eos, do_sample, seed) -> None:
 
     assume(not (BEFORE_5 and "exponential_decay_length_penalty" in options))
     assume(options.get("forced_eos_token_id") not in options.get("suppress_tokens", []))
-    settings = GenerationSettings.merge({}, asked)
-    frame = Frame(
+    settings = merged_settings({}, asked)
+    facts = PromptFacts(
         prompt_ids=ids[:, :prompt_tokens],
         padding=None if mask.all() or BEFORE_5 else padding,
         vocabulary=VOCABULARY,
         min_new_tokens=settings.least_new_tokens(prompt_tokens),
         max_new_tokens=new_tokens,
     )
-    ours = score_processors(settings, frame, np)
+    ours = score_processors(settings, facts, np)
 
     model = reference()
     model.generation_config = transformers.GenerationConfig()

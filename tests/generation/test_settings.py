@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovis2_ref.errors import InputError
-from ovis2_ref.generation.settings import GenerationSettings
+from ovis2_ref.generation.config import merged_settings
 from tests.generation.torch_backed import BEFORE_5, reference
 
 VALUES = {
@@ -45,7 +45,7 @@ def test_precedence_and_lengths(checkpoint, call, prompt_tokens) -> None:
     model = reference()
     model.generation_config = transformers.GenerationConfig(**checkpoint)
     given_length = "max_length" in call or "max_length" in checkpoint
-    ours = GenerationSettings.merge(checkpoint, call)
+    ours = merged_settings(checkpoint, call)
     theirs, unused = model._prepare_generation_config(None, **call)
     assert not unused
     for name in VALUES:
@@ -78,7 +78,7 @@ def test_none_in_the_call_switches_off(name) -> None:
         "do_sample": True,
     }  # fmt: skip
     off = {"repetition_penalty": 1.0, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": None, "eos_token_id": None}
-    assert getattr(GenerationSettings.merge(checkpoint, {name: None}), name) == off[name]
+    assert getattr(merged_settings(checkpoint, {name: None}), name) == off[name]
 
 
 REFUSED = [
@@ -162,18 +162,16 @@ def test_forced_token_that_is_suppressed() -> None:
 
 def test_unknown_argument_names_what_was_meant() -> None:
     with pytest.raises(InputError, match="max_new_token'; did you mean max_new_tokens"):
-        GenerationSettings.merge({}, {"max_new_token": 3})
+        merged_settings({}, {"max_new_token": 3})
 
 
 def test_static_cache_is_not_for_beams_and_not_for_checkpoints_to_ask() -> None:
     with pytest.raises(InputError, match="cache_implementation"):
-        GenerationSettings.merge({}, {"cache_implementation": "static", "num_beams": 2})
-    assert GenerationSettings.merge({"cache_implementation": "hybrid"}, {}).cache_implementation is None
+        merged_settings({}, {"cache_implementation": "static", "num_beams": 2})
+    assert merged_settings({"cache_implementation": "hybrid"}, {}).cache_implementation is None
 
 
 def test_checkpoint_that_asks_for_what_is_not_here() -> None:
     with pytest.raises(InputError, match="guidance_scale"):
-        GenerationSettings.merge({"guidance_scale": 1.5}, {})
-    GenerationSettings.merge(
-        {"guidance_scale": 1, "transformers_version": "5", "bos_token_id": 3, "use_cache": True}, {}
-    )
+        merged_settings({"guidance_scale": 1.5}, {})
+    merged_settings({"guidance_scale": 1, "transformers_version": "5", "bos_token_id": 3, "use_cache": True}, {})

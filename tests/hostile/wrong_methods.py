@@ -33,7 +33,7 @@ VALUES = (
 """What nobody should give; some of it fits some of the arguments."""
 
 PYTHONS = {"BatchFeature": set(dir(dict)), "GenerationConfig": set(dir(dict)) - {"update"}, "CausalLMOutput": {"get"}}
-INNER = {"collate", "expect", "expect_positive", "expect_types", "fault", "of_file"}
+INNER = {"collate", "expect", "expect_bounds", "expect_types", "fault", "of_file"}
 """Methods that are called by other parts of the package alone."""
 
 CHAT = [{"role": "user", "content": "a"}]
