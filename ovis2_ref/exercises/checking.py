@@ -1,9 +1,5 @@
 """Mark an answer: find the smallest case that fails, and the known mistake that explains every result."""
 
-import contextlib
-import copy
-import io
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,21 +8,11 @@ from typing import Any
 import numpy as np
 
 from ovis2_ref.exercises.exercise import Exercise, Inputs, Wrong
+from ovis2_ref.exercises.submission import Outcome, run
 
 ROUNDINGS = 4096
 """Results may differ by so many roundings of the largest number in them. exp makes a thousand roundings of one in a number around
 1000, as softmax sees them, and a sum of n products adds n. In float64 that allows 9e-13, and no slip in a formula is so small."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a function did with one case."""
-
-    value: Any = None
-    error: BaseException | None = None
-    changed: str = ""
-    """The name of an argument that the function wrote into."""
-    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,33 +30,28 @@ class Failure:
 
 
 def check(exercise: Exercise, function: Callable[..., Any]) -> Failure | None:
-    """Return None if `function` gives what is expected in every case, else the smallest case that fails."""
-    outcomes = [run(function, inputs) for inputs, _ in exercise.examples]
-    marked = zip(exercise.examples, outcomes, strict=True)
+    """Return None if `function` gives what is expected in every case, else the smallest case that fails.
+
+    It runs in this process: not for a student's function (`process.outcomes`).
+    """
+    return judge(exercise, exercise.examples, [run(function, inputs) for inputs, _ in exercise.examples])
+
+
+def judge(exercise: Exercise, examples: list[tuple[Inputs, Any]], outcomes: list[Outcome]) -> Failure | None:
+    """Return None if every outcome is what its example expects, else the smallest that isn't, and the mistake behind it."""
+    marked = zip(examples, outcomes, strict=True)
     failed = [i for i, ((_, expected), outcome) in enumerate(marked) if not passes(outcome, expected, exercise.exact)]
     if not failed:
         return None
-    inputs, expected = exercise.examples[failed[0]]
+    inputs, expected = examples[failed[0]]
     telling = sorted(range(len(outcomes)), key=lambda i: i not in failed)  # what fails tells mistakes apart
-    known = _known(exercise, [(exercise.examples[i][0], outcomes[i]) for i in telling])
+    known = _known(exercise, [(examples[i][0], outcomes[i]) for i in telling])
     return Failure(inputs, expected, outcomes[failed[0]], len(failed), len(outcomes), known)
-
-
-def run(function: Callable[..., Any], inputs: Inputs) -> Outcome:
-    """Call `function` with a copy of `inputs`, and note its result, its error, what it printed and what it wrote into."""
-    given, printed = copy.deepcopy(inputs), io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed), np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-            value = function(**given)
-    except (Exception, SystemExit) as error:
-        return Outcome(error=error, printed=printed.getvalue())
-    changed = next((name for name, was in inputs.items() if not agrees(given[name], was, exact=True)), "")
-    return Outcome(value, changed=changed, printed=printed.getvalue())
 
 
 def passes(outcome: Outcome, expected: Any, exact: bool) -> bool:
     """Return True if the function returned what was expected and left its arguments as they were."""
-    return outcome.error is None and not outcome.changed and agrees(outcome.value, expected, exact)
+    return not outcome.error and not outcome.changed and agrees(outcome.value, expected, exact)
 
 
 def agrees(got: Any, expected: Any, exact: bool = False) -> bool:
@@ -118,7 +99,7 @@ def differs(got: np.ndarray, expected: np.ndarray, exact: bool = False) -> np.nd
 
 def _known(exercise: Exercise, evidence: list[tuple[Inputs, Outcome]]) -> tuple[Wrong, ...]:
     """Return the first of the wrong answers, then of their pairs, that does in every case what the student's function did."""
-    if all(outcome.error is not None for _, outcome in evidence):
+    if all(outcome.error for _, outcome in evidence):
         return ()  # there are no results to compare
     for mistakes in _candidates(exercise):
         try:
@@ -136,6 +117,6 @@ def _candidates(exercise: Exercise) -> Iterator[tuple[Wrong, ...]]:
 
 
 def _alike(ours: Outcome, theirs: Outcome, exact: bool) -> bool:
-    if ours.error is not None or theirs.error is not None:
-        return type(ours.error) is type(theirs.error)
+    if ours.error or theirs.error:
+        return ours.error == theirs.error
     return ours.changed == theirs.changed and agrees(theirs.value, ours.value, exact)

@@ -1,124 +1,110 @@
-"""The command `ovis2-ref exercise`: list, next, check, watch, hint, reset, solution."""
+"""The command `ovis2-ref exercise`: list, next, check, watch, hint, reset, solution, handout."""
 
 import inspect
 import subprocess
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.exercises import course
 from ovis2_ref.exercises.catalogue import EXERCISES
-from ovis2_ref.exercises.checking import Failure, check
 from ovis2_ref.exercises.exercise import Exercise
 from ovis2_ref.exercises.folder import Folder
-from ovis2_ref.exercises.picture import draw_failure
-from ovis2_ref.exercises.showing import failure_text
+from ovis2_ref.exercises.marking import mark
+from ovis2_ref.exercises.report import as_json, as_junit
+from ovis2_ref.files.writing import write_text
 
-PATIENCE = 10.0
-"""Seconds that all cases of an exercise may take; a right answer needs a few hundredths."""
 GLANCE = 0.3
 """Seconds between two checks of the files."""
 
 
-def list_exercises(folder: Folder, name: str | None) -> int:
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, beside the action."""
+
+    name: str | None = None
+    """An exercise; None for the next that isn't done."""
+    session: int | None = None
+    """A session of the course, from 1."""
+    everything: bool = False
+    """Check every exercise."""
+    json: bool = False
+    junit: str | None = None
+    """Where to write JUnit's XML."""
+    seed: int = 0
+    """Draws the cases; students are shown those of 0."""
+    folder: str | None = None
+    """The folder to mark, and no other; None for the student's own, found from the current folder."""
+
+
+def list_exercises(folder: Folder, request: Request) -> int:
     """Print every exercise, which are done, and which is next."""
     done = sum(exercise.name in folder.done for exercise in folder.exercises)
     count, upcoming = len(folder.exercises), folder.next()
-    print(f"{'█' * done}{'░' * (count - done)} {done} of {count} done, in {folder.path}\n")
+    where = f"in {folder.path}" if folder.path.exists() else "`ovis2-ref exercise next` writes the files"
+    print(f"{'█' * done}{'░' * (count - done)} {done} of {count} done, {where}\n")
+    chosen = _of_session(folder, request)
     for number, exercise in enumerate(folder.exercises, start=1):
-        mark = "✓" if exercise.name in folder.done else "→" if exercise is upcoming else " "
-        print(f"{mark} {number:2d} {exercise.name:22} {exercise.title}")
+        if exercise in chosen:
+            mark = "✓" if exercise.name in folder.done else "→" if exercise is upcoming else " "
+            print(f"{mark} {number:2d} {exercise.name:24} {exercise.minutes:2d} min  {exercise.title}")
     return 0
 
 
-def show_next(folder: Folder, name: str | None) -> int:
-    """Print what the next exercise is about, and where its file is."""
-    exercise = folder.next()
+def show_next(folder: Folder, request: Request) -> int:
+    """Print what the next exercise, of all or of a session, is about, and where its file is."""
+    folder.complete()
+    exercise = folder.next(_of_session(folder, request))
     if exercise is None:
-        print("All exercises are done.")
+        print(f"All exercises{' of the session' if request.session else ''} are done.")
         return 0
-    print(f"{exercise.introduction}\n\nWrite it in {folder.file(exercise)}, then: ovis2-ref exercise check")
+    print(f"{exercise.introduction}\n\nAbout {exercise.minutes} minutes.")
+    print(f"Write it in {folder.file(exercise)}, then: ovis2-ref exercise check {exercise.name}")
     return 0
 
 
-def check_exercise(folder: Folder, name: str | None) -> int:
+def check_exercise(folder: Folder, request: Request) -> int:
     """Mark an exercise, the next one if none is named, and print the verdict; 1 for an answer that isn't right."""
-    exercise = _chosen(folder, name)
-    path = folder.file(exercise)
-    problem = verdict(exercise, path)
-    if problem is None:
-        folder.done.append(exercise.name)
-        folder.save()
-        print(f"✓ {exercise.name} is right. The project's own function: ovis2-ref exercise solution {exercise.name}")
-        upcoming = folder.next()
-        print(f"Next: {folder.file(upcoming)}" if upcoming else "That was the last one: all exercises are done.")
-        return 0
-    if exercise.name in folder.done:
-        folder.done.remove(exercise.name)
-        folder.save()
-    print(problem)
-    print(f"\n    ovis2-ref exercise hint {exercise.name}")
-    return 1
+    if request.everything or request.json or request.junit:
+        return _check_all(folder, request)
+    exercise = _chosen(folder, request)
+    verdict = mark(exercise, folder.file(exercise), request.seed)
+    folder.note(exercise, verdict.right)
+    if not verdict.right:
+        print(f"✗ {exercise.name}: {verdict.problem}\n\n    ovis2-ref exercise hint {exercise.name}")
+        return 1
+    print(f"✓ {exercise.name} is right. The project's own function: ovis2-ref exercise solution {exercise.name}")
+    upcoming = folder.next(_of_session(folder, request))
+    print(f"Next: {folder.file(upcoming)}" if upcoming else "That was the last one: all exercises are done.")
+    return 0
 
 
-def verdict(exercise: Exercise, path: Path) -> str | None:
-    """Return None if the file at `path` answers `exercise`, else what is wrong with it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} can't be read ({error}); `ovis2-ref exercise reset {exercise.name}` restores it"
-        ) from error
-    try:
-        if exercise.is_untouched(text):
-            return f"✗ {exercise.name}: nothing is written yet. Replace the `...` in {path}"
-        namespace: dict[str, Any] = {"__name__": f"exercise_{exercise.name}", "__file__": str(path)}
-        exec(compile(text, str(path), "exec"), namespace)
-    except (Exception, SystemExit):
-        return f"✗ {exercise.name}: {path} can't be run.\n\n{traceback.format_exc(limit=-1).rstrip()}"
-    function = namespace.get(exercise.name)
-    if not callable(function):
-        return f"✗ {exercise.name}: {path} has no function {exercise.name}. Keep its name and its arguments."
-    failure = _in_time(lambda: check(exercise, function))
-    if failure == "late":
-        return f"✗ {exercise.name}: no result after {PATIENCE:.0f} seconds. Is there a loop that never ends?"
-    if not isinstance(failure, Failure):
-        return None
-    picture = path.parent / "failures" / f"{exercise.name}.png"
-    drawn = draw_failure(exercise, failure, picture)
-    shown = f"\n\nThe same as a picture: {picture}" if drawn else ""
-    return failure_text(exercise, failure, path) + shown
+def _check_all(folder: Folder, request: Request) -> int:
+    """Mark every file of the folder, or of a session, and print a table or JSON; 0 if all are right."""
+    exercises = [folder.named(request.name)] if request.name else _of_session(folder, request)
+    verdicts = [mark(exercise, folder.file(exercise), request.seed, pictures=False) for exercise in exercises]
+    if request.junit:
+        write_text(Path(request.junit), as_junit(verdicts) + "\n", InputError)
+    if request.json:
+        print(as_json(verdicts))
+    else:
+        print(f"{sum(verdict.right for verdict in verdicts)} of {len(verdicts)} are right, in {folder.path}\n")
+        for verdict in verdicts:
+            sign = "✓" if verdict.right else "✗" if verdict.written else " "
+            said = ", ".join(verdict.mistakes) or verdict.problem.splitlines()[0] if verdict.problem else ""
+            print(f"{sign} {verdict.exercise.name:24} {said}".rstrip())
+    return 0 if all(verdict.right for verdict in verdicts) else 1
 
 
-def _in_time(job: Callable[[], Any]) -> Any:
-    """Return what `job` returns, or "late"; a job that is late is left behind on its thread, which ends with the process."""
-    future: Future[Any] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(job())
-        except BaseException as error:
-            future.set_exception(error)
-
-    stdout = sys.stdout
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        return future.result(PATIENCE)
-    except TimeoutError:
-        sys.stdout = stdout  # a late job holds it redirected
-        return "late"
-
-
-def watch(folder: Folder, name: str | None) -> int:
+def watch(folder: Folder, request: Request) -> int:
     """Check an exercise whenever its file is saved, each in a separate process, until Ctrl-C."""
+    folder.complete()
     seen = _saved(folder)  # before anything is printed: a file may be saved as soon as somebody reads it
     print(f"Watching {folder.path}: save a file to have it checked, Ctrl-C to stop.\n")
-    show_next(folder, None)
+    show_next(folder, request)
     while True:
         time.sleep(GLANCE)
         now = _saved(folder)
@@ -136,9 +122,9 @@ def _saved(folder: Folder) -> dict[str, int]:
     return {name: path.stat().st_mtime_ns if path.exists() else 0 for name, path in files.items()}
 
 
-def hint(folder: Folder, name: str | None) -> int:
+def hint(folder: Folder, request: Request) -> int:
     """Print the next of an exercise's three hints, after those given before."""
-    exercise = _chosen(folder, name)
+    exercise = _chosen(folder, request)
     level = min(folder.hints.get(exercise.name, 0) + 1, len(exercise.hints))
     folder.hints[exercise.name] = level
     folder.save()
@@ -147,11 +133,11 @@ def hint(folder: Folder, name: str | None) -> int:
     return 0
 
 
-def reset(folder: Folder, name: str | None) -> int:
-    """Restore the file of the exercise called `name`, and forget its progress. Raises `InputError` without a name."""
-    if name is None:
+def reset(folder: Folder, request: Request) -> int:
+    """Restore the file of the named exercise, and forget its progress. Raises `InputError` without a name."""
+    if request.name is None:
         raise InputError("reset needs the name of an exercise, since it throws your answer away")
-    exercise = folder.named(name)
+    exercise = folder.named(request.name)
     folder.restore(exercise)
     folder.done = [done for done in folder.done if done != exercise.name]
     folder.hints.pop(exercise.name, None)
@@ -160,11 +146,11 @@ def reset(folder: Folder, name: str | None) -> int:
     return 0
 
 
-def solution(folder: Folder, name: str | None) -> int:
+def solution(folder: Folder, request: Request) -> int:
     """Print a short answer, the project's own function and what to notice. Raises `InputError` before it is solved."""
-    if name is None:
+    if request.name is None:
         raise InputError("solution needs the name of an exercise that you have solved")
-    exercise = folder.named(name)
+    exercise = folder.named(request.name)
     if exercise.name not in folder.done:
         raise InputError(f"{exercise.name} isn't solved yet; `ovis2-ref exercise hint {exercise.name}` helps")
     print(f"A short answer:\n\n{exercise.source}")
@@ -174,12 +160,28 @@ def solution(folder: Folder, name: str | None) -> int:
     return 0
 
 
-def _chosen(folder: Folder, name: str | None) -> Exercise:
-    exercise = folder.next() if name is None else folder.named(name)
-    return folder.exercises[-1] if exercise is None else exercise
+def handout(folder: Folder, request: Request) -> int:
+    """Print one page on a session, as Markdown; without one, the sessions."""
+    if request.session:
+        print(course.handout(request.session), end="")
+        return 0
+    for number, session in enumerate(course.SESSIONS, start=1):
+        print(f"{number}  {session.minutes:3d} min  {session.title}: {', '.join(session.names)}")
+    return 0
 
 
-COMMANDS: dict[str, Callable[[Folder, str | None], int]] = {
+def _chosen(folder: Folder, request: Request) -> Exercise:
+    if request.name is not None:
+        return folder.named(request.name)
+    exercises = _of_session(folder, request)
+    return folder.next(exercises) or exercises[-1]
+
+
+def _of_session(folder: Folder, request: Request) -> tuple[Exercise, ...]:
+    return course.SESSIONS[request.session - 1].exercises if request.session else folder.exercises
+
+
+COMMANDS: dict[str, Callable[[Folder, Request], int]] = {
     "list": list_exercises,
     "next": show_next,
     "check": check_exercise,
@@ -187,9 +189,13 @@ COMMANDS: dict[str, Callable[[Folder, str | None], int]] = {
     "hint": hint,
     "reset": reset,
     "solution": solution,
+    "handout": handout,
 }
 
 
-def run_command(command: str, name: str | None) -> int:
-    """Run one of `COMMANDS` in the student's folder, as seen from the current folder, and return its exit status."""
-    return COMMANDS[command](Folder.open(Path.cwd(), EXERCISES), name)
+def run_command(command: str, request: Request) -> int:
+    """Run one of `COMMANDS` in the folder that is asked for, or the student's own, and return its exit status."""
+    if request.session is not None and not 1 <= request.session <= len(course.SESSIONS):
+        raise InputError(f"there is no session {request.session}; `ovis2-ref exercise handout` lists them")
+    folder = Folder.given(Path(request.folder), EXERCISES) if request.folder else Folder.open(Path.cwd(), EXERCISES)
+    return COMMANDS[command](folder, request)

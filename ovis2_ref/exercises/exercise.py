@@ -22,6 +22,10 @@ Inputs = dict[str, Any]
 SHAPE_TYPES = ("Bool", "Float", "Int", "UInt8")
 """jaxtyping's names that a signature may use; the student's file imports those that it needs."""
 
+NOTATION = """Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none."""
+"""Explains jaxtyping's notation in the head of every file that uses it."""
+
 
 class Wrong(NamedTuple):
     """A known wrong answer: its name, what to say to a student who gives it, and the edits that make it from the answer."""
@@ -46,6 +50,8 @@ class Exercise:
     """The oracle: the project's own function or a library's, with the answer's arguments."""
     cases: Callable[[np.random.Generator], Iterator[Inputs]]
     """The inputs to try, some chosen and some drawn."""
+    minutes: int
+    """How long a student takes who has read the walkthrough."""
     hints: tuple[str, str, str]
     """Three levels: the idea, the operation, nearly the line."""
     wrong: tuple[Wrong, ...]
@@ -99,8 +105,9 @@ class Exercise:
         if "Callable[" in head:
             imports = f"from collections.abc import Callable\n\n{imports}"
         command = f"ovis2-ref exercise check {self.name}"
+        notation = f"\n\n{NOTATION}" if needed else ""
         return (
-            f'"""Exercise {number} of {count}: {self.introduction}\n\n    {command}\n"""\n\n'
+            f'"""Exercise {number} of {count}: {self.introduction}{notation}\n\n    {command}\n"""\n\n'
             f"{imports}\n\n{head}    ...\n"
         )
 
@@ -124,15 +131,21 @@ class Exercise:
 
     @cached_property
     def examples(self) -> list[tuple[Inputs, Any]]:
-        """The cases, smallest first, each with what is expected of it; the same ones every time."""
-        cases = sorted(self.cases(np.random.default_rng(0)), key=extent)
+        """The cases that students are shown, the same ones every time."""
+        return self.examples_of(0)
+
+    def examples_of(self, seed: int) -> list[tuple[Inputs, Any]]:
+        """Return the cases that `seed` draws, smallest first, each with what is expected of it."""
+        cases = sorted(self.cases(np.random.default_rng(seed)), key=extent)
         return [(inputs, self.expected(**copy.deepcopy(inputs))) for inputs in cases]
 
     def is_untouched(self, text: str) -> bool:
         """Return True if the function in a student's file `text` has nothing but a docstring and `...` in it."""
-        functions = [
-            node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == self.name
-        ]
+        try:
+            statements = ast.parse(text).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False  # running it says what is wrong
+        functions = [node for node in statements if isinstance(node, ast.FunctionDef) and node.name == self.name]
         return bool(functions) and all(
             isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
             for node in functions[-1].body

@@ -22,22 +22,42 @@ class Folder:
     hints: dict[str, int] = field(default_factory=dict)
     """How many levels of hints were given."""
 
+    kept: bool = True
+    """False for a folder that was handed in: nothing is written into it."""
+
     @classmethod
     def open(cls, start: Path, exercises: tuple[Exercise, ...]) -> "Folder":
-        """Return the student's folder, seen from the folder `start`, and write the files that it lacks.
+        """Return the student's folder, seen from the folder `start`; nothing is written.
 
-        It is the nearest of `.`, `exercises` and `walkthroughs/exercises`, under `start` or a folder above it, that has the
-        first exercise; if there is none, a new `exercises` under `start`. Raises `InputError` for a damaged progress file.
+        It is the nearest of `.`, `exercises` and `walkthroughs/exercises`, under `start` or a folder above it, that has any
+        exercise's file; if there is none, a new `exercises` under `start`. Raises `InputError` for a damaged progress file.
         """
-        first = file_name(1, exercises[0])
+        names = [file_name(number, exercise) for number, exercise in enumerate(exercises, start=1)]
         places = [base / sub for base in (start, *start.parents) for sub in ("", "exercises", "walkthroughs/exercises")]
-        folder = cls(next((place for place in places if (place / first).is_file()), start / "exercises"), exercises)
-        folder.path.mkdir(exist_ok=True)
-        for exercise in exercises:
-            if not folder.file(exercise).exists():
-                folder.restore(exercise)
+        found = (place for place in places if any((place / name).is_file() for name in names))
+        folder = cls(next(found, start / "exercises"), exercises)
         folder._read_progress()
         return folder
+
+    @classmethod
+    def given(cls, path: Path, exercises: tuple[Exercise, ...]) -> "Folder":
+        """Return the folder at `path`, whatever it has, to mark its files. Raises `InputError` if it is no folder."""
+        if not path.is_dir():
+            raise InputError(f"{path} is no folder; give the folder that holds the exercises' files")
+        return cls(path.resolve(), exercises, kept=False)
+
+    def complete(self) -> None:
+        """Write the files that are missing."""
+        self.path.mkdir(exist_ok=True)
+        for exercise in self.exercises:
+            if not self.file(exercise).exists():
+                self.restore(exercise)
+
+    def note(self, exercise: Exercise, right: bool) -> None:
+        """Remember whether `exercise` is done."""
+        if right != (exercise.name in self.done):
+            self.done = [name for name in self.done if name != exercise.name] + [exercise.name] * right
+            self.save()
 
     def file(self, exercise: Exercise) -> Path:
         """Return where the student writes `exercise`."""
@@ -56,12 +76,16 @@ class Folder:
                 return exercise
         raise InputError(f"there is no exercise {name!r}; `ovis2-ref exercise list` shows their names")
 
-    def next(self) -> Exercise | None:
-        """Return the first exercise that isn't done; None if all are."""
-        return next((exercise for exercise in self.exercises if exercise.name not in self.done), None)
+    def next(self, exercises: tuple[Exercise, ...] | None = None) -> Exercise | None:
+        """Return the first of `exercises`, of all if they aren't given, that isn't done; None if all are."""
+        some = self.exercises if exercises is None else exercises
+        return next((exercise for exercise in some if exercise.name not in self.done), None)
 
     def save(self) -> None:
-        """Write the progress file."""
+        """Write the progress file, into a new folder if there is none."""
+        if not self.kept:
+            return
+        self.path.mkdir(exist_ok=True)
         progress = {"done": sorted(set(self.done)), "hints": self.hints}
         write_text(self.path / PROGRESS, json.dumps(progress, indent=2) + "\n", InputError)
 

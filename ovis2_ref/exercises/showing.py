@@ -1,32 +1,37 @@
 """Show a failure: the inputs, what was expected beside what came, and where the two differ."""
 
 import inspect
-import traceback
+import textwrap
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ovis2_ref.exercises.checking import Failure, agrees, differs
 from ovis2_ref.exercises.exercise import Exercise, Inputs
+from ovis2_ref.exercises.submission import Other, Outcome, short
 
 ROWS, COLUMNS = 8, 6
 """How much of a result is shown, around the first difference."""
 ROW_OF_ITEMS = 40
 """Letters of a list that is still shown in one line."""
-SHADES = " ░▒▓█"
+SHADES = "·░▒▓█"
+"""From dark to bright; no level is a blank."""
+LINES, LETTERS = 12, 100
+"""How much is shown of what a function prints."""
+PASTED = 24
+"""Lines of Python that are still printed."""
 
 
-def failure_text(exercise: Exercise, failure: Failure, path: Path) -> str:
-    """Return what a student sees of `failure` in the file at `path`: case, results, the known mistake and its hint."""
+def failure_text(exercise: Exercise, failure: Failure) -> str:
+    """Return what a student sees of `failure`: case, results, the known mistake and its hint, the case to paste."""
     outcome = failure.outcome
     parts = [
-        f"✗ {exercise.name}: {failure.failed} of {failure.cases} cases fail. The smallest of them:",
+        f"{failure.failed} of {failure.cases} cases fail. The smallest of them:",
         inputs_text(exercise, failure.inputs),
     ]
-    if outcome.error is not None:
-        parts += [f"expected\n\n{_indented(_value_text(failure.expected))}", _error_text(outcome.error, path)]
+    if outcome.error:
+        parts += [f"expected\n\n{_indented(_value_text(failure.expected))}", _error_text(outcome)]
     elif outcome.changed:
         parts.append(
             f"Your function wrote into its argument {outcome.changed}. Make a new array: the caller needs the old one."
@@ -37,10 +42,63 @@ def failure_text(exercise: Exercise, failure: Failure, path: Path) -> str:
             diagnosis(outcome.value, failure.expected),
         ]
     if outcome.printed:
-        parts.append(f"Your function printed:\n{_indented(outcome.printed.rstrip())}")
+        lines = [line[:LETTERS] + " ..." * (len(line) > LETTERS) for line in outcome.printed.rstrip().splitlines()]
+        shown = "\n".join(lines[:LINES] + ["..."] * (len(lines) > LINES))
+        parts.append(f"Your function printed:\n{_indented(shown)}")
     if failure.known:
         parts += [f"Known mistake: {mistake.name}.\n    {mistake.hint}" for mistake in failure.known]
+    if len((case := case_text(failure.inputs, exercise.name)).splitlines()) <= PASTED:
+        parts.append(f"To try it, put this at the end of your file:\n\n{_indented(case)}")
     return "\n\n".join(part for part in parts if part)
+
+
+def case_text(inputs: Inputs, name: str) -> str:
+    """Return Python that calls function `name` with `inputs`, given `np`."""
+    sources, arguments = [], []
+    for argument, value in inputs.items():
+        kind = value if inspect.isfunction(value) else type(value)
+        if inspect.isfunction(value) or callable(value):
+            sources.append(textwrap.dedent(inspect.getsource(kind)))
+        arguments.append(f"    {argument}={_code(value)},")
+    if any("@dataclass" in source for source in sources):
+        sources.insert(0, "from dataclasses import dataclass\n")
+    return "\n".join([*sources, f"print({name}(", *arguments, "))"])
+
+
+def script_of(exercise: Exercise, failure: Failure) -> str:
+    """Return a program that runs the failing case on the student's file, and says what was expected of it."""
+    return (
+        f'"""The smallest case that {exercise.name} failed. It runs from any folder."""\n\n'
+        "import runpy\nfrom pathlib import Path\n\nimport numpy as np\n\n"
+        f'(file,) = Path(__file__).parents[1].glob("*_{exercise.name}.py")\n'
+        f'{exercise.name} = runpy.run_path(str(file))["{exercise.name}"]\n\n'
+        f"{case_text(failure.inputs, exercise.name)}\n"
+        f'print("expected:")\nprint({_code(failure.expected)})\n'
+    )
+
+
+def _code(value: Any) -> str:
+    """Return a Python expression with `value`."""
+    if isinstance(value, np.ndarray):
+        numbers = np.array2string(
+            value, separator=", ", threshold=value.size + 1, floatmode="unique", max_line_width=100
+        )
+        numbers = numbers.replace("nan", "np.nan").replace("inf", "np.inf")
+        text = (
+            f"np.array({numbers}, np.{value.dtype.name})"
+            if value.size
+            else f"np.zeros({value.shape}, np.{value.dtype})"
+        )
+        return text.replace("\n", "\n    ").replace("np.bool)", "bool)")
+    if inspect.isfunction(value):
+        return value.__name__
+    if callable(value):
+        fields = ", ".join(f"{name}={_code(field)}" for name, field in vars(value).items())
+        return f"{type(value).__name__}({fields})"
+    if isinstance(value, tuple | list):
+        inner = ", ".join(map(_code, value))
+        return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def inputs_text(exercise: Exercise, inputs: Inputs) -> str:
@@ -59,12 +117,14 @@ def comparison_text(exercise: Exercise, got: Any, expected: Any) -> str:
     """Return `expected` and `got` side by side; of two arrays of one shape, the part around the first difference."""
     several = isinstance(expected, tuple | list) and isinstance(got, tuple | list)
     if several and len(got) == len(expected) and isinstance(expected[0], np.ndarray):
-        wrong = next(i for i, e in enumerate(expected) if not agrees(got[i], e, exercise.exact))
-        return f"Result number {wrong}:\n\n{comparison_text(exercise, got[wrong], expected[wrong])}"
+        first = next(i for i, e in enumerate(expected) if not agrees(got[i], e, exercise.exact))
+        return f"Result number {first}:\n\n{comparison_text(exercise, got[first], expected[first])}"
     where = ""
     if _are_numbers(expected) and _are_numbers(got) and got.shape == expected.shape:
-        window, where = _window(differs(got, expected, exercise.exact))
-        left, right = _cells(exercise, expected, window, expected), _cells(exercise, got, window, expected)
+        wrong = differs(got, expected, exercise.exact)
+        window, where = _window(wrong)
+        left = _cells(exercise, expected, got, wrong, window, "")
+        right = _cells(exercise, got, expected, wrong, window, "*")
     elif several and len(repr(expected)) > ROW_OF_ITEMS:
         left = [repr(part) for part in expected]
         right = [repr(g) + ("" if i < len(expected) and agrees(g, expected[i]) else "*") for i, g in enumerate(got)]
@@ -94,7 +154,7 @@ def diagnosis(got: Any, expected: Any) -> str:
             return f"{len(expected)} results are expected, not {len(got)}."
         return ""
     if not isinstance(got, np.ndarray):
-        return f"A NumPy array is expected, not a {type(got).__name__}."
+        return f"A NumPy array is expected, not a {_type(got)}."
     if got.shape != expected.shape:
         hint = " The axes stand in another order." if sorted(got.shape) == sorted(expected.shape) else ""
         return f"The shape should be {expected.shape}, not {got.shape}.{hint}"
@@ -126,22 +186,33 @@ def _window(wrong: np.ndarray) -> tuple[tuple[int | slice, ...], str]:
     return tuple(window), f"\n\n    (shown: [{', '.join(ranges)}])"
 
 
-def _cells(exercise: Exercise, array: np.ndarray, window: tuple[int | slice, ...], expected: np.ndarray) -> list[str]:
-    """Return the lines of `array[window]`; numbers that differ from `expected` get a star."""
-    part, target = np.atleast_2d(array[window]), np.atleast_2d(expected[window])
-    if exercise.shown == "mask":
+def _cells(
+    exercise: Exercise,
+    array: np.ndarray,
+    other: np.ndarray,
+    wrong: np.ndarray,
+    window: tuple[int | slice, ...],
+    star: str,
+) -> list[str]:
+    """Return the lines of `array[window]`, with digits enough to tell it from `other`, and a `star` at numbers that are wrong."""
+    part, target, stars = (np.atleast_2d(numbers[window]) for numbers in (array, other, wrong))
+    if exercise.shown == "mask" and _is_mask(array) and _is_mask(other):
         opened = part if part.dtype.kind == "b" else part == 0
         return ["".join("■ " if cell else "· " for cell in row) for row in opened]
-    lines = [[_number(cell) for cell in row] for row in part]
-    stars = np.atleast_2d(differs(array, expected, exercise.exact)[window])
+    close = [_number(part[at]) == _number(target[at]) for at in zip(*np.nonzero(stars), strict=True)]
+    lines = [[_number(cell, 9 if any(close) else 4) for cell in row] for row in part]
     for i, j in zip(*np.nonzero(stars), strict=True):
-        close = lines[i][j] == _number(target[i, j])
-        lines[i][j] = (_number(part[i, j], 9) if close else lines[i][j]) + "*"
+        lines[i][j] += star
     width = max(len(cell) for row in lines for cell in row)
     rows = [" ".join(cell.rjust(width) for cell in row) for row in lines]
     if exercise.shown == "picture" and part.dtype == np.uint8:
         rows = [f"{row}   {_shaded(levels)}" for row, levels in zip(rows, part, strict=True)]
     return rows
+
+
+def _is_mask(array: np.ndarray) -> bool:
+    """Return True if `array` has nothing but 0 and the lowest number, or truths, so that two signs say all of it."""
+    return array.dtype.kind == "b" or bool(((array == 0) | (array == np.finfo(np.float32).min)).all())
 
 
 def _number(value: Any, digits: int = 4) -> str:
@@ -162,19 +233,24 @@ def _array_text(array: np.ndarray, as_picture: bool = False) -> str:
 def _value_text(value: Any) -> str:
     if isinstance(value, tuple | list) and any(isinstance(part, np.ndarray) for part in value):
         return "\n".join(_value_text(part) for part in value)
-    return _array_text(value) if isinstance(value, np.ndarray) else repr(value)
+    if isinstance(value, Other):
+        return ""
+    return _array_text(value) if isinstance(value, np.ndarray) else short(repr(value))
 
 
 def _kind(value: Any) -> str:
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"({type(value).__name__})"
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"({_type(value)})"
+
+
+def _type(value: Any) -> str:
+    return value.kind if isinstance(value, Other) else type(value).__name__
 
 
 def _indented(text: str, spaces: int = 4) -> str:
     return "\n".join(" " * spaces + line for line in text.splitlines())
 
 
-def _error_text(error: BaseException, path: Path) -> str:
+def _error_text(outcome: Outcome) -> str:
     """Return the error, and the lines of the student's file that led to it."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    where = "".join(f"\n    line {frame.lineno}: {frame.line}" for frame in frames)
-    return f"Your function raised {type(error).__name__}: {error}{where}"
+    where = "".join(f"\n    {line}" for line in outcome.lines)
+    return f"Your function raised {outcome.error}: {outcome.message}{where}"

@@ -137,13 +137,43 @@ def _parser() -> argparse.ArgumentParser:
 
     add_golden(commands, model)
 
-    exercise = commands.add_parser("exercise", help="write the model's functions yourself, and have them checked")
-    exercise.add_argument(
-        "action", choices=("list", "next", "check", "watch", "hint", "reset", "solution"), help="what to do"
-    )
-    exercise.add_argument("name", metavar="NAME", nargs="?", help="an exercise (default: the next that isn't done)")
-    exercise.set_defaults(run=_exercise)
+    _add_exercise(commands)
     return parser
+
+
+EXERCISE_ACTIONS = {
+    "list": "every exercise, and which are done",
+    "next": "what is next, and in which file",
+    "check": "mark the file of an exercise",
+    "watch": "check a file whenever it is saved",
+    "hint": "one more of an exercise's three hints",
+    "reset": "restore a file, and forget its progress",
+    "solution": "the project's own function, once yours is right",
+    "handout": "one page on a session of the course",
+}
+
+
+def _add_exercise(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    actions = "\n".join(f"  {action:10}{what}" for action, what in EXERCISE_ACTIONS.items())
+    exercise = commands.add_parser(
+        "exercise",
+        help="write the model's functions yourself, and have them checked",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"Write the model's functions yourself, and have them checked.\n\n{actions}",
+    )
+    exercise.add_argument("action", metavar="ACTION", choices=EXERCISE_ACTIONS, help="one of these")
+    exercise.add_argument("name", metavar="NAME", nargs="?", help="an exercise (default: the next that isn't done)")
+    exercise.add_argument(
+        "--session", metavar="N", type=_count, help="only the exercises of this session of the course"
+    )
+    exercise.add_argument("--folder", metavar="PATH", help="mark the files of this folder, and write nothing into it")
+    exercise.add_argument("--all", action="store_true", help="check every exercise")
+    exercise.add_argument("--json", action="store_true", help="check every exercise, and print the verdicts as JSON")
+    exercise.add_argument("--junit", metavar="FILE", help="check every exercise, and write the verdicts as JUnit's XML")
+    exercise.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="draw other cases than students are shown (default: 0, those)"
+    )
+    exercise.set_defaults(run=_exercise)
 
 
 def _describe(arguments: argparse.Namespace) -> None:
@@ -182,6 +212,15 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _exercise(arguments: argparse.Namespace) -> int:
-    from ovis2_ref.exercises.commands import run_command
+    from ovis2_ref.exercises.commands import Request, run_command
 
-    return run_command(arguments.action, arguments.name)
+    request = Request(
+        arguments.name,
+        session=arguments.session,
+        everything=arguments.all,
+        json=arguments.json,
+        junit=arguments.junit,
+        seed=arguments.seed,
+        folder=arguments.folder,
+    )
+    return run_command(arguments.action, request)

@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
+from xml.etree import ElementTree
 
 import pytest
 
-from ovis2_ref.exercises import commands
+from ovis2_ref.exercises import process
 from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.checking import agrees
+from ovis2_ref.exercises.course import SESSIONS
 from ovis2_ref.exercises.folder import file_name
+from ovis2_ref.exercises.showing import case_text
 from ovis2_ref.tools.cli import main
 from tests.test_package import ROOT
 
@@ -39,14 +43,15 @@ def write(folder, exercise, text):
 
 
 def test_from_the_first_exercise_to_the_next(student, tmp_path):
-    """Listing makes the files; the first fails untouched, passes answered, and then shows the project's function."""
+    """`next` makes the files; the first fails untouched, passes answered, and then shows the project's function."""
     status, out = student("list")
     assert status == 0
     assert f"0 of {len(EXERCISES)} done" in out
     assert f"→  1 {FIRST.name}" in out
     folder = tmp_path / "exercises"
-    assert len(list(folder.glob("*.py"))) == len(EXERCISES)
+    assert not folder.exists()
     assert FIRST.title in student("next")[1]
+    assert len(list(folder.glob("*.py"))) == len(EXERCISES)
     status, out = student("check")
     assert status == 1
     assert "nothing is written yet" in out
@@ -73,6 +78,7 @@ def test_hints_come_one_after_the_other(student):
 
 def test_reset_restores(student, tmp_path):
     """The file, its hints and its being done."""
+    student("next")
     student("hint")
     path = write(tmp_path / "exercises", FIRST, f"import numpy as np\n{FIRST.source}")
     assert student("check", "1")[0] == 0
@@ -84,7 +90,7 @@ def test_reset_restores(student, tmp_path):
 
 def test_an_answer_that_was_right_and_is_not_any_more(student, tmp_path):
     """Is no longer done."""
-    student("list")
+    student("next")
     write(tmp_path / "exercises", FIRST, f"import numpy as np\n{FIRST.source}")
     assert student("check", FIRST.name)[0] == 0
     write(tmp_path / "exercises", FIRST, f"def {FIRST.name}(*arguments, **more):\n    return 0.5\n")
@@ -120,7 +126,7 @@ def test_an_answer_that_was_right_and_is_not_any_more(student, tmp_path):
 )
 def test_what_is_wrong_is_told(student, tmp_path, text, said):
     """Whatever a file holds, the verdict says what to correct."""
-    student("list")
+    student("next")
     write(tmp_path / "exercises", RMS_NORM, text)
     status, out = student("check", "rms_norm")
     assert status == 1
@@ -128,18 +134,19 @@ def test_what_is_wrong_is_told(student, tmp_path, text, said):
 
 
 def test_a_loop_without_end_is_told(student, tmp_path, monkeypatch):
-    """After `PATIENCE`, and what is printed afterwards is seen."""
-    monkeypatch.setattr(commands, "PATIENCE", 0.2)
-    student("list")
-    text = "import time\n\ndef rms_norm(x, weight, eps):\n    time.sleep(2)\n    raise SystemExit\n"
-    write(tmp_path / "exercises", RMS_NORM, text)
-    status, out = student("check", "rms_norm")
-    assert status == 1
-    assert "loop that never ends" in out
+    """In the function or outside of it."""
+    monkeypatch.setattr(process, "PATIENCE", 2.0)
+    student("next")
+    for text in ("def rms_norm(x, weight, eps):\n    while True: pass\n", "while True: pass\n"):
+        write(tmp_path / "exercises", RMS_NORM, text)
+        status, out = student("check", "rms_norm")
+        assert status == 1
+        assert "loop that never ends" in out
 
 
 def test_bad_names_and_damaged_progress(student, tmp_path):
     """One line and exit status 2."""
+    student("next")
     assert student("check", "rms")[0] == 2
     for damaged in ("{", "[]", '{"done": 3, "hints": {}}', '{"done": [], "hints": {"a": "b"}}', "[" * 100000):
         (tmp_path / "exercises" / "progress.json").write_text(damaged)
@@ -151,7 +158,7 @@ def test_bad_names_and_damaged_progress(student, tmp_path):
 
 def test_the_folder_is_found_from_inside_and_from_above(student, tmp_path, monkeypatch):
     """From the folder itself, from a folder in it, and in a clone from the top."""
-    student("list")
+    student("next")
     (tmp_path / "exercises" / "notes").mkdir()
     for place in ("exercises", "exercises/notes"):
         monkeypatch.chdir(tmp_path / place)
@@ -165,7 +172,7 @@ def test_the_folder_is_found_from_inside_and_from_above(student, tmp_path, monke
 
 def test_watch_checks_what_is_saved(student, tmp_path):
     """In a separate process, until it is interrupted."""
-    student("list")
+    student("next")
     environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-m", "ovis2_ref", "exercise", "watch"]
     pipe = subprocess.PIPE
@@ -190,3 +197,128 @@ def test_watch_checks_what_is_saved(student, tmp_path):
             watching.wait()
             limit.cancel()
     assert watching.returncode == 130
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal made by the test")
+def test_breakpoint_gives_a_prompt_at_a_terminal(student, tmp_path):
+    """Python's debugger in the student's function; elsewhere the verdict says that it needs a terminal."""
+    student("next")
+    text = "def rms_norm(x, weight, eps):\n    breakpoint()\n    return x\n"
+    path = write(tmp_path / "exercises", RMS_NORM, text)
+    assert "needs a terminal" in student("check", "rms_norm")[1]
+    child, terminal = os.forkpty()
+    if child == 0:
+        os.environ["PYTHONPATH"] = str(ROOT.parent)
+        os.chdir(tmp_path)
+        os.execv(sys.executable, [sys.executable, "-m", "ovis2_ref", "exercise", "check", "rms_norm"])
+    limit = threading.Timer(60, os.kill, (child, signal.SIGKILL))
+    limit.start()
+    seen = b""
+    while b"(Pdb)" not in seen:
+        seen += os.read(terminal, 1024)
+    os.write(terminal, b"p 'shape', x.shape\n")
+    while b"('shape', (2,))" not in seen:
+        seen += os.read(terminal, 1024)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(terminal)
+    limit.cancel()
+    assert str(path).encode() in seen
+
+
+def test_a_whole_folder_as_json_and_junit(student, tmp_path):
+    """Right, wrong and named, missing; the folder that is given is marked, nothing else, and it stays as it was."""
+    student("next")
+    write(tmp_path / "exercises", FIRST, f"import numpy as np\n{FIRST.source}")
+    handed = tmp_path / "exercises" / "anna"
+    handed.mkdir()
+    write(handed, RMS_NORM, "def rms_norm(x, weight, eps):\n    return x\n")
+    write(handed, EXERCISES[3], EXERCISES[3].text(4, 33).replace("    ...\n", EXERCISES[3]._head_and_body[1]))
+    status, out = student("check", "--json", "--junit", str(tmp_path / "report.xml"), "--folder", str(handed))
+    assert status == 1
+    report = json.loads(out)
+    verdicts = {verdict["name"]: verdict for verdict in report["exercises"]}
+    assert (report["right"], report["of"]) == (1, len(EXERCISES))
+    assert verdicts["rms_norm"]["mistakes"] == ["identity"]
+    assert verdicts[EXERCISES[3].name]["right"]
+    assert not verdicts[FIRST.name]["right"]
+    assert not verdicts[FIRST.name]["written"]
+    suite = ElementTree.parse(tmp_path / "report.xml").getroot()
+    assert [suite.get(name) for name in ("tests", "failures", "skipped")] == [str(len(EXERCISES)), "1", "31"]
+    assert len(list(handed.iterdir())) == 2
+    monkey = student("check", FIRST.name, "--folder", str(handed))
+    assert monkey[0] == 1
+    assert "missing" in monkey[1]
+    assert student("check", "--folder", str(tmp_path / "nobody"))[0] == 2
+
+
+def test_a_folder_without_the_first_file_is_not_the_clones(student, tmp_path, monkeypatch):
+    """The nearest folder that has any exercise's file is marked."""
+    student("next")
+    write(tmp_path / "exercises", RMS_NORM, RMS_NORM.text(3, 33).replace("    ...\n", RMS_NORM._head_and_body[1]))
+    handed = tmp_path / "exercises" / "anna"
+    handed.mkdir()
+    write(handed, RMS_NORM, "def rms_norm(x, weight, eps):\n    return x\n")
+    monkeypatch.chdir(handed)
+    assert student("check", "rms_norm")[0] == 1
+
+
+def test_next_stays_in_the_session(student, tmp_path):
+    """And the sessions hold every exercise once."""
+    names = [exercise.name for session in SESSIONS for exercise in session.exercises]
+    assert sorted(names) == sorted(exercise.name for exercise in EXERCISES)
+    assert all(session.minutes <= 120 for session in SESSIONS)
+    _, out = student("next", "--session", "3")
+    first, second = SESSIONS[2].exercises[:2]
+    assert first.title in out
+    path = tmp_path / "exercises" / file_name(EXERCISES.index(first) + 1, first)
+    path.write_text(path.read_text().replace("    ...\n", first._head_and_body[1]))
+    assert student("check", "--session", "3")[0] == 0
+    assert second.title in student("next", "--session", "3")[1]
+    assert student("next", "--session", "8")[0] == 2
+    for number, session in enumerate(SESSIONS, start=1):
+        _, page = student("handout", "--session", str(number))
+        assert all(exercise.title in page for exercise in session.exercises)
+        assert len(page.splitlines()) < 110
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "unsaid"),
+    [
+        (
+            "def rms_norm(x, weight, eps):\n    return rms_norm(x, weight, eps)\n",
+            "more ...",
+            "line 2: return rms_norm\n" * 20,
+        ),
+        ("def rms_norm(x, weight, eps):\n    print('a' * 300000)\n    return x\n", "aaa ...", "a" * 200),
+        ("def rms_norm(x, weight, eps):\n    x = = 2\n", "line 2: x = = 2", "ast.py"),
+        ("def rms_norm(x, weight, eps):\n    print('\\x1b[2J')\n    return x\n", "?[2J", "\x1b"),
+    ],
+)
+def test_messages_are_short_and_speak_of_the_students_file(student, tmp_path, text, said, unsaid):
+    """Recursion, prints, syntax errors, what a terminal would take for commands."""
+    student("next")
+    write(tmp_path / "exercises", RMS_NORM, text)
+    status, out = student("check", "rms_norm")
+    assert status == 1
+    assert said in out
+    assert unsaid not in out
+
+
+def test_a_byte_order_mark_is_no_error(student, tmp_path):
+    """Editors of Windows write one."""
+    student("next")
+    text = RMS_NORM.text(3, 33).replace("    ...\n", RMS_NORM._head_and_body[1])
+    write(tmp_path / "exercises", RMS_NORM, text).write_text(text, encoding="utf-8-sig")
+    assert student("check", "rms_norm")[0] == 0
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
+def test_the_failing_case_runs_as_python(exercise):
+    """Every case, as a program: the inputs come back equal."""
+    for inputs, _ in exercise.examples:
+        seen: dict = {}
+        program = f"import numpy as np\n{case_text(inputs, 'kept')}"
+        exec(program, {"kept": lambda seen=seen, **given: seen.update(given), "print": id, "__name__": __name__})
+        assert seen.keys() == inputs.keys()
+        assert all(agrees(seen[name], value, exact=True) for name, value in inputs.items())

@@ -7,6 +7,9 @@ pixel's centre; Keys (1981) made it of two cubic polynomials, with a free number
     a|x|^3 - 5a|x|^2 + 8a|x| - 4a                for 1 <= |x| < 2
     0                                            beyond
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check cubic
 """
 

@@ -7,6 +7,9 @@ are divided by their root mean square, and each is multiplied by a learned weigh
 
 The mean is taken over the last axis, for every token on its own. No mean is subtracted, unlike in LayerNorm.
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check rms_norm
 """
 

@@ -5,6 +5,9 @@ token's on its own (Ba et al., 2016).
 
     y = w (x - mean) / sqrt(var + eps) + b,    var = mean((x - mean)^2)
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check layer_norm
 """
 

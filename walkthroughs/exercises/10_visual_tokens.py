@@ -6,6 +6,9 @@ makes a distribution of them (Lu et al., 2024, section 3).
 
     softmax(LayerNorm(W x)),    LayerNorm(z) = w (z - mean) / sqrt(var + 1e-5) + b
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check visual_tokens
 """
 

@@ -7,6 +7,9 @@ values with these weights (Vaswani et al., 2017, eq. 1).
 
 Products of longer vectors spread more; the division by sqrt(head_dim) keeps the softmax from saturating.
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check scaled_attention
 """
 

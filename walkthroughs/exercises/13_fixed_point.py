@@ -6,6 +6,9 @@ from zero.
 
     with 1 bit:  0.25 -> 0.5    -0.25 -> -0.5    0.2 -> 0    -0.7 -> -0.5
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check fixed_point
 """
 

@@ -6,6 +6,9 @@ picture.
 
     (channels, rows side, columns side)  ->  (tiles, channels, side, side)
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check cut_tiles
 """
 

@@ -8,6 +8,9 @@ column.
 
 Pixels to the right of and below the last whole patch are not looked at.
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check patches
 """
 

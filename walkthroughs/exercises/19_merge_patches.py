@@ -9,6 +9,9 @@ squares come in reading order, and so do the patches inside a square. With strid
                8  9 10 11
               12 13 14 15
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check merge_patches
 """
 

@@ -6,6 +6,9 @@ own row goes.
 
 The result is all that the language model ever sees of a picture.
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check merge_embeddings
 """
 

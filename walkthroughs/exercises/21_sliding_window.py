@@ -9,6 +9,9 @@ then the last tokens, and the first of them stands at position keys - queries.
                          ■ ■ ■ ■ ·           · · ■ ■ ·
                          ■ ■ ■ ■ ■           · · · ■ ■
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check sliding_window
 """
 

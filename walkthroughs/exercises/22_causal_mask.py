@@ -8,6 +8,9 @@ queries.
 Why not -infinity? A query at padding sees nothing at all. A row of equal finite numbers gives equal weights there; a row of
 -infinity gives NaN.
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check causal_mask
 """
 

@@ -7,6 +7,9 @@ probability of p or more together, and rules out the others with a score of -inf
 
 The likeliest token always stays.
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check top_p
 """
 

@@ -7,6 +7,9 @@ until it is.
     length 2, capacity 4, one new token:  [a b . .]  ->  [a b c .]
     length 4, capacity 4, one new token:  [a b c d]  ->  [a b c d e . . .]
 
+Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
+hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
+
     ovis2-ref exercise check update_cache
 """
 

@@ -116,6 +116,7 @@ EXERCISE = Exercise(
     answer=beam_search,
     expected=in_arrays,
     cases=cases,
+    minutes=20,
     hints=(
         "Keep two lists of (score, new tokens): those that run, and those that are finished.",
         (

@@ -58,6 +58,7 @@ EXERCISE = Exercise(
     answer=causal_mask,
     expected=one_by_one,
     cases=cases,
+    minutes=10,
     hints=(
         "Two conditions: the key isn't after the query, and the key isn't padding. Which shapes have they?",
         "Causal is (queries, keys), padding (batch, 1, keys): together (batch, queries, keys). Then np.where.",

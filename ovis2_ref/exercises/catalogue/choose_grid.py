@@ -71,6 +71,7 @@ EXERCISE = Exercise(
     answer=choose_grid,
     expected=one_by_one,
     cases=cases,
+    minutes=12,
     hints=(
         "Two cases: some grid keeps enough, or none does. What is compared first in each?",
         (

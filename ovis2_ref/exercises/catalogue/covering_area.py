@@ -51,6 +51,7 @@ EXERCISE = Exercise(
     answer=covering_area,
     expected=project,
     cases=cases,
+    minutes=5,
     hints=(
         "Only a region that is too large changes. What does its longer edge become?",
         "One factor shrinks both edges, and it is never above 1.",

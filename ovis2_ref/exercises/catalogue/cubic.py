@@ -37,6 +37,7 @@ EXERCISE = Exercise(
     answer=cubic,
     expected=filters.bicubic,
     cases=cases,
+    minutes=8,
     hints=(
         "The weight is the same on both sides, so begin with |x|. Then there are three pieces.",
         "Compute both polynomials for every x, and choose with np.where.",

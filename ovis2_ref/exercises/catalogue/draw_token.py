@@ -58,6 +58,7 @@ EXERCISE = Exercise(
     answer=draw_token,
     expected=project,
     cases=cases,
+    minutes=10,
     hints=(
         "The edges of the pieces are cumulated probabilities. How many edges lie at or before u?",
         "np.cumsum over the softmax; compare with u in a column, and count the edges that are not above it.",

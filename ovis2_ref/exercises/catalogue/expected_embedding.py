@@ -49,6 +49,7 @@ EXERCISE = Exercise(
     answer=expected_embedding,
     expected=project,
     cases=cases,
+    minutes=6,
     hints=(
         "A sum over words of probability times row: which product of matrices is that?",
         "tokens @ rows, with as many rows as there are words; the table has some more.",

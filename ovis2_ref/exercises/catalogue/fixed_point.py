@@ -43,6 +43,7 @@ EXERCISE = Exercise(
     answer=fixed_point,
     expected=filters.fixed_point,
     cases=cases,
+    minutes=8,
     hints=(
         "Scale so that the multiples become whole numbers, round, and scale back.",
         (

@@ -57,6 +57,7 @@ EXERCISE = Exercise(
     answer=greedy,
     expected=from_behind,
     cases=cases,
+    minutes=8,
     hints=(
         "A loop of at most new_tokens steps. What does the model have to see in each?",
         "It sees the prompt and all tokens so far. Append first, then look whether it was the end.",

@@ -71,6 +71,7 @@ EXERCISE = Exercise(
     answer=grouped_query_attention,
     expected=head_by_head,
     cases=cases,
+    minutes=12,
     hints=(
         (
             "It is the attention that you have written, with keys and values repeated for each query head of a group, and a"

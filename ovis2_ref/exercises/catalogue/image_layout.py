@@ -51,6 +51,7 @@ EXERCISE = Exercise(
     answer=image_layout,
     expected=project,
     cases=cases,
+    minutes=12,
     hints=(
         (
             "Start with the thumbnail, then loop over rows and columns. A separator comes before every tile but the first "

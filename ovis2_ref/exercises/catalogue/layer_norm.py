@@ -54,6 +54,7 @@ EXERCISE = Exercise(
     answer=layer_norm,
     expected=project,
     cases=cases,
+    minutes=8,
     hints=(
         "Subtract the mean of each token's features, then divide by their standard deviation.",
         "Mean and variance are over the last axis with keepdims=True; the variance divides by n, as ndarray.var does.",

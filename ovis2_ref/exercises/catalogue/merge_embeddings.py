@@ -87,6 +87,7 @@ EXERCISE = Exercise(
     answer=merge_embeddings,
     expected=one_by_one,
     cases=cases,
+    minutes=10,
     hints=(
         "Begin with a copy of the text's embeddings. Where are the atoms? Where is each indicator?",
         "A mask such as ids == atom_id chooses places in reading order; as many rows can be assigned to them at once.",

@@ -55,6 +55,7 @@ EXERCISE = Exercise(
     answer=merge_patches,
     expected=project,
     cases=cases,
+    minutes=10,
     hints=(
         "Give the patches their grid back, and split both its sides as you did when cutting patches.",
         "Six axes: tiles, merged, stride, merged, stride, hidden. The two of stride come together, next to hidden.",

@@ -57,6 +57,7 @@ EXERCISE = Exercise(
     answer=patches,
     expected=sliced,
     cases=cases,
+    minutes=10,
     hints=(
         "Split the height into (rows, p) and the width into (columns, p): six axes. Which come first in the result?",
         "The order is tiles, rows, columns, then channels and the two axes of p. A last reshape flattens.",

@@ -44,6 +44,7 @@ EXERCISE = Exercise(
     answer=pixel_values,
     expected=project,
     cases=cases,
+    minutes=8,
     hints=(
         "The formula goes number by number: which shape must mean have to meet its channel?",
         "mean has the shape (channels,); NumPy lines up axes from the right, so give it two more.",

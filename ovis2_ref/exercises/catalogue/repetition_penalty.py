@@ -51,6 +51,7 @@ EXERCISE = Exercise(
     answer=repetition_penalty,
     expected=project,
     cases=cases,
+    minutes=8,
     hints=(
         "Two questions for every token of the vocabulary: has it occurred in this row, and is its score positive?",
         "Mark the tokens in an array of False with index arrays for row and token; np.where answers both questions.",

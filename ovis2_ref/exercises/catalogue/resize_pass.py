@@ -52,6 +52,7 @@ EXERCISE = Exercise(
     answer=resize_pass,
     expected=in_whole_numbers,
     cases=cases,
+    minutes=6,
     hints=(
         "One product, whose sums are no bytes, and then four small steps to get back to bytes.",
         "weights @ picture, then + 1/2, floor, clip, and only then to bytes.",

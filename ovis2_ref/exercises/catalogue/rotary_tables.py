@@ -52,6 +52,7 @@ EXERCISE = Exercise(
     answer=rotary_tables,
     expected=one_by_one,
     cases=cases,
+    minutes=10,
     hints=(
         "First one frequency for each pair, then every position times every frequency.",
         "np.arange(0, head_dim, 2) is 2 i for all pairs; positions[:, :, None] lets positions meet frequencies.",

@@ -63,6 +63,7 @@ EXERCISE = Exercise(
     answer=round_to_bfloat16,
     expected=by_ml_dtypes,
     cases=cases,
+    minutes=12,
     hints=(
         (
             "Add something below the upper half so that a carry goes up exactly when the number is to be rounded up. Then "

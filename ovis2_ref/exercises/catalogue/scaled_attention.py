@@ -57,6 +57,7 @@ EXERCISE = Exercise(
     answer=scaled_attention,
     expected=summed,
     cases=cases,
+    minutes=10,
     hints=(
         "Three steps: scores (queries, keys), weights by a softmax over the keys, and their product with the values.",
         "k.swapaxes(-1, -2) transposes the last two axes only. The softmax is the one that you have written.",

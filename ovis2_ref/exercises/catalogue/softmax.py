@@ -46,6 +46,7 @@ EXERCISE = Exercise(
     answer=softmax,
     expected=project,
     cases=cases,
+    minutes=8,
     hints=(
         "Two steps: powers that can't overflow, then each over the sum of its row.",
         "Maximum and sum are taken over the last axis; keepdims=True lets them meet their row.",

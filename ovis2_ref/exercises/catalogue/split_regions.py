@@ -52,6 +52,7 @@ EXERCISE = Exercise(
     answer=split_regions,
     expected=project,
     cases=cases,
+    minutes=12,
     hints=(
         "Two loops, rows outside, columns inside. Where does region (row, column) begin?",
         "It begins at column * (width // columns), row * (height // rows). The last column ends at width.",

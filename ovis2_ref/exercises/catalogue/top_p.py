@@ -59,6 +59,7 @@ EXERCISE = Exercise(
     answer=top_p,
     expected=project,
     cases=cases,
+    minutes=12,
     hints=(
         "Sort each row from likely to unlikely. A token stays if those before it don't have p yet.",
         "The probability before a token is the cumulated sum less its own. Then the scores go back to their places.",

@@ -69,6 +69,7 @@ EXERCISE = Exercise(
     answer=update_cache,
     expected=concatenated,
     cases=cases,
+    minutes=12,
     hints=(
         "First the capacity: double it while the new keys don't fit. Then two slices are filled.",
         "The new keys take the places length to length + new of the third axis.",

@@ -66,6 +66,7 @@ EXERCISE = Exercise(
     answer=visual_tokens,
     expected=with_numpys_statistics,
     cases=cases,
+    minutes=10,
     hints=(
         "Three steps that you have written before: a linear layer, LayerNorm, softmax. Over which axis?",
         "Everything is over the last axis, the visual words: each token has its own mean, variance and sum.",
