@@ -9,7 +9,8 @@ from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
-from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.files.checks import is_whole, whole
+from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.vision.encoder import vision_transformer
 from ovis2_ref.vision.visual_tokenizer import gumbel_noise, indicator_embeddings, merge_patches, visual_embeddings
@@ -20,19 +21,21 @@ def image_features(
     w: Weights,
     config: Ovis2Config,
     convention: Convention,
-    noise: Array | int = 0,
+    noise: Array | int | None = 0,
 ) -> ImageFeatures:
     """Tiles -> ViT features -> merged patches -> visual tokens -> visual embeddings, and the embeddings of the indicators.
 
     `w` is the whole model. `noise` is for tokenize_function="gumbel_argmax" alone: standard Gumbel noise (tiles, tokens, words),
-    or the seed of a NumPy generator that draws it.
+    or the seed of a NumPy generator that draws it. Raises `InputError` for noise of another shape.
     """
     vision, tower, table = config.vision_config, w / "model" / "vision_tower", w / "model" / "visual_embeddings_table"
     features = vision_transformer(pixel_values, tower / "transformer", vision, convention)
     merged = merge_patches(features, vision.hidden_stride)
-    if vision.tokenize_function == "gumbel_argmax" and isinstance(noise, int):
-        words = vision.vocab_size - vision.num_visual_indicator_tokens
-        noise = array_module(merged).asarray(gumbel_noise((*merged.shape[:2], words), noise).astype(merged.dtype))
+    if is_whole(noise):
+        shape = (*merged.shape[:2], vision.vocab_size - vision.num_visual_indicator_tokens)
+        noise = gumbel_noise(shape, whole("noise", noise)) if vision.tokenize_function == "gumbel_argmax" else None
+    if noise is not None:
+        noise = to_device(noise, array_module(merged)).astype(merged.dtype, copy=False)
     embeddings = visual_embeddings(merged, tower, table, vision, convention, noise)
     return ImageFeatures(merged, embeddings, indicator_embeddings(table["weight"], vision))
 

@@ -29,6 +29,7 @@ from ovis2_ref.model_arguments import check_labels, checked_array, checked_array
 from ovis2_ref.ops import linear
 from ovis2_ref.runtime.arrays import Array, array_module
 from ovis2_ref.runtime.engine import engaged
+from ovis2_ref.runtime.products import decoding_step
 from ovis2_ref.runtime.weights import Weights
 
 
@@ -154,7 +155,8 @@ class Ovis2Model(PretrainedModel):
         check_flags(return_dict=return_dict)
         given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "pixel_values": pixel_values}
         given |= {"attention_mask": attention_mask, "position_ids": position_ids}
-        output = self._hidden_states(given, past_key_values, use_cache, output_attentions, output_hidden_states)
+        with decoding_step(_is_step(past_key_values, input_ids, inputs_embeds)):
+            output = self._hidden_states(given, past_key_values, use_cache, output_attentions, output_hidden_states)
         return output if return_dict else output.to_tuple()
 
     def _hidden_states(
@@ -180,6 +182,12 @@ class Ovis2Model(PretrainedModel):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Return the same as `forward`."""
         return self.forward(*arguments, **options)
+
+
+def _is_step(cache: Any, input_ids: Any, inputs_embeds: Any) -> bool:
+    """Return True if each row has one new token after those in a cache: a decoding step, after which others follow."""
+    tokens = input_ids if inputs_embeds is None else inputs_embeds
+    return cache is not None and getattr(tokens, "shape", ())[1:2] == (1,)
 
 
 class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
@@ -222,9 +230,10 @@ class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
         given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "pixel_values": pixel_values}
         given |= {"attention_mask": attention_mask, "position_ids": position_ids}
         labels = checked_array("labels", labels, self.xp)
-        output = self._hidden_states(given, past_key_values, use_cache, output_attentions, output_hidden_states)
-        hidden = output.last_hidden_state
-        logits = self.lm_head(hidden[:, kept_tokens(logits_to_keep, hidden.shape[1], self.xp)])
+        with decoding_step(_is_step(past_key_values, input_ids, inputs_embeds)):
+            output = self._hidden_states(given, past_key_values, use_cache, output_attentions, output_hidden_states)
+            hidden = output.last_hidden_state
+            logits = self.lm_head(hidden[:, kept_tokens(logits_to_keep, hidden.shape[1], self.xp)])
         if labels is not None:
             check_labels(labels, logits, self.config.text_config.vocab_size)
         loss = None if labels is None else causal_lm_loss(logits, labels)

@@ -24,12 +24,11 @@ torch also rounds W x before it adds the bias where x isn't contiguous, as in tr
 patches are transposed: 2 of 3 values then equal ours. No released model has those biases.
 """
 
-import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref.activations import ACTIVATIONS, Activation
 from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
-from ovis2_ref.runtime.blocks import by_groups_of_rows, by_queries, by_rows
+from ovis2_ref.runtime.blocks import Mask, by_groups_of_rows, by_queries, by_rows
 from ovis2_ref.runtime.gpu import kernels
 from ovis2_ref.runtime.gpu.kernels import on_gpu
 from ovis2_ref.runtime.parts import by_parts
@@ -47,8 +46,7 @@ def linear(x: Float[Array, "*batch inputs"], w: Weights) -> Float[Array, "*batch
 
 
 @differentiable
-@on_gpu(kernels.rms_norm)
-@by_rows
+@by_rows(gpu=kernels.rms_norm)
 def rms_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float) -> Float[Array, "*batch hidden"]:
     """weight * x / sqrt(mean(x^2) + eps) over the last axis (Zhang and Sennrich, 2019, eq. 4)."""
     wide = widened(x)
@@ -58,8 +56,7 @@ def rms_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float) -> Float[
 
 
 @differentiable
-@on_gpu(kernels.layer_norm)
-@by_rows
+@by_rows(gpu=kernels.layer_norm)
 def layer_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5) -> Float[Array, "*batch hidden"]:
     """weight * (x - mean) / sqrt(var + eps) + bias over the last axis (Ba et al., 2016); eps is torch.nn.LayerNorm's default."""
     centred = widened(x) - widened(x).mean(axis=-1, keepdims=True)
@@ -69,8 +66,7 @@ def layer_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5) 
 
 
 @differentiable
-@on_gpu(kernels.softmax)
-@by_rows
+@by_rows(gpu=kernels.softmax)
 def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """exp(x_i) / sum_j exp(x_j) over the last axis, shifted by the maximum so that nothing overflows."""
     e = array_module(x).exp(widened(x) - x.max(axis=-1, keepdims=True))
@@ -78,7 +74,7 @@ def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
 
 
 @by_groups_of_rows
-@by_parts(("gate_proj", "up_proj"), "down_proj", width=lambda hidden_act: 1)
+@by_parts("gate_proj", "up_proj", last="down_proj")
 def feed_forward(x: Float[Array, "*batch hidden"], w: Weights, hidden_act: str) -> Float[Array, "*batch hidden"]:
     """W_down (act(W_gate x) * W_up x): SwiGLU (Shazeer, 2020, eq. 6) where act is SiLU."""
     gate, up = linear(x, w / "gate_proj"), linear(x, w / "up_proj")
@@ -86,33 +82,31 @@ def feed_forward(x: Float[Array, "*batch hidden"], w: Weights, hidden_act: str) 
 
 
 @differentiable
-@on_gpu(kernels.gated)
-@by_rows
-@np.errstate(over="ignore")
+@by_rows(gpu=kernels.gated)
 def gated(gate: Float[Array, "*batch n"], up: Float[Array, "*batch n"], act: Activation) -> Float[Array, "*batch n"]:
     """act(gate) * up."""
     return rounded(act(gate), gate.dtype) * up
 
 
 @differentiable
-@by_queries
-@on_gpu(kernels.attend)
-@np.errstate(over="ignore")
+@by_queries(gpu=kernels.attend)
 def attend(
     q: Float[Array, "batch heads tokens head_dim"],
     k: Float[Array, "batch kv_heads keys head_dim"],
     v: Float[Array, "batch kv_heads keys head_dim"],
-    mask: Float[Array, "#batch #heads tokens keys"] | None,
+    mask: Float[Array, "#batch #heads tokens keys"] | Mask | None,
     w: Weights,
 ) -> Float[Array, "batch heads tokens head_dim"]:
     """softmax(q k^T / sqrt(head_dim) + mask) v, for every head (Vaswani et al., 2017, eq. 1).
 
     Groups of query heads share a key and value head (Ainslie et al., 2023): heads 0 to g - 1 the first one, and so on.
     """
-    scores = scale(matmul(q, k.swapaxes(-1, -2)), q.shape[-1] ** -0.5)
+    (batch, heads, tokens, head_dim), (kv_heads, keys) = q.shape, k.shape[1:3]
+    q = q.reshape(batch, kv_heads, -1, head_dim)  # the queries of a group, one head after the other
+    scores = scale(matmul(q, k.swapaxes(-1, -2)), head_dim**-0.5).reshape(batch, heads, tokens, keys)
     scores = w.tap("scores", scores if mask is None else scores + mask)
     weights = w.tap("weights", rounded(softmax(scores), q.dtype))
-    return matmul(weights, v)
+    return matmul(weights.reshape(batch, kv_heads, -1, keys), v).reshape(batch, heads, tokens, head_dim)
 
 
 @differentiable
@@ -122,9 +116,9 @@ def scale(x: Float[Array, "*shape"], factor: float) -> Float[Array, "*shape"]:
     return rounded(widened(x) * factor, x.dtype)
 
 
-def split_heads(x: Float[Array, "batch tokens width"], heads: int) -> Float[Array, "batch heads tokens head_dim"]:
+def split_heads(x: Float[Array, "batch tokens width"], head_dim: int) -> Float[Array, "batch heads tokens head_dim"]:
     """(b, t, heads * d) -> (b, heads, t, d)."""
-    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+    return x.reshape(*x.shape[:2], -1, head_dim).swapaxes(1, 2)
 
 
 def merge_heads(x: Float[Array, "batch heads tokens head_dim"]) -> Float[Array, "batch tokens width"]:

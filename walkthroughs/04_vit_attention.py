@@ -35,7 +35,7 @@ part = model.parts / "model" / "vision_tower" / "transformer" / "encoder" / "lay
 x = values[f"{name}{block}.rms_norm1.output"]
 q, k, v = (x @ (part / f"{which}_proj")["weight"].T for which in "qkv")
 shape("q (n, P, D)", q)
-q, k, v = (split_heads(y, heads) for y in (q, k, v))
+q, k, v = (split_heads(y, d) for y in (q, k, v))
 shape("q in heads (n, heads, P, d)", q)
 
 # %% [markdown]

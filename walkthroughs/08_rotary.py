@@ -52,7 +52,7 @@ keep(curves(series, "cos(m theta^(-2 i / d)) for four of the pairs", "position m
 # theta_i). That is how it is checked here.
 
 # %%
-q = split_heads(values["model.language_model.layers.0.self_attn.q_proj.output"], heads)
+q = split_heads(values["model.language_model.layers.0.self_attn.q_proj.output"], d)
 shape("q (b, heads, t, d)", q)
 turned = (q[..., : d // 2] + 1j * q[..., d // 2 :]) * np.exp(1j * angles)
 turned = np.concatenate([turned.real, turned.imag], axis=-1)

@@ -37,9 +37,9 @@ def rotary(m: Reference, w: Weights, positions: Array, index: int) -> Array:
     return rotary_tables(positions, m.config.text_config, m.dtype)[index]
 
 
-def rotated_heads(count: str) -> Callable[..., Array]:
-    """Return the formula that splits q or k into its heads and rotates them."""
-    return lambda m, w, x, cos, sin: rotate(split_heads(x, getattr(m.config.text_config, count)), cos, sin)
+def rotated_heads(m: Reference, w: Weights, x: Array, cos: Array, sin: Array) -> Array:
+    """Split q or k into its heads and rotate them."""
+    return rotate(split_heads(x, m.config.text_config.head_dim), cos, sin)
 
 
 def masked_scores(m: Reference, layer: int, q: Array, mask: Array, positions: Array, *keys: Array) -> Array:
@@ -67,9 +67,9 @@ def weights_of_scores(m: Reference, w: Weights, scores: Array) -> Array:
 
 def value_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
     """Multiply the attention weights by the values of all passes so far, heads side by side."""
-    count = m.config.text_config.num_key_value_heads
-    v = np.concatenate([split_heads(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
-    groups = p.reshape(len(p), count, -1, p.shape[-1])
+    text = m.config.text_config
+    v = np.concatenate([split_heads(value, text.head_dim) for value in values], axis=2)[:, :, -p.shape[-1] :]
+    groups = p.reshape(len(p), text.num_key_value_heads, -1, p.shape[-1])
     return merge_heads(m.arithmetic.matmul(groups, v).reshape(*p.shape[:3], -1))
 
 
@@ -150,8 +150,8 @@ def layer_formulas(index: int) -> tuple[Formula, ...]:
             )
             for part in "qkv"
         ),
-        Formula("self_attn.q_rotated", ("self_attn.q_proj.output", "cos", "sin"), rotated_heads("num_attention_heads")),
-        Formula("self_attn.k_rotated", ("self_attn.k_proj.output", "cos", "sin"), rotated_heads("num_key_value_heads")),
+        Formula("self_attn.q_rotated", ("self_attn.q_proj.output", "cos", "sin"), rotated_heads),
+        Formula("self_attn.k_rotated", ("self_attn.k_proj.output", "cos", "sin"), rotated_heads),
         Formula(
             "self_attn.scores",
             ("self_attn.q_rotated", "/attention_mask", "/position_ids", "keys"),

@@ -25,13 +25,13 @@ def embed_patches(m: Reference, w: Weights, pixels: Array) -> Array:
 def attention_scores(m: Reference, w: Weights, q: Array, k: Array) -> Array:
     """q k^T / sqrt(head_dim), for each head."""
     vision = m.config.vision_config
-    q, k = split_heads(q, vision.num_attention_heads), split_heads(k, vision.num_attention_heads)
+    q, k = split_heads(q, vision.head_dim), split_heads(k, vision.head_dim)
     return scale(m.arithmetic.matmul(q, k.swapaxes(-1, -2)), vision.head_dim**-0.5)
 
 
 def attention_context(m: Reference, w: Weights, p: Array, v: Array) -> Array:
     """Multiply the attention weights by the values, heads side by side."""
-    return merge_heads(m.arithmetic.matmul(p, split_heads(v, m.config.vision_config.num_attention_heads)))
+    return merge_heads(m.arithmetic.matmul(p, split_heads(v, m.config.vision_config.head_dim)))
 
 
 def choose_words(m: Reference, w: Weights, logits: Array) -> Array:

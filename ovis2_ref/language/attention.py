@@ -14,9 +14,7 @@ def attention(
     x: Float[Array, "batch tokens hidden"], w: Weights, config: Qwen2Config, layer: int, this: ForwardPass
 ) -> Float[Array, "batch tokens hidden"]:
     """o_proj(softmax(q k^T / sqrt(head_dim) + mask) v), all heads; q and k rotated, k and v joined to those in the cache."""
-    q = split_heads(linear(x, w / "q_proj"), config.num_attention_heads)
-    k = split_heads(linear(x, w / "k_proj"), config.num_key_value_heads)
-    v = split_heads(linear(x, w / "v_proj"), config.num_key_value_heads)
+    q, k, v = (split_heads(linear(x, w / f"{part}_proj"), config.head_dim) for part in "qkv")
     q = w.tap("q_rotated", rotate(q, this.cos, this.sin))
     k = w.tap("k_rotated", rotate(k, this.cos, this.sin))
     k, v = this.keys_and_values(layer, k, v)

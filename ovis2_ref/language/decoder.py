@@ -39,7 +39,6 @@ def layer(
     x: Float[Array, "batch tokens hidden"], w: Weights, config: Qwen2Config, index: int, this: ForwardPass
 ) -> Float[Array, "batch tokens hidden"]:
     """x + attention(norm(x)), then x + mlp(norm(x)) (pre-norm)."""
-    normed = rms_norm(x, w / "input_layernorm", config.rms_norm_eps)
-    x = w.tap("after_attention", x + attention(normed, w / "self_attn", config, index, this))
-    normed = rms_norm(x, w / "post_attention_layernorm", config.rms_norm_eps)
-    return w.tap("output", x + feed_forward(normed, w / "mlp", config.hidden_act))
+    norm1, norm2, eps = w / "input_layernorm", w / "post_attention_layernorm", config.rms_norm_eps
+    x = w.tap("after_attention", x + attention(rms_norm(x, norm1, eps), w / "self_attn", config, index, this))
+    return w.tap("output", x + feed_forward(rms_norm(x, norm2, eps), w / "mlp", config.hidden_act))

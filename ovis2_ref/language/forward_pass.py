@@ -9,6 +9,7 @@ from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.masks import first_key, layer_masks
 from ovis2_ref.language.rope import rotary_tables
 from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.runtime.blocks import Mask
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class ForwardPass:
     config: Qwen2Config
     cos: Float[Array, "_ tokens pairs"]
     sin: Float[Array, "_ tokens pairs"]
-    masks: dict[str, Float[Array, "_ _ tokens keys"] | None]
+    masks: dict[str, Mask | None]
     """The mask that is added to the scores, for each kind of layer."""
     cache: KVCache | StaticCache | None
 
@@ -57,4 +58,5 @@ def forward_pass(
         position_ids = array_module(inputs_embeds).arange(tokens)[None] + (seen or 0)
     masks = layer_masks(attention_mask, batch, position_ids, seen, config, inputs_embeds.dtype)
     cos, sin = rotary_tables(position_ids, config, inputs_embeds.dtype)
-    return ForwardPass(config, cos, sin, masks, cache)
+    shared = {kind: None if mask is None else Mask(mask) for kind, mask in masks.items()}
+    return ForwardPass(config, cos, sin, shared, cache)

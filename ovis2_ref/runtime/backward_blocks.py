@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ovis2_ref.runtime.arrays import Array, array_module, is_half
-from ovis2_ref.runtime.blocks import IN_CACHE, _query_blocks, even_blocks
+from ovis2_ref.runtime.blocks import IN_CACHE, Mask, even_blocks, part_of, query_blocks
 from ovis2_ref.runtime.taps import anybody_listens
 from ovis2_ref.runtime.threads import run_tasks
 from ovis2_ref.runtime.weights import Weights
@@ -24,23 +24,25 @@ def by_queries_back(rule: Rule) -> Rule:
     """
 
     @wraps(rule)
-    def call(dy: Array, q: Array, k: Array, v: Array, mask: Array | None, w: Weights) -> Any:
+    def call(dy: Array, q: Array, k: Array, v: Array, mask: Mask | Array | None, w: Weights) -> Any:
         (batch, heads, queries, _), (kv_heads, keys) = q.shape, k.shape[1:3]
         scores, group = heads * queries * keys, heads // kv_heads
+        numbers = mask.numbers if isinstance(mask, Mask) else mask
         if array_module(q) is not np or is_half(q.dtype) or anybody_listens() or batch * scores <= IN_CACHE:
-            return rule(dy, q, k, v, mask, w)
+            return rule(dy, q, k, v, numbers, w)
         dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
         if scores <= IN_CACHE:
             sequences, of_heads = even_blocks(batch, -(-batch * scores // IN_CACHE)), [slice(None)]
             blocks = [(slice(None), slice(0, keys))]
         else:
             sequences, of_heads = even_blocks(batch, batch), even_blocks(kv_heads, kv_heads)
-            blocks = [(rows, span) for rows, span, _ in _query_blocks(queries, group, mask, keys)]
+            mask = Mask(mask) if isinstance(mask, np.ndarray) else mask
+            blocks = [(rows, span) for rows, span, _ in query_blocks(queries, group, mask, keys)]
 
         def run(row: slice, kv: slice) -> None:
             head = slice(None) if kv.start is None else slice(kv.start * group, kv.stop * group)
             for rows, span in blocks:
-                seen = None if mask is None else mask[_of(mask, 0, row), _of(mask, 1, head), rows, span]
+                seen = None if numbers is None else part_of(numbers, row, head, rows, span)
                 part = rule(dy[row, head, rows], q[row, head, rows], k[row, kv, span], v[row, kv, span], seen, w)
                 dq[row, head, rows] = part[0]
                 dk[row, kv, span] += part[1]
@@ -50,8 +52,3 @@ def by_queries_back(rule: Rule) -> Rule:
         return dq, dk, dv
 
     return call  # type: ignore[return-value]
-
-
-def _of(mask: Array, axis: int, part: slice) -> slice:
-    """Return `part`, or all of an axis that is one for all."""
-    return part if mask.shape[axis] > 1 else slice(None)

@@ -23,35 +23,30 @@ SMALLEST_PART = 2**21
 """Multiplications of a part with one of its first layers at least: a thread starts in the time of some 2^22."""
 
 
-def by_parts(first: tuple[str, ...], last: str, width: Callable[..., int]) -> Callable[[Formula], Formula]:
-    """Decorate a formula (x, w, ...) whose layers `first` (all of one size) feed its layer `last`, each unit by itself.
+def by_parts(*first: str, last: str, unit: str = "") -> Callable[[Formula], Formula]:
+    """Decorate a formula (x, w, config) whose layers `first` (all of one size) feed its layer `last`, each unit by itself.
 
-    `width` returns, from the arguments after `w`, how many neighbouring units belong together: those of a head. There are as many
-    parts as threads; one thread has two as well, so that its bits are those of two threads. The sum over parts differs in its
-    last bits from the undivided formula, which is computed for a single row, in 16 bits, and where somebody listens.
+    `unit` names the field of the configuration that says how many neighbours make a unit, the width of a head; else it is one.
+    There are as many parts as threads; one thread has two as well, so that its bits are those of two threads. The sum over
+    parts differs in its last bits from the undivided formula, which is computed for a single row, in 16 bits, and where
+    somebody listens.
     """
 
     def decorate(formula: Formula) -> Formula:
         @wraps(formula)
-        def call(x: Array, w: Weights, *others: Any) -> Array:
-            rows = x.size // max(1, x.shape[-1])
-            if (
-                array_module(x) is not np
-                or is_half(x.dtype)
-                or rows < 2
-                or inside_task()
-                or anybody_listens()
-                or is_recorded(x)
-            ):
-                return formula(x, w, *others)
+        def call(x: Array, w: Weights, config: Any) -> Array:
+            whole = array_module(x) is not np or is_half(x.dtype) or inside_task() or anybody_listens()
+            if whole or is_recorded(x) or x.size < 2 * x.shape[-1]:
+                return formula(x, w, config)
             w = w.held()  # a weight that is read on demand is read once
-            units = (w / last)["weight"].shape[1] // width(*others)
-            count = min(max(2, num_threads()), units, x.size * units * width(*others) // SMALLEST_PART)
+            neighbours = getattr(config, unit) if unit else 1
+            units = (w / last)["weight"].shape[1] // neighbours
+            count = min(max(2, num_threads()), units, x.size * units * neighbours // SMALLEST_PART)
             if count < 2:
-                return formula(x, w, *others)
+                return formula(x, w, config)
             arrays = {f"{name}.{word}": (w / name)[word] for name in (*first, last) for word in _words(w / name)}
             parts = [_part(arrays, last, block, units) for block in even_blocks(units, count)]
-            y, *terms = run_tasks([partial(formula, x, part, *others) for part in parts])
+            y, *terms = run_tasks([partial(formula, x, part, config) for part in parts])
             for term in terms:
                 y += term
             return y

@@ -1,5 +1,8 @@
 """Matrix products a @ b: the type of the sums, threads on a CPU, cuBLAS on a GPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from itertools import product
 
@@ -24,24 +27,29 @@ FEW_ROWS, UNCOPIED = 16, 10**6
 MANY_COLUMNS = 256
 """Columns from which a stack of products of few rows (the scores of a decoding step) is computed turned, in half of the time."""
 
-_rows_before = 0
-"""Rows of the last product of two matrices."""
+_step: ContextVar[bool] = ContextVar("ovis2_ref_decoding_step", default=False)
+
+
+@contextmanager
+def decoding_step(is_step: bool) -> Iterator[None]:
+    """Compute the products inside the block as those of a step after which others follow, if `is_step`.
+
+    Products of a single row are left to BLAS's own threads then, which start sooner: a step of a small model takes 30 % less
+    time. These threads wait for the next product without sleeping, which slows down everything else for some 20 ms.
+    """
+    token = _step.set(is_step)
+    try:
+        yield
+    finally:
+        _step.reset(token)
 
 
 def matmul(
-    a: Float[Array, "*batch n k"], b: Float[Array, "*shared k m"], start: Float[Array, " m"] | None = None
+    a: Float[Array, "*batch n k"], b: Float[Array, "*batch k m"], start: Float[Array, " m"] | None = None
 ) -> Float[Array, "*batch n m"]:
-    """start + a b. Float16 and bfloat16 are summed in float32 and rounded once, at the end.
-
-    Where the stack `b` has fewer matrices than `a` (key heads shared by groups of query heads), each of `b` is multiplied with
-    several of `a` in a row.
-    """
+    """start + a b. Float16 and bfloat16 are summed in float32 and rounded once, at the end."""
     if array_module(a) is not np:
         return cublas_product(a, b, start)
-    if a.ndim > 2 and a.shape[-3] != b.shape[-3]:
-        (*lead, heads, n, k), shared = a.shape, b.shape[-3]
-        grouped = a.reshape(*lead, shared, heads // shared * n, k)
-        return matmul(grouped, b).reshape(*lead, heads, n, b.shape[-1])
     if a.ndim == 2:
         return _by_pieces(widened(a), b, start).astype(a.dtype, copy=False)
     with blas_threads(1):
@@ -59,14 +67,10 @@ def _by_pieces(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> np.nda
     """start + a b, in pieces of rows and columns on several threads.
 
     While somebody listens, the pieces depend on the shapes alone, so that the bits don't depend on the number of threads. Without
-    a listener there are as many pieces as threads, which is up to a tenth faster; and one row after another (decoding steps) is
-    left to BLAS's own threads, which start sooner: a step of a small model takes 30 % less time. These wait for the next product
-    without sleeping, which slows down everything else for some 20 ms. So the single row at the end of a prompt isn't theirs.
+    a listener there are as many pieces as threads, which is up to a tenth faster.
     """
-    global _rows_before
     (n, k), m = a.shape, b.shape[1]
-    rows_before, _rows_before = _rows_before, n
-    if n == rows_before == 1 and k * m >= 2 * SMALLEST_PIECE and a.dtype == b.dtype and not anybody_listens():
+    if n == 1 and _step.get() and k * m >= 2 * SMALLEST_PIECE and a.dtype == b.dtype and not anybody_listens():
         with blas_threads(num_threads()):
             y = a @ b
         return y if start is None else y + start

@@ -57,18 +57,6 @@ def listening(take: Callable[[str, Array], None], wants: Callable[[str], bool] =
 
 
 @contextmanager
-def collecting(take: Callable[[str, Array], None]) -> Iterator[None]:
-    """Inside the block, send what the open listeners want to `take` instead; the caller passes assembled values on later."""
-    listeners = _listeners.get()
-    wanted = Listener(take, lambda name: any(listener.wants(name) for listener in listeners))
-    token = _listeners.set((wanted,) if listeners else ())
-    try:
-        yield
-    finally:
-        _listeners.reset(token)
-
-
-@contextmanager
 def redirected(translate: Callable[[str, Array], Array]) -> Iterator[None]:
     """Inside the block, show the open listeners `translate(name, value)` in place of every value."""
     listeners = _listeners.get()

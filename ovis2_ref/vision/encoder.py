@@ -64,18 +64,15 @@ def block(
     x: Float[Array, "tiles patches hidden"], w: Weights, config: Ovis2VisionConfig
 ) -> Float[Array, "tiles patches hidden"]:
     """x + attention(norm1(x)), then x + ffn(norm2(x)) (pre-norm)."""
-    normed = rms_norm(x, w / "rms_norm1", config.rms_norm_eps)
-    x = w.tap("after_attention", x + attention(normed, w / "attention", config))
-    normed = rms_norm(x, w / "rms_norm2", config.rms_norm_eps)
-    return w.tap("output", x + feed_forward(normed, w / "ffn", config.hidden_act))
+    eps = config.rms_norm_eps
+    x = w.tap("after_attention", x + attention(rms_norm(x, w / "rms_norm1", eps), w / "attention", config))
+    return w.tap("output", x + feed_forward(rms_norm(x, w / "rms_norm2", eps), w / "ffn", config.hidden_act))
 
 
-@by_parts(("q_proj", "k_proj", "v_proj"), "out_proj", width=lambda config: config.head_dim)
+@by_parts("q_proj", "k_proj", "v_proj", last="out_proj", unit="head_dim")
 def attention(
     x: Float[Array, "tiles patches hidden"], w: Weights, config: Ovis2VisionConfig
 ) -> Float[Array, "tiles patches hidden"]:
     """out_proj(softmax(q k^T / sqrt(head_dim)) v), all heads (Vaswani et al., 2017, section 3.2); nothing is masked."""
-    q, k, v = (linear(x, w / f"{part}_proj") for part in "qkv")
-    # A thread's part has some of the heads.
-    q, k, v = (split_heads(y, y.shape[-1] // config.head_dim) for y in (q, k, v))
+    q, k, v = (split_heads(linear(x, w / f"{part}_proj"), config.head_dim) for part in "qkv")
     return linear(w.tap("context", merge_heads(attend(q, k, v, None, w))), w / "out_proj")

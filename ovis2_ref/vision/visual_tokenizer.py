@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
+from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import shown
 from ovis2_ref.ops import layer_norm, linear, matmul, softmax
 from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
 from ovis2_ref.runtime.blocks import by_groups_of_rows
@@ -46,7 +48,7 @@ def visual_embeddings(
     table: Weights,
     config: Ovis2VisionConfig,
     convention: Convention,
-    noise: Float[Array, "*batch words"] | int = 0,
+    noise: Float[Array, "*batch words"] | None = None,
 ) -> Float[Array, "*batch hidden"]:
     """Return the visual token of every merged feature as its embedding: sum_w token_w table_w."""
     tokens = visual_tokens(merged, w, config, convention, noise)
@@ -58,21 +60,23 @@ def visual_tokens(
     w: Weights,
     config: Ovis2VisionConfig,
     convention: Convention,
-    noise: Float[Array, "*batch words"] | int = 0,
+    noise: Float[Array, "*batch words"] | None = None,
 ) -> Float[Array, "*batch words"]:
     """Return a distribution over the visual words for every feature: softmax, st_argmax or gumbel_argmax of norm(W merged).
 
     The words are the visual vocabulary without its indicators, whose probability is always 0. `noise` is for gumbel_argmax alone:
-    standard Gumbel noise, or the seed of a NumPy generator that draws it.
+    standard Gumbel noise (`gumbel_noise` draws it). Raises `InputError` for noise of another shape.
     """
     logits = layer_norm(linear(w.tap("merged", merged), w / "head_linear"), w / "head_norm")
     if config.tokenize_function == "softmax":
         tokens = softmax(logits)
     elif config.tokenize_function == "st_argmax":
         tokens = straight_through(logits if convention.argmax_of_logits else softmax(logits))
+    elif getattr(noise, "shape", None) != logits.shape:
+        raise InputError(
+            f"gumbel_argmax needs noise of the shape {logits.shape}, as gumbel_noise draws it, not {shown(noise)}"
+        )
     else:
-        if isinstance(noise, int):
-            noise = array_module(logits).asarray(gumbel_noise(logits.shape, noise).astype(logits.dtype))
         tau = config.tau if convention.gumbel_tau else 1.0
         tokens = straight_through(softmax(rounded(widened(logits + noise) / tau, logits.dtype)))
     return w.tap("tokens", tokens)

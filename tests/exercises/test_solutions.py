@@ -50,7 +50,7 @@ class TableText(Continuation):
 
 
 def split_heads(x, heads):
-    return ops.split_heads(x, heads)
+    return ops.split_heads(x, x.shape[-1] // heads)
 
 
 def grouped_query_attention(q, k, v, mask):

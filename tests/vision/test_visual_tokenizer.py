@@ -11,20 +11,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 from transformers.models.ovis2.modeling_ovis2 import Ovis2VisualEmbeddingTable, hard_softmax
 
 from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS, Convention
-from ovis2_ref.errors import ConfigError
+from ovis2_ref.errors import ConfigError, InputError
+from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.runtime import blocks
 from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.runtime.weights import Weights
+from ovis2_ref.tiny import TINY
 from ovis2_ref.vision.visual_tokenizer import (
     embed_visual_tokens,
     gumbel_noise,
     indicator_embeddings,
     merge_patches,
     straight_through,
+    visual_embeddings,
     visual_tokens,
 )
 from tests.oracle import TORCH_DTYPES, to_numpy
@@ -84,9 +89,37 @@ def test_gumbel_argmax_with_given_noise(seed: int, tau: float, dtype: str, conve
         theirs = torch.nn.functional.gumbel_softmax(logits, tau=tau if convention is ORIGINAL else 1.0, hard=True)
     same = (ours == to_numpy(theirs)).all(axis=-1)
     assert same.mean() >= 0.95  # a softmax rounded the other way can make or break a tie
-    drawn = gumbel_noise(logits.shape, seed).astype(DTYPES[dtype])
-    seeded, _ = tokens_and_logits(seed, 20, dtype, config, convention, seed)
-    assert np.array_equal(seeded, tokens_and_logits(seed, 20, dtype, config, convention, drawn)[0])
+
+
+@given(seeds, st.integers(1, 3), st.integers(1, 20), st.integers(2, 30))
+def test_each_row_has_noise_of_its_own(seed: int, tiles: int, tokens: int, words: int) -> None:
+    """Groups of rows give the embeddings of all rows at once. A seed is no noise: each group would draw the same numbers."""
+    config = Ovis2VisionConfig(vocab_size=words + 5, tokenize_function="gumbel_argmax")
+    weights = head(seed, 6, words, "float64") | {"v.weight": normal(seed, words + 5, 4, dtype="float64")}
+    w, table = Weights(weights, "t"), Weights(weights, "v")
+    merged, noise = normal(seed, tiles, tokens, 6, dtype="float64"), gumbel_noise((tiles, tokens, words), seed)
+    whole = visual_embeddings(merged, w, table, config, TRANSFORMERS, noise)
+    with patch.object(blocks, "IN_MEMORY", 12):
+        groups = visual_embeddings(merged, w, table, config, TRANSFORMERS, noise)
+        with pytest.raises(TypeCheckError):
+            visual_embeddings(merged, w, table, config, TRANSFORMERS, seed)
+    with pytest.raises(InputError, match="gumbel_argmax needs noise"):
+        visual_embeddings(merged, w, table, config, TRANSFORMERS, noise[..., 1:])
+    np.testing.assert_allclose(groups, whole, rtol=0, atol=1e-12)
+
+
+def test_a_seed_of_a_model_is_the_noise_that_it_draws() -> None:
+    model = Ovis2ForConditionalGeneration.from_pretrained(TINY)
+    vision = replace(model.config.vision_config, tokenize_function="gumbel_argmax")
+    model = Ovis2ForConditionalGeneration(replace(model.config, vision_config=vision), model.weights)
+    tiles = normal(0, 3, 3, vision.image_size, vision.image_size)
+    noise = gumbel_noise((3, vision.tokens_per_tile, vision.vocab_size - vision.num_visual_indicator_tokens), 7)
+    drawn, given_noise, other = (
+        model.get_image_features(tiles, noise).pooler_output for noise in (np.int64(7), noise, 8)
+    )
+    assert drawn.tobytes() == given_noise.tobytes() != other.tobytes()
+    with pytest.raises(InputError, match="gumbel_argmax needs noise"):
+        model.get_image_features(tiles, noise[..., 1:])
 
 
 @given(seeds, st.sampled_from([1, 2, 3, 40]), dtypes, st.sampled_from([TRANSFORMERS, ORIGINAL]))
@@ -106,7 +139,7 @@ def tokens_and_logits(
     dtype: str,
     config: Ovis2VisionConfig,
     convention: Convention,
-    noise: np.ndarray | int = 0,
+    noise: np.ndarray | None = None,
 ) -> tuple[np.ndarray, torch.Tensor]:
     """Visual tokens of a drawn head, and its logits as they were tapped on the way."""
     weights = {
