@@ -27,13 +27,22 @@ def run(*command: str) -> str:
 
 
 def test_the_python_example_prints_what_is_shown():
-    code, shown = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", README, re.DOTALL).groups()
+    code, shown = re.search(r"```python\n(from PIL.*?)```\n\n```\n(.*?)```", README, re.DOTALL).groups()
     assert run("-c", code) == shown
 
 
 def test_the_command_prints_what_is_shown():
     answer = re.search(r"describes the picture in the figure: \*(.*?)\*", README)[1]
     assert run("-m", "ovis2_ref", "describe").strip() == answer
+
+
+def test_the_excerpt_is_of_the_one_file():
+    """Every function that the README shows stands in the file, word for word."""
+    excerpt = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if block.startswith("def "))
+    file = (ROOT / "walkthroughs" / "ovis2.py").read_text(encoding="utf-8")
+    functions = excerpt.strip().split("\n\n")
+    assert len(functions) >= 3
+    assert [function for function in functions if function not in file] == []
 
 
 def test_the_table_of_sizes_is_computed():
