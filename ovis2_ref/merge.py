@@ -5,7 +5,6 @@ ids -> rows of the text table; <IMG_ATOM> -> visual embeddings; <IMG_START> ... 
 
 from jaxtyping import Float, Int
 
-from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
@@ -22,8 +21,11 @@ def image_features(
     config: Ovis2Config,
     convention: Convention,
     noise: Array | int | None = 0,
-) -> ImageFeatures:
-    """Tiles -> ViT features -> merged patches -> visual tokens -> visual embeddings, and the embeddings of the indicators.
+) -> tuple[
+    Float[Array, "tiles tokens merged_hidden"], Float[Array, "tiles tokens hidden"], Float[Array, "indicators hidden"]
+]:
+    """Tiles -> ViT features -> merged patches -> visual tokens -> visual embeddings. Return the merged patches, the visual
+    embeddings, and the embeddings of the indicators.
 
     `w` is the whole model. `noise` is for tokenize_function="gumbel_argmax" alone: standard Gumbel noise (tiles, tokens, words),
     or the seed of a NumPy generator that draws it. Raises `InputError` for noise of another shape.
@@ -37,7 +39,7 @@ def image_features(
     if noise is not None:
         noise = to_device(noise, array_module(merged)).astype(merged.dtype, copy=False)
     embeddings = visual_embeddings(merged, tower, table, vision, convention, noise)
-    return ImageFeatures(merged, embeddings, indicator_embeddings(table["weight"], vision))
+    return merged, embeddings, indicator_embeddings(table["weight"], vision)
 
 
 def atom_places(
@@ -60,14 +62,14 @@ def atom_places(
 def merge_embeddings(
     ids: Int[Array, "batch tokens"],
     embeddings: Float[Array, "batch tokens hidden"],
-    images: ImageFeatures,
+    visual: Float[Array, "tiles visual_tokens hidden"],
+    indicators: Float[Array, "indicators hidden"],
     config: Ovis2Config,
 ) -> Float[Array, "batch tokens hidden"]:
     """Return the text embeddings with each image token replaced by the next visual embedding, each indicator by its own row."""
     xp = array_module(embeddings)
     merged = embeddings.copy()
-    visual = images.pooler_output
     merged[atom_places(ids, visual, config)] = visual.reshape(-1, visual.shape[-1])
-    for indicator, row in zip(config.visual_indicator_token_ids, images.visual_indicator_features, strict=True):
+    for indicator, row in zip(config.visual_indicator_token_ids, indicators, strict=True):
         merged[xp.nonzero(ids == indicator)] = row
     return merged

@@ -52,9 +52,8 @@ class Ovis2Model(PretrainedModel):
         `noise` is for a model of `tokenize_function="gumbel_argmax"` alone: standard Gumbel noise, or a seed to draw it from.
         """
         pixels = checked_arrays(self, None, {"pixel_values": pixel_values})["pixel_values"]
-        return image_features(
-            pixels.astype(self.compute_dtype, copy=False), self.parts, self.config, self.convention, noise
-        )
+        pixels = pixels.astype(self.compute_dtype, copy=False)
+        return ImageFeatures(*image_features(pixels, self.parts, self.config, self.convention, noise))
 
     @with_tensors
     def get_input_embeddings(self, input_ids: Array | None = None) -> Any:
@@ -112,7 +111,8 @@ class Ovis2Model(PretrainedModel):
             return embeddings, None
         images = self.get_image_features(pixel_values)
         ids = self._placeholder_ids(input_ids, embeddings)
-        return merge_embeddings(ids, embeddings, images, self.config), images.pooler_output
+        visual = images.pooler_output
+        return merge_embeddings(ids, embeddings, visual, images.visual_indicator_features, self.config), visual
 
     @property
     def _lowest_placeholder(self) -> int:

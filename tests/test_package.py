@@ -42,8 +42,12 @@ ROOMS = (
     ),
 )
 """The rooms from the ground up: each imports only from those before it, and from itself."""
-FORMULAS = ("errors", "files", "runtime", "convention", "activations", "ops", "vision", "language")
-"""Rooms that know nothing of `compat`, which stands beside the public classes."""
+USERS_OF_COMPAT = {
+    *("__init__.py", "public.py", "model.py", "checkpoint/pretrained.py", "config/__init__.py", "image/processor.py"),
+    *("generation/__init__.py", "generation/config.py", "generation/generative_model.py"),
+    *("text/processor.py", "text/tokenizer.py", "tools/describe.py"),
+}
+"""The files of what scripts call, the only ones that know `compat`: no formula, and no record that a formula uses."""
 
 
 def imports_of(path: Path) -> set[str]:
@@ -81,7 +85,15 @@ def test_imports_go_down(path):
     below = set(ROOMS[: ROOMS.index(room)]) - (
         {"image", "text", "vision", "language"} if room in ("vision", "language") else set()
     )
-    assert imports_of(path) - {room, "tiny"} - (set() if room in FORMULAS else {"compat"}) <= below
+    assert imports_of(path) - {room, "tiny", "compat"} <= below
+
+
+def test_only_what_scripts_call_uses_compat():
+    """Formulas and their records stand on their own."""
+    users = {
+        str(path.relative_to(ROOT)) for path in FILES if "compat" in imports_of(path) and room_of(path) != "compat"
+    }
+    assert users == USERS_OF_COMPAT
 
 
 def test_imports_close_no_circle():

@@ -16,7 +16,6 @@ from PIL import Image
 from show import ask, check, keep, load, shape
 
 from ovis2_ref import recording
-from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.language.cache import KVCache
 from ovis2_ref.language.decoder import embed_tokens, layer
 from ovis2_ref.language.forward_pass import forward_pass
@@ -115,8 +114,8 @@ print(tokens[0].argmax(axis=-1).reshape(4, 4))
 # row.
 
 # %%
-images = ImageFeatures(merged, visual, indicator_embeddings(table, vision))
-x = merge_embeddings(ids, embed_tokens(ids, language), images, config)
+indicators = indicator_embeddings(table, vision)
+x = merge_embeddings(ids, embed_tokens(ids, language), visual, indicators, config)
 check("embeddings (b, t, H)", x, values["model.language_model.inputs_embeds"])
 
 # %% [markdown]

@@ -40,7 +40,9 @@ for number, indicator in enumerate(config.visual_indicator_token_ids):
     x[ids == indicator] = table[len(table) - 5 + number]
 check("merged embeddings (b, t, H)", x, values["model.language_model.inputs_embeds"])
 images = model.get_image_features(inputs["pixel_values"])
-check("merge_embeddings does all of this", merge_embeddings(ids, embed_tokens(ids, language), images, config), x)
+indicators = images.visual_indicator_features
+ours = merge_embeddings(ids, embed_tokens(ids, language), images.pooler_output, indicators, config)
+check("merge_embeddings does all of this", ours, x)
 
 # %% [markdown]
 # There are as many atoms as visual tokens, or something is wrong with the inputs. The model says so:
@@ -62,8 +64,7 @@ else:
 # %%
 def say(ids: np.ndarray, visual: np.ndarray) -> str:
     """Return the answer to a prompt whose atoms get the embeddings `visual` (tiles, tokens, H)."""
-    features = type(images)(images.last_hidden_state, visual, images.visual_indicator_features)
-    embeddings = merge_embeddings(ids, embed_tokens(ids, language), features, config)
+    embeddings = merge_embeddings(ids, embed_tokens(ids, language), visual, indicators, config)
     made = model.generate(inputs_embeds=embeddings, max_new_tokens=40)
     return processor.decode(made[0], skip_special_tokens=True)
 

@@ -8,7 +8,6 @@ from ml_dtypes import finfo
 
 from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, TEXT, VISUAL_EMBEDDINGS
-from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config
 from ovis2_ref.golden.formulas_vision import product
 from ovis2_ref.golden.stages import TABLE, Aliases, Formula, Reference, Stage, numbered, spelled_out
@@ -29,7 +28,7 @@ def text_rows(m: Reference, w: Weights, ids: Int[Array, "batch tokens"]) -> Floa
 def merged_embeddings(m: Reference, w: Weights, ids: Array, text: Array, visual: Array) -> Array:
     """Return the text rows with the visual embeddings at the atoms, and the indicators' rows of the visual table."""
     indicators = indicator_embeddings(m.weights[VISUAL_EMBEDDINGS], m.config.vision_config)
-    return merge_embeddings(ids, text, ImageFeatures(visual, visual, indicators), m.config)
+    return merge_embeddings(ids, text, visual, indicators, m.config)
 
 
 def rotary(m: Reference, w: Weights, positions: Array, index: int) -> Array:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from ovis2_ref import ops
-from ovis2_ref.compat.outputs import ImageFeatures
 from ovis2_ref.config import Ovis2Config, Ovis2VisionConfig, Qwen2Config
 from ovis2_ref.convention import TRANSFORMERS
 from ovis2_ref.exercises.catalogue import EXERCISES
@@ -78,7 +77,7 @@ def merge_embeddings(ids, text, visual, indicators, atom_id, indicator_ids):
         10,
         language.hidden_size,
     )
-    return projects_merge(ids, text, ImageFeatures(visual, visual, indicators), config)
+    return projects_merge(ids, text, visual, indicators, config)
 
 
 def causal_mask(attention_mask, queries):
