@@ -10,8 +10,8 @@ from ovis2_ref.compat.json_settings import JsonSettings, located
 from ovis2_ref.compat.missing import IMAGE_PROCESSOR
 from ovis2_ref.convention import TRANSFORMERS, Convention
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.image.arithmetic import Arithmetic, center_crop
 from ovis2_ref.image.loading import load_image
+from ovis2_ref.image.operations import PictureOperations, center_crop
 from ovis2_ref.image.options import image_settings, size_dict
 from ovis2_ref.image.pictures import as_picture
 
@@ -21,7 +21,7 @@ class ImageProcessorNames(JsonSettings):
 
     counterpart, missing = "transformers' Ovis2ImageProcessor", IMAGE_PROCESSOR
     settings_file = "preprocessor_config.json"
-    arithmetic: ClassVar[Arithmetic]
+    operations: ClassVar[PictureOperations]
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
     @classmethod
@@ -60,10 +60,10 @@ class ImageProcessorNames(JsonSettings):
     def center_crop(self, image: Any, size: Any, **_: Any) -> np.ndarray:
         """Return the middle `size` (height, width) of a picture, channels first, with zeros where the picture is smaller."""
         size = size_dict("size", size)
-        return center_crop(as_picture(image, False, None, None), (size["height"], size["width"]), self.arithmetic)
+        return center_crop(as_picture(image, False, None, None), (size["height"], size["width"]), self.operations)
 
     def _values(self, image: Any, scale: float | None, mean: Any, std: Any) -> np.ndarray:
-        return self.arithmetic.values(as_picture(image, False, None, None), scale, mean, std)
+        return self.operations.values(as_picture(image, False, None, None), scale, mean, std)
 
     def fetch_images(self, images: Any) -> Any:
         """Return the pictures in the named files, or in lists of names; pictures pass through."""

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from ovis2_ref.compat.arguments import active, check_names, given
-from ovis2_ref.compat.decoding import ASSISTED, UNSUPPORTED
-from ovis2_ref.compat.idle import GENERATE
+from ovis2_ref.compat.idle import ASSISTED, GENERATE, UNSUPPORTED
 from ovis2_ref.compat.json_settings import JsonSettings
 from ovis2_ref.compat.missing import GENERATION_CONFIG
 from ovis2_ref.config import Qwen2Config

@@ -36,7 +36,7 @@ def grid_of(m: Reference, w: Weights, picture: Picture) -> Int[np.ndarray, "2"]:
 def canvas_of(m: Reference, w: Weights, picture: Picture, grid: Array) -> Picture:
     """Return the picture resized to rows x columns tiles."""
     height, width = images_of(m).tile_size
-    return resized(picture, (int(grid[0]) * height, int(grid[1]) * width), images_of(m), images_of(m).arithmetic)[0]
+    return resized(picture, (int(grid[0]) * height, int(grid[1]) * width), images_of(m), images_of(m).operations)[0]
 
 
 def tiles_of(
@@ -48,7 +48,7 @@ def tiles_of(
     cut = canvas.reshape(len(canvas), rows, height, columns, width).transpose(1, 3, 0, 2, 4)
     tiles = list(cut.reshape(-1, len(canvas), height, width))
     if len(tiles) > 1:
-        tiles.insert(0, resized(picture, (height, width), images_of(m), images_of(m).arithmetic)[0])
+        tiles.insert(0, resized(picture, (height, width), images_of(m), images_of(m).operations)[0])
     return np.stack(tiles)
 
 
@@ -58,7 +58,7 @@ def normalised(m: Reference, levels: Array) -> Float[np.ndarray, "*shape"]:
     factor = images.rescale_factor if images.do_rescale else None
     mean, std = (images.image_mean, images.image_std) if images.do_normalize else (None, None)
     if m.dtype != np.float64:
-        return images.arithmetic.values(levels, factor, mean, std)
+        return images.operations.values(levels, factor, mean, std)
     values = levels.astype(np.float64) * (1.0 if factor is None else factor)
     if mean is None or std is None:
         return values
@@ -85,7 +85,7 @@ def values_of_original(m: Reference, w: Weights, *pictures_and_grids: Array) -> 
         crops = [picture[:, upper:lower, left:right] for left, upper, right, lower in regions]
         for crop in [picture, *crops] if len(crops) > 1 else crops:
             tile = normalised(
-                m, resized(crop, fitted_size(crop.shape[1], crop.shape[2], height), images, images.arithmetic)[0]
+                m, resized(crop, fitted_size(crop.shape[1], crop.shape[2], height), images, images.operations)[0]
             )
             top, left = ((side - size) // 2 for side, size in zip((height, width), tile.shape[1:], strict=True))
             sides = (top, height - top - tile.shape[1]), (left, width - left - tile.shape[2])

@@ -6,8 +6,8 @@ import numpy as np
 
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
-from ovis2_ref.image.arithmetic import Arithmetic, center_crop
 from ovis2_ref.image.limits import check_pixels, check_tiles
+from ovis2_ref.image.operations import PictureOperations, center_crop
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import Picture, height_width
 from ovis2_ref.image.tiling import Grid, closest_grid, covering_grid, split_regions
@@ -23,7 +23,7 @@ class Tiles(NamedTuple):
 
 
 def resized(
-    picture: Picture, size: tuple[int, int], options: ImageOptions, arithmetic: Arithmetic
+    picture: Picture, size: tuple[int, int], options: ImageOptions, operations: PictureOperations
 ) -> tuple[Picture, bool]:
     """Return `picture` in `size` by the options' filter, and whether its levels are scaled floats from 0 to 1 (see `as_levels`).
 
@@ -34,14 +34,14 @@ def resized(
         raise InputError(
             f"resized to {size[1]}x{size[0]} (w x h), a picture would have no pixels: it is too narrow for this size"
         )
-    return arithmetic.resize(picture, size, options)
+    return operations.resize(picture, size, options)
 
 
-def cut_whole(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
+def cut_whole(picture: Picture, options: ImageOptions, operations: PictureOperations) -> Tiles:
     """Return the picture as one tile, resized if `do_resize` says so."""
     if not options.do_resize:
         return Tiles([picture], False, (1, 1))
-    levels, scaled = resized(picture, output_size(*height_width(picture), options.size), options, arithmetic)
+    levels, scaled = resized(picture, output_size(*height_width(picture), options.size), options, operations)
     return Tiles([levels], scaled, (1, 1))
 
 
@@ -56,14 +56,14 @@ def canvas_grid(height: int, width: int, options: ImageOptions, transposed: bool
     return (columns, rows) if transposed else (rows, columns)
 
 
-def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
+def cut_canvas(picture: Picture, options: ImageOptions, operations: PictureOperations, transposed: bool) -> Tiles:
     """Resize the picture to a canvas of tiles, without keeping its aspect ratio, and cut it (transformers).
 
     A picture of one tile has no thumbnail.
     """
     height, width = options.tile_size
     rows, columns = canvas_grid(*height_width(picture), options, transposed)
-    canvas, scaled = resized(picture, (rows * height, columns * width), options, arithmetic)
+    canvas, scaled = resized(picture, (rows * height, columns * width), options, operations)
     tap("image.canvas", canvas)
     tiles = [
         canvas[:, height * row : height * (row + 1), width * column : width * (column + 1)]
@@ -71,23 +71,23 @@ def cut_canvas(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, 
         for column in range(columns)
     ]
     if len(tiles) > 1:
-        tiles.insert(0, resized(picture, (height, width), options, arithmetic)[0])
+        tiles.insert(0, resized(picture, (height, width), options, operations)[0])
     return Tiles(tiles, scaled, (rows, columns))
 
 
-def cut_transformers(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, transposed: bool) -> Tiles:
+def cut_transformers(picture: Picture, options: ImageOptions, operations: PictureOperations, transposed: bool) -> Tiles:
     """Return the tiles that transformers' `_preprocess` makes of a picture, before it rescales and normalises them."""
     if options.crop_to_patches and options.max_patches > 1:
-        cut = cut_canvas(picture, options, arithmetic, transposed)
+        cut = cut_canvas(picture, options, operations, transposed)
     else:
-        cut = cut_whole(picture, options, arithmetic)
+        cut = cut_whole(picture, options, operations)
     if not options.do_center_crop:
         return cut
     check_tiles(len(cut.tiles), *options.center_size)
-    return cut._replace(tiles=[center_crop(tile, options.center_size, arithmetic) for tile in cut.tiles])
+    return cut._replace(tiles=[center_crop(tile, options.center_size, operations) for tile in cut.tiles])
 
 
-def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic) -> Tiles:
+def cut_original(picture: Picture, options: ImageOptions, operations: PictureOperations) -> Tiles:
     """Cut regions from the full picture, and resize each with its aspect ratio kept (the authors; see `fitted_size`).
 
     A tile may be smaller than its square: it is padded after normalising. Source: AIDC-AI/Ovis v2.0, `preprocess_image`.
@@ -100,7 +100,7 @@ def cut_original(picture: Picture, options: ImageOptions, arithmetic: Arithmetic
     if len(crops) > 1:
         crops.insert(0, picture)
     check_tiles(len(crops), side, side)
-    parts = [resized(crop, fitted_size(*height_width(crop), side), options, arithmetic) for crop in crops]
+    parts = [resized(crop, fitted_size(*height_width(crop), side), options, operations) for crop in crops]
     return Tiles([levels for levels, _ in parts], parts[0][1], grid)
 
 
@@ -117,16 +117,16 @@ def fitted_size(height: int, width: int, side: int) -> tuple[int, int]:
     return (shorter, side) if width > height else (side, shorter)
 
 
-def cut(picture: Picture, options: ImageOptions, arithmetic: Arithmetic, convention: Convention) -> Tiles:
+def cut(picture: Picture, options: ImageOptions, operations: PictureOperations, convention: Convention) -> Tiles:
     """Return the tiles of `picture` under `convention`.
 
     The taps of the second picture end in #2. There is no `image.tiles` where tiles differ in size.
     """
     tap("image.picture", picture)
     if convention.crop_before_resize:
-        tiles = cut_original(picture, options, arithmetic)
+        tiles = cut_original(picture, options, operations)
     else:
-        tiles = cut_transformers(picture, options, arithmetic, convention.transposed_grid)
+        tiles = cut_transformers(picture, options, operations, convention.transposed_grid)
     if is_listening("image.grid"):
         tap("image.grid", np.array(tiles.grid))
     if is_listening("image.tiles") and len({tile.shape for tile in tiles.tiles}) == 1:

@@ -4,6 +4,8 @@ Files may be hostile: any damage raises an `InputError`; only the formats in `li
 is; and `limits` bounds what decoding may cost.
 """
 
+import base64
+import binascii
 import io
 import os
 import stat
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.checks import whole
-from ovis2_ref.image.embedded import embedded_picture
+from ovis2_ref.files.checks import shown, whole
 from ovis2_ref.image.limits import COSTS, MAX_BYTES, MAX_FRAMES, MAX_PIXELS, check_cost, check_file, gif_canvas
 
 if TYPE_CHECKING:
     from PIL import Image
+
+SHORTEST_BASE64 = 64
+"""Characters of base64 at least; no picture is shorter, so a shorter text is the name of a file."""
 
 
 def is_pil_image(image: Any) -> bool:
@@ -121,6 +125,35 @@ def opened(source: str | bytes | Path) -> "Iterator[tuple[Image.Image, bytes, st
                 f"{name} can't be read as a picture: it is none of {', '.join(COSTS)}, or damaged"
             ) from error
         yield image, data, name
+
+
+def embedded_picture(source: str) -> bytes | None:
+    """Return the bytes of the picture that a text holds: a data: URL, or base64; None for the name of a file.
+
+    A file of that name takes precedence, as in transformers. Raises `InputError` for a web address, and for a data: URL without
+    base64.
+    """
+    if source.startswith(("http://", "https://")):
+        raise InputError(
+            f"{shown(source)}: nothing is fetched from the network; download the picture and give its file"
+        )
+    if source.startswith("data:"):
+        kind, _, text = source.partition(",")
+        content = _decoded(text)
+        if content is None or not kind.endswith(";base64"):
+            raise InputError(f"{shown(source)} is no picture: data:image/png;base64,... was expected")
+        return content
+    if len(source) < SHORTEST_BASE64 or os.path.isfile(source):
+        return None
+    return _decoded(source)
+
+
+def _decoded(text: str) -> bytes | None:
+    """Return the bytes that the base64 text encodes, line breaks ignored; None if it isn't base64."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from ovis2_ref.compat.image_processor_names import ImageProcessorNames
 from ovis2_ref.convention import TRANSFORMERS, Convention, as_convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import mapping
-from ovis2_ref.image.arithmetic import PILLOW, TORCH, Arithmetic
 from ovis2_ref.image.cutting import Tiles, cut, cut_canvas, resized
+from ovis2_ref.image.operations import PILLOW, TORCH, PictureOperations
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import Picture, as_picture, flat_pictures, height_width
 from ovis2_ref.image.values import every_level, look_up, middle_slice, unscaled
@@ -33,7 +33,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
     default. Under convention "original" it does what the authors' `preprocess_image` does, `max_patches` being `max_partition`.
     """
 
-    arithmetic: ClassVar[Arithmetic] = PILLOW
+    operations: ClassVar[PictureOperations] = PILLOW
 
     def __init__(self, convention: str | Convention = TRANSFORMERS, **options: Any) -> None:
         """Set options. Raises `InputError` for an unknown one, or a value that can't be used."""
@@ -74,13 +74,13 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         """
         kind = check_return_tensors(return_tensors)
         call = self.changed(options)
-        on_white = self.arithmetic.on_white if self.convention.transparency_on_white else None
+        on_white = self.operations.on_white if self.convention.transparency_on_white else None
         pictures = [
             as_picture(image, call.do_convert_rgb, call.input_data_format, on_white) for image in flat_pictures(images)
         ]
         if not pictures:
             raise InputError("there is no picture in images")
-        parts = [cut(picture, call, self.arithmetic, call.convention) for picture in pictures]
+        parts = [cut(picture, call, self.operations, call.convention) for picture in pictures]
         values = call._pixel_values(parts)
         if isinstance(values, np.ndarray):
             tap("pixel_values", values)
@@ -101,7 +101,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         """Return a picture resized, channels first; `resample` None means bilinear, as in transformers."""
         call = self.changed({"size": size, "resample": 2 if resample is None else resample})
         picture = as_picture(image, False, call.input_data_format, None)
-        levels, scaled = resized(picture, output_size(*height_width(picture), call.size), call, self.arithmetic)
+        levels, scaled = resized(picture, output_size(*height_width(picture), call.size), call, self.operations)
         return unscaled(levels) if scaled else levels
 
     def crop_image_to_patches(
@@ -126,7 +126,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
             }
         )
         picture = as_picture(image, False, call.input_data_format, None)
-        part = cut_canvas(picture, call, self.arithmetic, self.convention.transposed_grid)
+        part = cut_canvas(picture, call, self.operations, self.convention.transposed_grid)
         return [unscaled(tile) if part.scaled else tile for tile in part.tiles], list(part.grid)
 
     def changed(self, options: Mapping[str, Any]) -> Self:
@@ -157,7 +157,7 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         return len(tile), self.original_side, self.original_side
 
     def _finish(self, picture: Picture, scaled: bool) -> Picture:
-        return self.arithmetic.values(
+        return self.operations.values(
             unscaled(picture) if scaled else picture,
             self.rescale_factor if self.do_rescale else None,
             self.image_mean if self.do_normalize else None,
@@ -172,7 +172,7 @@ class Ovis2ImageProcessorFast(Ovis2ImageProcessor):
     rescales and normalises in one step. Its pixel values and the Pillow processor's differ by up to 2 of 255 levels.
     """
 
-    arithmetic: ClassVar[Arithmetic] = TORCH
+    operations: ClassVar[PictureOperations] = TORCH
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,16 @@ from ovis2_ref.files.checks import shown
 from ovis2_ref.files.writing import replacing_files, write_text
 from ovis2_ref.text.batch import BatchRules, collate
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
-from ovis2_ref.text.library import TOKEN_FLAGS, add_tokens, library_errors, load_tokenizer
-from ovis2_ref.text.tokenizer_files import TokenizerSettings, read_settings, read_tokenizer_json, write_settings
+from ovis2_ref.text.tokenizer_files import (
+    TOKEN_FLAGS,
+    TokenizerSettings,
+    add_tokens,
+    library_errors,
+    load_tokenizer,
+    read_settings,
+    read_tokenizer_json,
+    write_settings,
+)
 
 if TYPE_CHECKING:
     import tokenizers

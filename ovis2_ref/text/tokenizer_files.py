@@ -6,18 +6,24 @@ vocabulary and builds the rest itself.
 """
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ovis2_ref.errors import CheckpointError
+from ovis2_ref.errors import CheckpointError, OvisError
 from ovis2_ref.files.checks import is_whole, shown
 from ovis2_ref.files.reading import has_file, parse_json, read_bounded, read_json
 from ovis2_ref.files.writing import write_text
 from ovis2_ref.text.batch import NO_LIMIT
 
+if TYPE_CHECKING:
+    import tokenizers
+
 TOKENIZER_LIMIT = 2**25
 """Bytes of a tokenizer.json at most: three times the size of Qwen2.5's. Reading the worst JSON takes 24 times its size."""
+TOKEN_FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
 MOST_IDS = 2**20
 """Ids are below this, six times the size of Qwen2.5's vocabulary: the library takes memory for every id up to the largest."""
 
@@ -181,7 +187,7 @@ def _added_tokens(entries: Any, source: str) -> dict[str, dict[str, Any]]:
         )
     for token_id, entry in entries.items():
         _token(entry, f"{source}: added token {token_id}")
-        flags = [entry.get(flag, False) for flag in ("lstrip", "rstrip", "single_word", "normalized", "special")]
+        flags = [entry.get(flag, False) for flag in TOKEN_FLAGS]
         if not (token_id.isascii() and token_id.isdecimal() and len(token_id) < 10 and int(token_id) < MOST_IDS):
             raise CheckpointError(
                 f"{source}: {shown(token_id)} is no id of an added token, a whole number from 0 to {MOST_IDS - 1}"
@@ -204,3 +210,38 @@ def _check_strip(token: dict[str, Any], source: str) -> None:
 
 def _is_id(value: Any) -> bool:
     return is_whole(value) and 0 <= value < MOST_IDS
+
+
+@contextmanager
+def library_errors(error: type[OvisError], what: str) -> Iterator[None]:
+    """Turn whatever the library raises in the block into `error`, with `what` failed as its message.
+
+    A panic comes as a `PanicException`, which inherits from BaseException alone and can't be imported.
+    """
+    try:
+        yield
+    except BaseException as raised:
+        if isinstance(raised, Exception) or type(raised).__name__ == "PanicException":
+            raise error(f"{what}: {str(raised)[:300]}") from raised
+        raise
+
+
+def load_tokenizer(text: str, source: str) -> "tokenizers.Tokenizer":
+    """Return the library's tokenizer from the text of a tokenizer.json. Raises `CheckpointError`, naming `source`."""
+    import tokenizers
+
+    with library_errors(CheckpointError, f"{source} can't be loaded"):
+        return tokenizers.Tokenizer.from_str(text)
+
+
+def add_tokens(backend: "tokenizers.Tokenizer", tokens: Sequence[dict[str, Any]]) -> None:
+    """Add `tokens`, each with its content and flags, to the vocabulary. Raises `CheckpointError` for those it can't take."""
+    if not tokens:
+        return
+    import tokenizers
+
+    with library_errors(CheckpointError, "tokens can't be added to the vocabulary"):
+        flags = [{flag: token.get(flag, False) for flag in TOKEN_FLAGS} for token in tokens]
+        backend.add_tokens(
+            [tokenizers.AddedToken(token["content"], **kind) for token, kind in zip(tokens, flags, strict=True)]
+        )

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ovis2_ref.errors import InputError
-from ovis2_ref.image.arithmetic import TORCH, resize_levels_torch
 from ovis2_ref.image.float_resize import torch_nearest, torch_resize_floats
+from ovis2_ref.image.operations import TORCH, resize_levels_torch
 from ovis2_ref.image.pictures import torch_on_white
 from ovis2_ref.image.processor import Ovis2ImageProcessor, Ovis2ImageProcessorFast
 from ovis2_ref.image.values import torch_values

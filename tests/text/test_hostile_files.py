@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovis2_ref.errors import CheckpointError
-from ovis2_ref.text.library import load_tokenizer
 from ovis2_ref.text.tokenizer import Tokenizer
-from ovis2_ref.text.tokenizer_files import TOKENIZER_LIMIT
+from ovis2_ref.text.tokenizer_files import TOKENIZER_LIMIT, load_tokenizer
 
 GOLDEN = Path(__file__).parent.parent / "golden_original" / "checkpoint"
 FILES = {name: json.loads((GOLDEN / name).read_text()) for name in ("tokenizer.json", "tokenizer_config.json")}

@@ -74,7 +74,7 @@ def canvas_padded(m: Reference, w: Weights, picture: Array, grid: Array) -> Arra
     scale = min(height / picture.shape[1], width / picture.shape[2])
     inner = round(picture.shape[1] * scale), round(picture.shape[2] * scale)
     images = images_of(m)
-    small = images.arithmetic.resize(picture, inner, images)[0]
+    small = images.operations.resize(picture, inner, images)[0]
     canvas = np.zeros((len(picture), height, width), np.uint8)
     top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
     canvas[:, top : top + inner[0], left : left + inner[1]] = small

@@ -42,7 +42,7 @@ def padded_with(level: int, centred: bool = True) -> Callable[..., Array]:
         inner = round(picture.shape[1] * scale), round(picture.shape[2] * scale)
         canvas = np.full((len(picture), height, width), level, np.uint8)
         top, left = ((height - inner[0]) // 2, (width - inner[1]) // 2) if centred else (0, 0)
-        small = images_of(m).arithmetic.resize(picture, inner, images_of(m))[0]
+        small = images_of(m).operations.resize(picture, inner, images_of(m))[0]
         canvas[:, top : top + inner[0], left : left + inner[1]] = small
         return canvas
 
@@ -54,7 +54,7 @@ def cropped(m: Reference, w: Weights, picture: Array, grid: Array) -> Array:
     height, width = canvas_size(m, grid)
     scale = max(height / picture.shape[1], width / picture.shape[2])
     outer = max(height, round(picture.shape[1] * scale)), max(width, round(picture.shape[2] * scale))
-    large = images_of(m).arithmetic.resize(picture, outer, images_of(m))[0]
+    large = images_of(m).operations.resize(picture, outer, images_of(m))[0]
     top, left = (outer[0] - height) // 2, (outer[1] - width) // 2
     return large[:, top : top + height, left : left + width]
 
@@ -88,7 +88,7 @@ def thumbnail_of_canvas(m: Reference, w: Weights, tiles: Array, picture: Array, 
     """Return the tiles with a thumbnail that was made of the canvas."""
     if len(tiles) == 1:
         return tiles
-    thumbnail = images_of(m).arithmetic.resize(canvas, images_of(m).tile_size, images_of(m))[0]
+    thumbnail = images_of(m).operations.resize(canvas, images_of(m).tile_size, images_of(m))[0]
     return np.concatenate([thumbnail[None], tiles[1:]])
 
 

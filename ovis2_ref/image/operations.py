@@ -1,4 +1,4 @@
-"""The picture arithmetic of transformers' two processors, on Pillow and on torch, each as one small object."""
+"""The operations on pictures in which transformers' two processors, on Pillow and on torch, differ: a small object for each."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from ovis2_ref.image.resize import pillow_resize, torch_resize, vertical_first
 from ovis2_ref.image.values import pillow_values, torch_values
 
 
-class Arithmetic(NamedTuple):
+class PictureOperations(NamedTuple):
     """The functions that differ between the processors; each function's docstring says what it computes."""
 
     resize: Callable[[Picture, tuple[int, int], ImageOptions], tuple[Picture, bool]]
@@ -48,17 +48,19 @@ def resize_levels_torch(picture: Picture, size: tuple[int, int], options: ImageO
     return (resized if picture.dtype.kind == "f" else np.round(resized)).astype(picture.dtype), False
 
 
-PILLOW = Arithmetic(resize_levels_pillow, pillow_values, lambda size, crop: (size - crop) // 2, pillow_on_white)
-TORCH = Arithmetic(resize_levels_torch, torch_values, lambda size, crop: int((size - crop) / 2.0), torch_on_white)
+PILLOW = PictureOperations(resize_levels_pillow, pillow_values, lambda size, crop: (size - crop) // 2, pillow_on_white)
+TORCH = PictureOperations(
+    resize_levels_torch, torch_values, lambda size, crop: int((size - crop) / 2.0), torch_on_white
+)
 """`crop_offset(size, crop)` is where a centre crop begins, below 0 where the picture is smaller: one rounds down, one to 0."""
 
 
-def center_crop(picture: Picture, size: tuple[int, int], arithmetic: Arithmetic) -> Picture:
+def center_crop(picture: Picture, size: tuple[int, int], operations: PictureOperations) -> Picture:
     """Return the `size` (height, width) in the middle of `picture`, with zeros where the picture is smaller."""
     cropped = np.zeros((len(picture), *size), picture.dtype)
     source, target = [slice(None)], [slice(None)]
     for have, want in zip(picture.shape[1:], size, strict=True):
-        offset = arithmetic.crop_offset(have, want)
+        offset = operations.crop_offset(have, want)
         source.append(slice(max(offset, 0), min(offset + want, have)))
         target.append(slice(max(-offset, 0), max(-offset, 0) + min(want, have)))
     cropped[tuple(target)] = picture[tuple(source)]
