@@ -1,4 +1,5 @@
-"""The command `ovis2-ref`: describe a picture, show its tiles, look at a checkpoint, convert one, practise, compare a port.
+"""The command `ovis2-ref`: describe a picture, show its tiles, look at a checkpoint, convert one, practise, compare a port, look
+inside.
 
 Answers go to stdout; progress, figures and errors to stderr. Wrong input gets one line and exit status 2.
 """
@@ -12,7 +13,7 @@ from contextlib import redirect_stdout
 from warnings import catch_warnings, simplefilter
 
 from ovis2_ref import __version__
-from ovis2_ref.errors import OvisError
+from ovis2_ref.errors import InputError, OvisError
 from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.tiny import SAMPLE, TINY
 from ovis2_ref.tools.golden import add_golden
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_golden(commands, model)
 
+    _add_page(commands)
     _add_exercise(commands)
     return parser
 
@@ -151,6 +153,22 @@ EXERCISE_ACTIONS = {
     "solution": "the project's own function, once yours is right",
     "handout": "one page on a session of the course",
 }
+
+
+def _add_page(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    page = commands.add_parser("page", help="write a page to look inside the model with, in any browser, offline")
+    page.add_argument("pictures", metavar="PICTURE", nargs="*", help="picture files (default: a sample)")
+    page.add_argument("--prompt", metavar="TEXT", default=PROMPT, help=f'what to ask (default: "{PROMPT}")')
+    page.add_argument(
+        "--checkpoint", metavar="FOLDER", default=TINY, help="an Ovis2 checkpoint (default: the embedded tiny one)"
+    )
+    page.add_argument(
+        "--golden", metavar="FILE", nargs="+", help="show the run in a golden file, and what is wrong in a second one"
+    )
+    page.add_argument(
+        "-o", "--output", metavar="FILE", default="page.html", help="the file to write (default: page.html)"
+    )
+    page.set_defaults(run=_page)
 
 
 def _add_exercise(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -209,6 +227,24 @@ def _convert(arguments: argparse.Namespace) -> None:
 
     convert_original(arguments.source, arguments.target)
     print(f"{arguments.target} holds the model as transformers loads it")
+
+
+def _page(arguments: argparse.Namespace) -> None:
+    from ovis2_ref.page.port import write_golden_page
+    from ovis2_ref.page.write import write_page
+
+    golden = arguments.golden
+    if golden is None:
+        pictures = arguments.pictures or [SAMPLE]
+        left_out = write_page(arguments.output, pictures, arguments.prompt, arguments.checkpoint)
+    elif len(golden) > 2 or arguments.pictures:
+        raise InputError("--golden takes one or two files, and no picture beside them: the golden file has its own")
+    else:
+        candidate = golden[1] if len(golden) == 2 else None
+        left_out = write_golden_page(arguments.output, golden[0], candidate, arguments.checkpoint)
+    for text in left_out:
+        print(f"left out: {text}", file=sys.stderr)
+    print(f"{arguments.output}: {os.path.getsize(arguments.output) / 1e6:.1f} MB", file=sys.stderr)
 
 
 def _exercise(arguments: argparse.Namespace) -> int:

@@ -1,8 +1,10 @@
 """The page's JavaScript model is the package's model: the same pixel values, the same tokens, the same answers."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +151,15 @@ def test_placeholders_in_a_question_are_refused(folder, question):
     assert "Leave <" in result["error"]
     with pytest.raises(OvisError):
         rounded_model().generate(**inputs_for([picture], question))
+
+
+def test_the_functions_are_those_of_the_file():
+    """Every formula of walkthroughs/ovis2.py is there under its name; Python's own means and the cache's have others."""
+    root = Path(__file__).parents[2]
+    formulas = set(re.findall(r"^def (\w+)", (root / "walkthroughs" / "ovis2.py").read_text(), re.MULTILINE))
+    modules = "".join(path.read_text() for path in (root / "ovis2_ref" / "page" / "model").glob("*.mjs"))
+    named = set(re.findall(r"^(?:export )?(?:function\*?|const) (\w+)", modules, re.MULTILINE))
+    assert formulas - named == {"causal", "update_cache", "usual", "read_config", "read_weights", "describe"}
 
 
 def test_golden_compare_says_right(folder, tmp_path):

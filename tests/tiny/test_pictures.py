@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("transformers", minversion="5.0", reason="training uses transformers 5")
-from ovis2_ref.tiny.training.pictures import CELLS, WORDS, grid_of, image_processor, pixels_of, tile_count, words_of
+from ovis2_ref.tiny.training.pictures import grid_of, image_processor, pixels_of, tile_count, words_of
 from ovis2_ref.tiny.training.scenes import BACKGROUND, UNSURE, draw_scene
+from ovis2_ref.tiny.training.words import CELLS, WORDS
 
 seeds = st.integers(0, 10_000_000)
 

@@ -1,6 +1,6 @@
 // Ovis2: tiles -> visual tokens -> embeddings -> prompt -> hidden states -> logits -> answer.
 //
-// The functions have the names that they have in ovis2_ref (vision/, merge.py, language/, generation/greedy.py), and so have their values.
+// The functions have the names that they have in walkthroughs/ovis2.py and in ovis2_ref; their values, those of the package's taps.
 // `changes` take the model apart: see `Changes` below.
 
 import { add, array, feed_forward, layer_norm, linear, product, rms_norm, rows_of, softmax, weighted_sum } from "./ops.mjs";
@@ -21,12 +21,15 @@ export function vision_transformer(pixel_values, w, config) {
   return rms_norm(x, w.part("rms_norm"), config.rms_norm_eps);
 }
 
-/** norm(W patch + b) + position embedding. */
+/** norm(patch embedding) + position embedding. */
 function embed_patches(pixel_values, w, config) {
-  const patches = linear(patches_of(pixel_values, config.patch_size), w.part("patch_embedding"));
-  const x = rms_norm(patches, w.part("rms_norm"), config.rms_norm_eps), positions = w.part("position_embedding").get("weight").data;
+  const embedded = patch_embedding(pixel_values, w.part("patch_embedding"), config.patch_size);
+  const x = rms_norm(embedded, w.part("rms_norm"), config.rms_norm_eps), positions = w.part("position_embedding").get("weight").data;
   return w.tap("output", array(x.shape, x.data.map((value, i) => value + positions[i % positions.length])));
 }
+
+/** W patch + b. */
+const patch_embedding = (pixel_values, w, patch) => linear(patches_of(pixel_values, patch), w);
 
 /** The pixels of each patch in a row, channel by channel; patches in reading order. */
 function patches_of({ shape: [tiles, channels, side], data }, patch) {

@@ -113,7 +113,7 @@ function crop({ width, data }, top, left, side) {
 }
 
 /** (float32(level * factor) - mean) / std, each step rounded to float32; channel by channel. */
-export function pixel_values(tiles, { rescale_factor, mean, std }) {
+export function pillow_values(tiles, { rescale_factor, mean, std }) {
   const pixels = tiles[0].height * tiles[0].width, out = new Float32Array(tiles.length * 3 * pixels);
   const f = Math.fround;
   for (let channel = 0; channel < 3; channel++) {

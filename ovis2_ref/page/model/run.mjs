@@ -2,7 +2,7 @@
 
 import { greedy, lm_head } from "./model.mjs";
 import { array, rms_norm, softmax, Weights } from "./ops.mjs";
-import { cut_canvas, pixel_values, split_regions } from "./picture.mjs";
+import { cut_canvas, pillow_values, split_regions } from "./picture.mjs";
 import { expand_pictures, render_chat, Tokenizer } from "./text.mjs";
 
 export const MOST_TOKENS = 64;
@@ -41,7 +41,7 @@ export function prepare({ config, image, tokenizer }, pictures, question) {
     const parts = split_exactly(height, width, rows, columns);
     return (tiles.length > 1 ? [whole, ...parts] : parts).map((region, i) => ({ picture, region, thumbnail: i === 0 }));
   });
-  const values = levels.length ? array([levels.length, 3, side, side], Float64Array.from(pixel_values(levels, image))) : null;
+  const values = levels.length ? array([levels.length, 3, side, side], Float64Array.from(pillow_values(levels, image))) : null;
   return { cuts, tiles, levels, prompt, ids: tokenizer.encode(prompt), pixel_values: values };
 }
 

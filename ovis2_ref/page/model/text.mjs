@@ -24,13 +24,17 @@ export function picture_layout([rows, columns]) {
   return [...tokens, "<IMG_END>"];
 }
 
+/** The text of a picture in the prompt, where every tile has `tokens_per_tile` atoms. */
+export function image_placeholder(grid, tokens_per_tile) {
+  return picture_layout(grid).map((token) => (token === "<IMG_ATOM>" ? token.repeat(tokens_per_tile) : token)).join("");
+}
+
 /** Replace each <image> by the layout of its picture's grid. */
 export function expand_pictures(prompt, grids, tokens_per_tile) {
   const parts = prompt.split("<image>");
   if (parts.length - 1 !== grids.length)
     throw new Error(`The prompt has ${parts.length - 1} <image> for ${grids.length} pictures. Leave <image> out of the question.`);
-  const written = (token) => (token === "<IMG_ATOM>" ? token.repeat(tokens_per_tile) : token);
-  return parts.map((part, i) => (i ? picture_layout(grids[i - 1]).map(written).join("") : "") + part).join("");
+  return parts.map((part, i) => (i ? image_placeholder(grids[i - 1], tokens_per_tile) : "") + part).join("");
 }
 
 /** Bytes as printable characters, as GPT-2 writes them: printable ones as they are, the others from U+0100 on. */

@@ -7,8 +7,9 @@ from transformers.models.ovis2.configuration_ovis2 import Ovis2VisionConfig
 
 from ovis2_ref.text.chat import CHAT_TEMPLATE
 from ovis2_ref.text.layout import INDICATORS
-from ovis2_ref.tiny.training.pictures import CELLS, TILE_SIZE, image_processor
+from ovis2_ref.tiny.training.pictures import TILE_SIZE, image_processor
 from ovis2_ref.tiny.training.tokens import load_tokenizer
+from ovis2_ref.tiny.training.words import CELLS
 
 VISUAL_WORDS = 256
 HIDDEN_SIZE = 128

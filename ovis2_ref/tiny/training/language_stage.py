@@ -16,18 +16,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Ovis2ForConditionalGeneration
 
-from ovis2_ref.tiny.training.pictures import (
-    CELLS,
-    MAX_TILES,
-    PARTS,
-    WORDS,
-    CellWords,
-    grid_of,
-    grid_of_size,
-    tile_count,
-    word_of,
-    words_of,
-)
+from ovis2_ref.tiny.training.pictures import MAX_TILES, CellWords, grid_of, grid_of_size, tile_count, words_of
 from ovis2_ref.tiny.training.scenes import (
     BACKGROUND,
     COLOURED_SHAPES,
@@ -41,6 +30,7 @@ from ovis2_ref.tiny.training.scenes import (
     size_of,
 )
 from ovis2_ref.tiny.training.sequences import NO_LABEL, Batch, batch_of, greeting, sequence_about
+from ovis2_ref.tiny.training.words import CELLS, PARTS, WORDS, word_of
 
 FIRST_SEED = 200_000_000
 SHORT_PART = 0.6

@@ -7,7 +7,6 @@ from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProce
 
 from ovis2_ref.tiny.training.scenes import (
     BACKGROUND,
-    COLOURED_SHAPES,
     UNSURE,
     Scene,
     by_tile,
@@ -15,10 +14,9 @@ from ovis2_ref.tiny.training.scenes import (
     cell_of_centre,
     chance_of_centre,
 )
+from ovis2_ref.tiny.training.words import CELLS, PARTS, word_of
 
 TILE_SIZE = 64
-CELLS = 4
-"""Merged cells on a side of a tile: 64 pixels / (patches of 8 pixels x stride 2)."""
 MAX_TILES = 9
 SEEN, EMPTY = 0.04, 0.005
 """A cell is a shape's from this coverage on, and background up to this; in between it is not trained on."""
@@ -26,25 +24,9 @@ SEEN, EMPTY = 0.04, 0.005
 BLUR = 0.05
 """How far a vision tower misses the place of a shape's centre, in cells: the language stage's visual tokens are drawn so."""
 
-PARTS = ("part", "centre")
-WORDS = (
-    "background",
-    *(f"{name}, column {column + 1}, {part}" for part in PARTS for column in range(CELLS) for name in COLOURED_SHAPES),
-)
-"""The meaning of the first visual words: a coloured shape in one of the four columns of a tile's cells, its centre or not.
-
-In the tile that shows the whole picture each shape has one word for its centre. In tiles that show a part of it, where a shape
-may be cut, too, the cells of centres are not trained on.
-"""
-
 image_processor = Ovis2ImageProcessorPil(
     crop_to_patches=True, max_patches=MAX_TILES, size={"height": TILE_SIZE, "width": TILE_SIZE}
 )
-
-
-def word_of(name: str, column: int, part: str) -> int:
-    """Find the visual word for a coloured shape in a column (from 0) of a tile's cells: for its centre or another part."""
-    return 1 + (PARTS.index(part) * CELLS + column) * len(COLOURED_SHAPES) + COLOURED_SHAPES.index(name)
 
 
 def grid_of_size(height: int, width: int) -> tuple[int, int]:

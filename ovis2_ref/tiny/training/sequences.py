@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 import torch
 
-from ovis2_ref.tiny.training.pictures import CELLS
 from ovis2_ref.tiny.training.questions import ask
 from ovis2_ref.tiny.training.scenes import Scene
 from ovis2_ref.tiny.training.tokens import GREETING, load_tokenizer
+from ovis2_ref.tiny.training.words import CELLS
 
 KINDS_ASKED = {
     "describe": 2, "count": 1, "colour": 4, "shape": 1, "there": 3, "beside": 3, "order": 3, "end": 1
