@@ -18,9 +18,11 @@ from ovis2_ref.checkpoint.adapter import AdaptedWeight
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, expected_shapes
 from ovis2_ref.checkpoint.original import original_config
 from ovis2_ref.checkpoint.packed import PackedWeight
+from ovis2_ref.checkpoint.recognition import why_no_fit, why_no_weights
 from ovis2_ref.checkpoint.safetensors_file import WEIGHT_DTYPES, StoredTensor, all_finite
 from ovis2_ref.checkpoint.weight_files import OpenedWeights, Tensor, has_weights, is_packed, open_weights
 from ovis2_ref.config import Ovis2Config
+from ovis2_ref.config.generations import expect_ovis2
 from ovis2_ref.convention import Convention, as_convention
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.reading import checked_folder, has_file, read_json
@@ -43,7 +45,10 @@ def read_config(
     """
     root = checked_folder(folder)
     convention = as_convention(convention)
+    if not has_file(root, "config.json") and (cause := why_no_weights(root)):
+        raise CheckpointError(f"{root} has no config.json; {cause}")
     values = read_json(root, "config.json")
+    expect_ovis2(values, root)
     layout = values.get("model_type")
     if layout == "ovis":
         config = original_config(values, root, convention)
@@ -196,7 +201,9 @@ def raise_faults(folder: str | Path, faults: Mapping[str, str]) -> None:
     lines = [f"  {ascii(name)[1:-1]}: {fault}" for name, fault in list(faults.items())[:MOST_NAMED]]
     if len(faults) > MOST_NAMED:
         lines.append(f"  and {len(faults) - MOST_NAMED} more")
-    raise CheckpointError(f"{folder}: {len(faults)} weights don't fit config.json:\n" + "\n".join(lines))
+    cause = why_no_fit(folder, open_weights(folder))
+    reason = f" ({cause})" if cause else ""
+    raise CheckpointError(f"{folder}: {len(faults)} weights don't fit config.json{reason}:\n" + "\n".join(lines))
 
 
 def _reopened(folder: Any, config: Ovis2Config, dtype: str, module: str, keep: bool, adapter: Any) -> StreamedWeights:

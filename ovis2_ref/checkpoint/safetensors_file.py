@@ -19,7 +19,7 @@ from jaxtyping import Float, Num
 
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.checks import shown
-from ovis2_ref.files.reading import open_regular, parse_json
+from ovis2_ref.files.reading import open_regular, other_file, parse_json
 from ovis2_ref.runtime.arrays import DTYPES, Array, array_module
 
 HEADER_LIMIT = 4 * 2**20
@@ -153,7 +153,10 @@ def open_with_metadata(path: Path) -> tuple[dict[str, StoredTensor], dict[str, s
     size = file.seek(0, 2)
     if size < 10:
         raise CheckpointError(f"{path} holds {size} bytes; no safetensors file is that short")
-    length = int.from_bytes(_bytes(source, 0, 8), "little")
+    start = _bytes(source, 0, min(size, 64))
+    if other := other_file(start):
+        raise CheckpointError(f"{path} is {other}")
+    length = int.from_bytes(start[:8], "little")
     if length > HEADER_LIMIT:
         raise CheckpointError(f"{path}: its header claims {length} bytes; at most {HEADER_LIMIT} are read")
     if 8 + length > size:

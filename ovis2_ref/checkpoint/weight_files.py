@@ -1,5 +1,6 @@
 """Find the weights of a folder: one file, or shards; never a pickle, never a file outside the folder."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -9,13 +10,14 @@ from ovis2_ref.checkpoint.adapter import AdaptedTensor, with_adapter
 from ovis2_ref.checkpoint.names import TEXT
 from ovis2_ref.checkpoint.original import in_transformers_layout, transformers_name
 from ovis2_ref.checkpoint.packed import PackedTensor, with_packed
+from ovis2_ref.checkpoint.recognition import why_no_weights
 from ovis2_ref.checkpoint.safetensors_file import HEADER_LIMIT, WEIGHT_DTYPES, StoredTensor, open_safetensors
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.reading import checked_folder, has_file, path_inside, read_json
 from ovis2_ref.runtime.arrays import Array
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".bin.index.json")
+SHARD = re.compile(r"(.{1,200})-\d{5}-of-(\d{5})\.safetensors")
 MOST_SHARDS = 1000
 
 PREFIXES = ("module.", "_orig_mod.", "base_model.model.")
@@ -51,7 +53,7 @@ def open_weights(folder: str | Path, adapter: str | Path | None = None) -> Opene
     for name in [name for name, tensor in found.items() if _is_left_over(name, tensor, found)]:
         del found[name]
         notes.append(f"{name} is no part of the model and changes nothing; it was left out")
-    own = root if has_file(root, ADAPTER) else None
+    own = root if has_file(root, ADAPTER) or has_file(root, "adapter_model.bin") else None
     if own is not None and adapter is not None:
         raise CheckpointError(f"{root} has an adapter of its own, {ADAPTER}; move it away to apply {str(adapter)!r}")
     place = own if adapter is None else checked_folder(adapter)
@@ -129,7 +131,9 @@ def _stored_tensors(root: Path) -> dict[str, StoredTensor]:
     if has_file(root, INDEX):
         return _open_shards(root)
     tensors: dict[str, StoredTensor] = {}
-    for name in _loose_files(root):
+    names = _loose_files(root)
+    _expect_all_shards(root, names)
+    for name in names:
         found = open_safetensors(path_inside(root, name))
         twice = sorted(set(found) & set(tensors))
         if twice:
@@ -138,7 +142,8 @@ def _stored_tensors(root: Path) -> dict[str, StoredTensor]:
             )
         tensors |= found
     if not tensors:
-        raise CheckpointError(_no_weights(root))
+        cause = why_no_weights(root) or "is it a checkpoint folder, and is the download complete?"
+        raise CheckpointError(f"{root} holds neither {SINGLE} nor {INDEX}; {cause}")
     return tensors
 
 
@@ -152,6 +157,15 @@ def _loose_files(root: Path) -> list[str]:
     if len(names) > MOST_SHARDS:
         raise CheckpointError(f"{root} holds {len(names)} safetensors files; at most {MOST_SHARDS} are read")
     return names
+
+
+def _expect_all_shards(root: Path, names: list[str]) -> None:
+    """Raise `CheckpointError` unless all shards are among `names` where one of these says how many there are."""
+    match = next((match for name in names if (match := SHARD.fullmatch(name))), None)
+    for number in range(1, min(int(match[2]), MOST_SHARDS) + 1) if match else ():
+        name = f"{match[1]}-{number:05d}-of-{match[2]}.safetensors"  # type: ignore[index]
+        if name not in names:
+            raise CheckpointError(f"{root} lacks {name}, one of {int(match[2])} shards; download it")  # type: ignore[index]
 
 
 def _open_shards(root: Path) -> dict[str, StoredTensor]:
@@ -178,16 +192,3 @@ def _open_shards(root: Path) -> dict[str, StoredTensor]:
             f"{INDEX} places {absent[:5]} in {places[absent[0]]!r}, which lacks {'it' if len(absent) == 1 else 'them'}"
         )
     return tensors
-
-
-def _no_weights(root: Path) -> str:
-    try:
-        pickles = sorted(path.name for path in root.iterdir() if path.name.endswith(PICKLES))
-    except OSError as error:
-        return f"{root} can't be listed ({error.strerror})"
-    if not pickles:
-        return f"{root} holds neither {SINGLE} nor {INDEX}; is it a checkpoint folder, and is the download complete?"
-    return (
-        f"{root} holds its weights as {pickles[0]!r}, a pickle: reading one runs whatever code it contains, so it is refused. "
-        f"Save the model as safetensors with the program that made it (in transformers: save_pretrained)"
-    )

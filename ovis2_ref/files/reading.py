@@ -17,6 +17,21 @@ DEEPEST = 50
 """Levels of a JSON file at most; a configuration has five. Writing JSON is recursive, so a deeper file could end Python."""
 
 
+OTHER_FILES = {
+    b"version https://git-lfs": "a Git LFS pointer, which stands for the file: run `git lfs pull` in its folder, or download it",
+    b"GGUF": "a GGUF file, which is llama.cpp's format: take the safetensors that it was made from",
+    b"PK\x03\x04": "a zip archive, such as torch.save writes: a pickle, which is never read; save the model as safetensors",
+    b"<!DOCTYPE": "a web page: download the file again",
+    b"<html": "a web page: download the file again",
+}
+"""How files begin that are found in the place of others, and what to do."""
+
+
+def other_file(start: bytes) -> str | None:
+    """Return what a file that begins with `start` is, if it is one that is often found in another's place."""
+    return next((what for beginning, what in OTHER_FILES.items() if start.startswith(beginning)), None)
+
+
 def checked_folder(folder: str | Path) -> Path:
     """Return `folder` as an absolute path with every link followed. Raises `CheckpointError` if it is not a folder."""
     try:
@@ -29,7 +44,9 @@ def checked_folder(folder: str | Path) -> Path:
     ) as error:  # ValueError: a NUL in the name; RuntimeError: links in a circle
         raise CheckpointError(f"there is no checkpoint folder {str(folder)!r} ({_reason(error)})") from error
     if not is_folder:
-        raise CheckpointError(f"{str(folder)!r} is a file; give the folder that holds config.json and the weights")
+        is_gguf = path.suffix == ".gguf"
+        hint = OTHER_FILES[b"GGUF"] if is_gguf else "give the folder that holds config.json and the weights"
+        raise CheckpointError(f"{str(folder)!r} is {hint}" if is_gguf else f"{str(folder)!r} is a file; {hint}")
     return path
 
 
@@ -103,6 +120,8 @@ def read_json(folder: str | Path, name: str, limit: int = JSON_LIMIT) -> dict[st
 
 def parse_json(content: bytes, source: str) -> dict[str, Any]:
     """Return the JSON object in `content`; keys must be unique. Raises `CheckpointError`, naming `source`, if it is none."""
+    if other := other_file(content[:64]):
+        raise CheckpointError(f"{source} is {other}")
     try:
         text = content.decode("utf-8")
         values = json.loads(text, object_pairs_hook=_unique)

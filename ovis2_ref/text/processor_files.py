@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ovis2_ref.config import MOST_PATCHES, Ovis2Config, Ovis2VisionConfig
+from ovis2_ref.config.generations import expect_ovis2
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.files.checks import whole
 from ovis2_ref.files.reading import has_file, read_bounded, read_json
@@ -40,6 +41,7 @@ def read_processor_files(root: Path) -> ProcessorFiles:
     fit each other, and for a chat template other than Ovis2's.
     """
     model = read_json(root, "config.json") if has_file(root, "config.json") else {}
+    expect_ovis2(model, root)
     if model.get("model_type") == "ovis":
         return _authors(root, model)
     settings = read_json(root, "processor_config.json") if has_file(root, "processor_config.json") else {}
