@@ -91,16 +91,18 @@ class TokenizerNames(Counterpart):
     model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
     is_fast = True
     pad_token_type_id = 0
+    _chat_template = CHAT_TEMPLATE
     clean_up_tokenization_spaces = False
 
     @property
     def chat_template(self) -> str:
-        """Ovis2's chat template; it can be set to the same text only, since templates are programs."""
-        return CHAT_TEMPLATE
+        """Ovis2's chat template; it can be set to one with another system message only, since templates are programs."""
+        return self._chat_template
 
     @chat_template.setter
     def chat_template(self, template: str) -> None:
         check_chat_template(template, "tokenizer.chat_template", InputError)
+        self._chat_template = template
 
     @property
     def vocab_size(self) -> int:
@@ -166,10 +168,10 @@ class TokenizerNames(Counterpart):
         return self._backend.decoder.decode([str(token) for token in token_list("tokens", tokens)])
 
     def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
-        """Return Ovis2's chat template. Raises `InputError` for another one."""
-        if chat_template is not None:
-            self.chat_template = chat_template
-        return self.chat_template
+        """Return this template, or `chat_template` if it is Ovis2's with a system message. Raises `InputError` for another."""
+        template = self.chat_template if chat_template is None else chat_template
+        check_chat_template(template, "tokenizer.chat_template", InputError)
+        return template
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Return 0: no tokens are added around a text."""
@@ -210,10 +212,15 @@ class TokenizerNames(Counterpart):
         template.
         """
         check_flags(tokenize=tokenize, return_dict=return_dict)
-        self.get_chat_template(chat_template)
+        system = check_chat_template(self.get_chat_template(chat_template), "tokenizer.chat_template", InputError)
         conversations, batched = conversation_list(conversation)
         prompts = [
-            render_chat(one, add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message)
+            render_chat(
+                one,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=continue_final_message,
+                system=system,
+            )
             for one in conversations
         ]
         options = active("apply_chat_template", options, TEMPLATE_OPTIONS)

@@ -9,9 +9,10 @@
     Describe the image.<|im_end|>
     <|im_start|>assistant
 
-Nothing from a checkpoint is executed: its template must equal the one below.
+Nothing from a checkpoint is executed: its template must equal the one below, with any text as its system message.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,14 +39,36 @@ CHAT_TEMPLATE = (
 """The template in the released checkpoints of transformers' layout (its convert_ovis2_weights_to_hf.py writes it), as saved."""
 
 
-def check_chat_template(template: object, where: str, error: type[OvisError] = CheckpointError) -> None:
-    """Raise `error` unless `template`, which came from `where`, is Ovis2's own (white space at its ends aside)."""
-    if not isinstance(template, str) or template.strip() != CHAT_TEMPLATE.strip():
-        raise error(
-            f"{where}: this chat template is not Ovis2's own, and templates are programs, which are never executed here. "
-            "Put Ovis2's template in its place (ovis2_ref.text.chat.CHAT_TEMPLATE) or take it out, "
-            "or render the prompt yourself and give it as text"
-        )
+def check_chat_template(template: object, where: str, error: type[OvisError] = CheckpointError) -> str:
+    """Return the default system message of `template`, which came from `where`.
+
+    It has to be Ovis2's own, with any text as its system message; Windows' line ends and white space at its ends don't count.
+    Raises `error` for any other, with the first difference.
+    """
+    text = re.sub(r"\r\n|\r", "\n", template).strip() if isinstance(template, str) else ""
+    before, after = CHAT_TEMPLATE.strip().split(SYSTEM_PROMPT)
+    if text.startswith(before) and text.endswith(after) and len(text) >= len(before + after):
+        system = text[len(before) : len(text) - len(after)]
+        if not any(mark in system for mark in ("{{", "{%", "{#")):
+            return system
+    raise error(
+        f"{where}: this chat template is not Ovis2's own ({_difference(text)}), and templates are programs, which are never "
+        "executed here. Put Ovis2's template in its place (ovis2_ref.text.chat.CHAT_TEMPLATE) or take it out, or render the "
+        "prompt yourself and give it as text"
+    )
+
+
+def _difference(text: str) -> str:
+    """Return where `text` begins to differ from the template, after the system message if that begins as there."""
+    if not text:
+        return "it is no text, or empty"
+    before, after = CHAT_TEMPLATE.strip().split(SYSTEM_PROMPT)
+    system = text[len(before) :].partition("<|im_end|>")[0] if text.startswith(before) else SYSTEM_PROMPT
+    expected = before + system + after
+    same = next(
+        (i for i, (a, b) in enumerate(zip(text, expected, strict=False)) if a != b), min(len(text), len(expected))
+    )
+    return f"at character {same} it has {text[same : same + 40]!r}, and Ovis2's {expected[same : same + 40]!r}"
 
 
 def render_chat(
@@ -54,8 +77,10 @@ def render_chat(
     add_generation_prompt: bool = False,
     continue_final_message: bool = False,
     convention: Convention = TRANSFORMERS,
+    system: str = SYSTEM_PROMPT,
 ) -> str:
-    """Return the prompt for a conversation, as the template above renders it in transformers 5.24.
+    """Return the prompt for a conversation, as the template above renders it in transformers 5.24, with `system` as its default
+    system message.
 
     A message has a `role` and a `content`: a text, or a list of parts {"type": "image"} and {"type": "text", "text": ...}.
     `add_generation_prompt` opens the assistant's turn; `continue_final_message` leaves the last message open after its last text.
@@ -74,7 +99,7 @@ def render_chat(
     if continue_final_message:
         turns[-1] = _open_turn(messages[-1])
     if convention.default_system_always or messages[0]["role"] != "system":
-        turns.insert(0, f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n")
+        turns.insert(0, f"<|im_start|>system\n{system}<|im_end|>\n")
     return "".join(turns) + ("<|im_start|>assistant\n" if add_generation_prompt else "")
 
 

@@ -64,12 +64,13 @@ class Ovis2Processor(ProcessorNames):
 
     @property
     def chat_template(self) -> str:
-        """Ovis2's chat template; it can be set to the same text only, since templates are programs."""
-        return CHAT_TEMPLATE
+        """Ovis2's chat template; it can be set to one with another system message only, since templates are programs."""
+        return self._chat_template
 
     @chat_template.setter
     def chat_template(self, template: str) -> None:
         check_chat_template(template, "chat_template", InputError)
+        self._chat_template = template
 
     @classmethod
     def from_pretrained(
@@ -96,7 +97,7 @@ class Ovis2Processor(ProcessorNames):
         convention = as_convention(convention)
         files = read_processor_files(root)
         tokenizer = Tokenizer.from_pretrained(root, **tokenizer_options)
-        tokenizer.name_or_path = str(folder)
+        tokenizer.name_or_path, tokenizer.chat_template = str(folder), files.chat_template
         if convention.placeholders_in_vocabulary:
             if files.of_authors:
                 tokenizer.add_special_tokens((IMAGE_ATOM, *INDICATORS))
@@ -104,7 +105,7 @@ class Ovis2Processor(ProcessorNames):
                 check_special_tokens(tokenizer, files.config)
         kind = Ovis2ImageProcessorFast if use_fast else Ovis2ImageProcessor
         image_processor = kind.of_file(files.image_processor, root, convention)
-        settings = {"image_seq_length": files.image_seq_length, **own}
+        settings = {"image_seq_length": files.image_seq_length, "chat_template": files.chat_template, **own}
         return cls(image_processor.changed(options), tokenizer, convention=convention, **settings)
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> None:
@@ -112,7 +113,7 @@ class Ovis2Processor(ProcessorNames):
         check_saving(options)
         with replacing_files(folder, InputError) as files:
             self.tokenizer.save_pretrained(files)
-            write_processor_files(files, self.image_processor.to_dict(), self.image_seq_length)
+            write_processor_files(files, self.image_processor.to_dict(), self.image_seq_length, self.chat_template)
 
     def __call__(
         self, images: Any = None, text: Any = None, videos: Any = None, audio: Any = None, **options: Any
@@ -176,8 +177,8 @@ class Ovis2Processor(ProcessorNames):
             **active("apply_chat_template", kwargs, TEMPLATE_OPTIONS),
         }
         sort_options(options, None)  # a misspelt option is an error also where no tokens are asked for
-        if chat_template is not None:
-            self.chat_template = chat_template
+        template = self.chat_template if chat_template is None else chat_template
+        system = check_chat_template(template, "chat_template", InputError)
         check_flags(
             tokenize=tokenize, return_dict=return_dict, return_assistant_tokens_mask=return_assistant_tokens_mask
         )
@@ -188,6 +189,7 @@ class Ovis2Processor(ProcessorNames):
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=continue_final_message,
                 convention=self.convention,
+                system=system,
             )
             for messages in conversations
         ]

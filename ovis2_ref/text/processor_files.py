@@ -34,6 +34,7 @@ class ProcessorFiles:
     config: Ovis2Config | None
     """The model's configuration, where the folder has one of transformers' layout."""
     of_authors: bool
+    chat_template: str = CHAT_TEMPLATE
 
 
 def read_processor_files(root: Path) -> ProcessorFiles:
@@ -46,7 +47,7 @@ def read_processor_files(root: Path) -> ProcessorFiles:
         return _authors(root, model)
     settings = read_json(root, "processor_config.json") if has_file(root, "processor_config.json") else {}
     image_processor = image_settings(root)
-    _check_templates(root)
+    template = _chat_template(root)
     length = settings.get("image_seq_length", DEFAULT_SEQ_LENGTH)
     whole(
         "image_seq_length",
@@ -61,16 +62,18 @@ def read_processor_files(root: Path) -> ProcessorFiles:
             f"{root}: processor_config.json has image_seq_length={length}, the model of config.json makes "
             f"{config.vision_config.tokens_per_tile} visual tokens of a tile; take both files from one checkpoint"
         )
-    return ProcessorFiles(image_processor, length, config, of_authors=False)
+    return ProcessorFiles(image_processor, length, config, of_authors=False, chat_template=template)
 
 
-def write_processor_files(folder: Path, image_processor: dict[str, Any], image_seq_length: int) -> None:
+def write_processor_files(
+    folder: Path, image_processor: dict[str, Any], image_seq_length: int, chat_template: str = CHAT_TEMPLATE
+) -> None:
     """Write the set of transformers 4.56, which 5.x reads too."""
     settings = {"image_seq_length": image_seq_length, "image_token": IMAGE_TOKEN, "processor_class": "Ovis2Processor"}
     image_processor = {**image_processor, "processor_class": "Ovis2Processor"}
     for name, values in (("processor_config.json", settings), ("preprocessor_config.json", image_processor)):
         write_text(folder / name, json_text(values))
-    write_text(folder / "chat_template.jinja", CHAT_TEMPLATE)
+    write_text(folder / "chat_template.jinja", chat_template)
 
 
 def _authors(root: Path, model: dict[str, Any]) -> ProcessorFiles:
@@ -103,12 +106,18 @@ def _authors(root: Path, model: dict[str, Any]) -> ProcessorFiles:
     return ProcessorFiles(image_processor, vision.tokens_per_tile, None, of_authors=True)
 
 
-def _check_templates(root: Path) -> None:
-    """Raise `CheckpointError` unless every chat template that transformers might use for the processor is Ovis2's."""
-    if has_file(root, "chat_template.jinja"):
-        content = read_bounded(root, "chat_template.jinja", TEMPLATE_LIMIT)
-        check_chat_template(content.decode("utf-8", errors="replace"), f"{root}/chat_template.jinja")
-    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        values = read_json(root, name) if has_file(root, name) else {}
-        if values.get("chat_template") is not None:
-            check_chat_template(values["chat_template"], f"{root}/{name}")
+def _chat_template(root: Path) -> str:
+    """Return the chat template that transformers takes for the processor: the first that is there, and the tokenizer's where the
+    processor has none. Raises `CheckpointError` unless it is Ovis2's; those that don't count may be any.
+    """
+    for name in ("processor_config.json", "chat_template.json", "chat_template.jinja", "tokenizer_config.json"):
+        if not has_file(root, name):
+            continue
+        if name.endswith(".jinja"):
+            template: Any = read_bounded(root, name, TEMPLATE_LIMIT).decode("utf-8", errors="replace")
+        else:
+            template = read_json(root, name).get("chat_template")
+        if template is not None:
+            check_chat_template(template, f"{root}/{name}")
+            return template
+    return CHAT_TEMPLATE

@@ -54,6 +54,9 @@ QWEN2_PROGRAM: dict[str, tuple[Any, ...]] = {
 }
 """Qwen2's values for each stage of tokenizer.json but the model; keys that are not named change neither ids nor texts."""
 
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+"""Bytes as characters, with all settings of that stage."""
+
 QWEN2_MODEL: dict[str, tuple[Any, ...]] = {
     "type": ("BPE",),
     "dropout": (None, 0.0),
@@ -85,9 +88,15 @@ class TokenizerSettings:
 
 
 def read_tokenizer_json(folder: Path) -> str:
-    """Return the text of tokenizer.json. Raises `CheckpointError` unless it is a byte-level BPE that works as Qwen2's."""
-    content = read_bounded(folder, "tokenizer.json", TOKENIZER_LIMIT)
-    source = str(folder / "tokenizer.json")
+    """Return the text of tokenizer.json, or of one made of vocab.json and merges.txt where there is none.
+
+    Raises `CheckpointError` unless it is a byte-level BPE that works as Qwen2's.
+    """
+    is_old = (
+        not has_file(folder, "tokenizer.json") and has_file(folder, "vocab.json") and has_file(folder, "merges.txt")
+    )
+    content = _from_old_files(folder) if is_old else read_bounded(folder, "tokenizer.json", TOKENIZER_LIMIT)
+    source = str(folder / ("vocab.json" if is_old else "tokenizer.json"))
     values = parse_json(content, source)
     model = values.get("model")
     if not isinstance(model, dict):
@@ -110,6 +119,22 @@ def read_tokenizer_json(folder: Path) -> str:
     return content.decode("utf-8")
 
 
+def _from_old_files(folder: Path) -> bytes:
+    """Return a tokenizer.json of the vocabulary and the merges of Qwen2's first form, which transformers loads, too."""
+    vocabulary = read_json(folder, "vocab.json", TOKENIZER_LIMIT)
+    lines = read_bounded(folder, "merges.txt", TOKENIZER_LIMIT).decode("utf-8", errors="replace").split("\n")
+    merges = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
+    if not all(len(pair) == 2 for pair in merges):
+        raise CheckpointError(f"{folder / 'merges.txt'} should hold two tokens in each line")
+    stages: dict[str, Any] = {name: known[0] for name, known in QWEN2_PROGRAM.items()}
+    split = stages["pre_tokenizer"]["pretokenizers"][0]
+    stages |= {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, BYTES]}}
+    stages |= {"post_processor": BYTES, "decoder": BYTES}
+    model: dict[str, Any] = {name: known[-1] for name, known in QWEN2_MODEL.items()}
+    model |= {"fuse_unk": False, "vocab": vocabulary, "merges": merges}
+    return json.dumps({"version": "1.0", "added_tokens": [], **stages, "model": model}).encode()
+
+
 def read_settings(folder: Path) -> tuple[TokenizerSettings, dict[str, dict[str, Any]]]:
     """Return the settings in tokenizer_config.json (and, where it lists no added tokens, special_tokens_map.json), and the added
     tokens by id. Raises `CheckpointError` for values of another kind, or for a tokenizer that isn't used as Qwen2's.
@@ -118,6 +143,15 @@ def read_settings(folder: Path) -> tuple[TokenizerSettings, dict[str, dict[str, 
     source = str(folder / "tokenizer_config.json")
     if "added_tokens_decoder" not in config and has_file(folder, "special_tokens_map.json"):
         config |= read_json(folder, "special_tokens_map.json")
+    if "added_tokens_decoder" not in config and has_file(folder, "added_tokens.json"):
+        tokens = read_json(folder, "added_tokens.json")
+        if not all(map(_is_id, tokens.values())):
+            raise CheckpointError(
+                f"{folder / 'added_tokens.json'} should give tokens whole numbers below {MOST_IDS} as ids"
+            )
+        config["added_tokens_decoder"] = {
+            str(token_id): {"content": token, "special": True} for token, token_id in tokens.items()
+        }
     for switch in ("add_bos_token", "add_eos_token", "add_prefix_space", "split_special_tokens"):
         if config.get(switch):
             raise CheckpointError(f"{source}: {switch} is on; Qwen2's tokenizer, which Ovis2 uses, has it off")

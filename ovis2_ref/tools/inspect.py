@@ -34,6 +34,7 @@ def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None
         config = Ovis2Config.preset(name)
         settings = {"eos_token_id": config.text_config.eos_token_id, "pad_token_id": config.text_config.pad_token_id}
         images = Ovis2ImageProcessor(crop_to_patches=True, size={"height": 448, "width": 448})
+        prompt = render_chat(REQUEST, add_generation_prompt=True)
         lines = [f"{name}, a released size (no files are read)"]
     else:
         if not Path(source).exists():
@@ -44,10 +45,11 @@ def inspect_text(source: str | Path, picture_size: tuple[int, int] | None = None
         root = checked_folder(source)
         convention = ORIGINAL if read_json(root, "config.json").get("model_type") == "ovis" else TRANSFORMERS
         config, settings = read_config(root, convention), read_generation_config(root)
-        images = Ovis2Processor.from_pretrained(root, convention).image_processor
+        processor = Ovis2Processor.from_pretrained(root, convention)
+        images, prompt = processor.image_processor, processor.apply_chat_template(REQUEST, add_generation_prompt=True)
         lines = [f"{root}, {_stored(root, config)}"]
     lines += _in_words(config, images.convention)
-    lines += ["", *_table_of_parts(config), "", *_special_tokens(config, settings), "", *_chat()]
+    lines += ["", *_table_of_parts(config), "", *_special_tokens(config, settings), "", *_chat(prompt)]
     if picture_size is not None:
         check_pixels(picture_size[1], picture_size[0], "the picture")
         lines += ["", *_picture(config, images, *picture_size)]
@@ -110,9 +112,8 @@ def _special_tokens(config: Ovis2Config, settings: Mapping[str, object]) -> list
     ]
 
 
-def _chat() -> list[str]:
-    """Return the lines about the chat template. It is Ovis2's own: the processor accepts no other."""
-    prompt = render_chat(REQUEST, add_generation_prompt=True)
+def _chat(prompt: str) -> list[str]:
+    """Return the lines about the chat template, which is Ovis2's own but for its system message; `prompt` is what it renders."""
     return ["chat template: Ovis2's own; a request becomes", *(f"  | {line}" for line in prompt.splitlines())]
 
 

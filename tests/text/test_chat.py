@@ -10,7 +10,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 
 from ovis2_ref.convention import ORIGINAL
 from ovis2_ref.errors import CheckpointError, InputError
-from ovis2_ref.text.chat import CHAT_TEMPLATE, check_chat_template, render_chat
+from ovis2_ref.text.chat import CHAT_TEMPLATE, SYSTEM_PROMPT, check_chat_template, render_chat
 from tests.text.drawn import conversations, texts
 from tests.text.reference import V5, reference_processor
 
@@ -96,12 +96,48 @@ def test_one_way_of_ending_at_a_time() -> None:
         render_chat([{"role": "user", "content": [{"type": "image"}]}], continue_final_message=True)
 
 
-@pytest.mark.parametrize("template", [CHAT_TEMPLATE, f"\n {CHAT_TEMPLATE}\n"])
+@pytest.mark.parametrize(
+    "template",
+    [CHAT_TEMPLATE, f"\n {CHAT_TEMPLATE}\n", CHAT_TEMPLATE.replace("\n", "\r\n"), CHAT_TEMPLATE.replace("\n", "\r")],
+)
 def test_our_template_is_taken(template: str) -> None:
-    check_chat_template(template, "here")
+    assert check_chat_template(template, "here") == SYSTEM_PROMPT
+    rendered, _ = render_jinja_template([[{"role": "user", "content": "a"}]], chat_template=template.strip())
+    assert rendered[0] == render_chat([{"role": "user", "content": "a"}])
 
 
-@pytest.mark.parametrize("template", ["", CHAT_TEMPLATE.replace("helpful", "harmful"), "{{ x }}", 5, [CHAT_TEMPLATE]])
-def test_any_other_template_is_refused(template: object) -> None:
-    with pytest.raises(CheckpointError, match="here: this chat template is not Ovis2's own"):
+@given(
+    system=texts.filter(lambda text: not any(mark in text for mark in ("{{", "{%", "{#", "\r"))), messages=conversations
+)
+def test_an_edited_system_message(system: str, messages: list[dict]) -> None:
+    """The template with another text in its place: what Jinja renders."""
+    template = CHAT_TEMPLATE.replace(SYSTEM_PROMPT, system)
+    assert check_chat_template(template, "here") == system
+    rendered, _ = render_jinja_template([messages], chat_template=template)
+    assert render_chat(messages, system=system) == rendered[0]
+
+
+QWEN = (
+    "{%- if tools %}\n    {{- '<|im_start|>system\\n' }}{%- endif %}{% for m in messages %}{{ m.content }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("", "it is no text, or empty"),
+        (5, "it is no text"),
+        ([CHAT_TEMPLATE], "it is no text"),
+        ("{{ x }}", "at character 0 it has '{{ x }}'"),
+        (QWEN, "{%- if tools %}"),
+        (CHAT_TEMPLATE.replace(SYSTEM_PROMPT, "{{ 7 * 7 }}"), "not Ovis2's own"),
+        (CHAT_TEMPLATE.replace("assistant\n", "assistant:\n"), ":\\n"),
+        (CHAT_TEMPLATE[:40], "not Ovis2's own"),
+        (CHAT_TEMPLATE.replace(SYSTEM_PROMPT, "Answer.").replace("'role'", "'name'"), "name"),
+    ],
+    ids=range(9),
+)
+def test_any_other_template_is_refused(template: object, words: str) -> None:
+    with pytest.raises(CheckpointError, match=r"here: this chat template is not Ovis2's own") as error:
         check_chat_template(template, "here")
+    assert words in str(error.value)

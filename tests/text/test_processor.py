@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from ovis2_ref.errors import CheckpointError, InputError
+from ovis2_ref.text.chat import CHAT_TEMPLATE
 from ovis2_ref.text.layout import IMAGE_ATOM, ORIGINAL_IDS
 from ovis2_ref.text.processor import Ovis2Processor
 from tests.text.drawn import messages, plain_texts
@@ -180,7 +181,6 @@ def changed(tmp_path: Path, name: str, **values: object) -> Path:
     [
         ("chat_template.jinja", {"text": "{{ 7 * 7 }}"}, "chat_template.jinja: this chat template is not Ovis2's own"),
         ("chat_template.json", {"chat_template": "{{ 7 * 7 }}"}, "chat_template.json: this chat template"),
-        ("tokenizer_config.json", {"chat_template": [{"name": "x"}]}, "tokenizer_config.json: this chat template"),
         ("processor_config.json", {"image_seq_length": "many"}, "image_seq_length='many'"),
         ("processor_config.json", {"image_seq_length": 0}, "image_seq_length=0"),
         ("processor_config.json", {"image_processor": []}, "should be an object"),
@@ -190,6 +190,47 @@ def changed(tmp_path: Path, name: str, **values: object) -> Path:
 def test_files_that_are_refused(tmp_path: Path, name: str, values: dict, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         Ovis2Processor.from_pretrained(changed(tmp_path, name, **values))
+
+
+CHAT = [{"role": "user", "content": "a"}]
+PIRATE = CHAT_TEMPLATE.replace("helpful assistant", "pirate")
+
+
+@pytest.mark.parametrize(
+    ("files", "system"),
+    [
+        ({"tokenizer_config.json": {"chat_template": "{{ 7 }}"}}, "helpful assistant"),
+        (
+            {"chat_template.json": {"chat_template": PIRATE}, "tokenizer_config.json": {"chat_template": "{{ 7 }}"}},
+            "pirate",
+        ),
+        (
+            {"chat_template.json": {"chat_template": "{{ 7 }}"}, "processor_config.json": {"chat_template": PIRATE}},
+            "pirate",
+        ),
+        ({"chat_template.jinja": {"text": PIRATE.replace("\n", "\r\n")}}, "pirate"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
+)
+def test_the_template_that_wins(tmp_path: Path, files: dict, system: str) -> None:
+    """Of several templates the one that transformers takes counts; saved, it is the same."""
+    for name, values in files.items():
+        changed(tmp_path, name, **values)
+    ours = Ovis2Processor.from_pretrained(tmp_path)
+    prompt = ours.apply_chat_template(CHAT)
+    assert f"You are a {system}.<|im_end|>" in prompt
+    assert ours.tokenizer.apply_chat_template(CHAT, tokenize=False) == prompt
+    if V5:
+        assert transformers.AutoProcessor.from_pretrained(tmp_path).apply_chat_template(CHAT) == prompt
+    ours.save_pretrained(tmp_path / "saved")
+    assert Ovis2Processor.from_pretrained(tmp_path / "saved").apply_chat_template(CHAT) == prompt
+
+
+def test_the_tokenizers_template_where_it_is_the_only_one(tmp_path: Path) -> None:
+    changed(tmp_path, "tokenizer_config.json", chat_template=[{"name": "x"}])
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(CheckpointError, match=r"tokenizer_config.json: this chat template"):
+        Ovis2Processor.from_pretrained(tmp_path)
 
 
 def config_values(processor: Ovis2Processor, **values: object) -> dict:

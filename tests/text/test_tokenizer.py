@@ -239,3 +239,28 @@ def test_a_config_file_that_moves_a_token_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"<\|im_start\|>"):
         Tokenizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("added", ["tokenizer_config.json", "added_tokens.json"])
+def test_a_vocabulary_and_merges_alone(tmp_path: Path, added: str) -> None:
+    """Qwen2's first form, vocab.json with merges.txt: the ids of tokenizer.json, and those of transformers."""
+    values = json.loads((GOLDEN / "tokenizer.json").read_text())
+    (tmp_path / "vocab.json").write_text(json.dumps(values["model"]["vocab"]))
+    pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in values["model"]["merges"]]
+    (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]))
+    settings = json.loads((GOLDEN / "tokenizer_config.json").read_text())
+    if added == "added_tokens.json":
+        entries = settings.pop("added_tokens_decoder")
+        (tmp_path / added).write_text(json.dumps({entry["content"]: int(i) for i, entry in entries.items()}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    ours, expected = Tokenizer.from_pretrained(tmp_path), Tokenizer.from_pretrained(GOLDEN)
+    theirs = transformers.Qwen2TokenizerFast.from_pretrained(tmp_path)
+    for text in ("Describe the image.\n<|im_end|> 1234 it's", "\u00e9e\u0301 \U0001f98a\n\n x", ""):
+        assert ours.encode(text) == expected.encode(text) == theirs(text)["input_ids"]
+        assert ours.decode(ours.encode(text)) == expected.decode(expected.encode(text))
+    ours.save_pretrained(tmp_path / "saved")
+    assert Tokenizer.from_pretrained(tmp_path / "saved").encode("the image") == expected.encode("the image")
+    for content, words in (("a b c\n", "two tokens in each line"), ("#version: 0.2\nzz zz\n", "can't be loaded")):
+        (tmp_path / "merges.txt").write_text(content)
+        with pytest.raises(CheckpointError, match=words):
+            Tokenizer.from_pretrained(tmp_path)
