@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD
 from ovis2_ref.checkpoint.pretrained import PretrainedModel
 from ovis2_ref.compat.arguments import script_arguments
+from ovis2_ref.compat.authors_names import AuthorsNames
 from ovis2_ref.compat.idle import FEATURES, FORWARD
 from ovis2_ref.compat.model_names import MatrixFunction
 from ovis2_ref.compat.outputs import CausalLMOutput, ImageFeatures, ModelOutput
@@ -190,7 +191,7 @@ def _is_step(cache: Any, input_ids: Any, inputs_embeds: Any) -> bool:
     return cache is not None and getattr(tokens, "shape", ())[1:2] == (1,)
 
 
-class Ovis2ForConditionalGeneration(GenerativeModel, Ovis2Model):
+class Ovis2ForConditionalGeneration(AuthorsNames, GenerativeModel, Ovis2Model):
     """Ovis2 with its output head: from tokens and tiles to logits, a loss, or an answer (transformers' class of that name)."""
 
     @with_tensors

@@ -1,5 +1,8 @@
 """The public names of the package, which `ovis2_ref/__init__.py` imports when one of them is first asked for."""
 
+from pathlib import Path
+from typing import Any
+
 from ovis2_ref.compat.batch_feature import BatchFeature
 from ovis2_ref.compat.criteria import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from ovis2_ref.compat.randomness import set_seed
@@ -23,11 +26,22 @@ AutoProcessor = Ovis2Processor
 AutoTokenizer = Qwen2Tokenizer = Qwen2TokenizerFast = Tokenizer
 Ovis2ImageProcessorPil = Ovis2ImageProcessor
 
+
+class AutoModelForCausalLM(Ovis2ForConditionalGeneration):
+    """The name by which the authors' model card loads their code: the model in convention "original"."""
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **options: Any) -> Any:  # type: ignore[override]
+        """Load the model in `folder`, in convention "original" unless `options` name another."""
+        return Ovis2ForConditionalGeneration.from_pretrained(folder, **{"convention": "original", **options})
+
+
 __all__ = [
     "TINY",
     "AutoConfig",
     "AutoImageProcessor",
     "AutoModel",
+    "AutoModelForCausalLM",
     "AutoModelForImageTextToText",
     "AutoProcessor",
     "AutoTokenizer",

@@ -17,12 +17,13 @@ from ovis2_ref.checkpoint.names import EMBEDDINGS
 from ovis2_ref.checkpoint.random_weights import random_weights
 from ovis2_ref.checkpoint.saving import save_checkpoint
 from ovis2_ref.compat.arguments import active, check_names, given
+from ovis2_ref.compat.authors_names import AUTHORS_ARGUMENTS, authors_arguments, longest_sequence
 from ovis2_ref.compat.devices import compute_dtype, device_name
 from ovis2_ref.compat.hub import checkpoint_folder
 from ovis2_ref.compat.idle import MODEL_LOADING, SAVING
 from ovis2_ref.compat.model_names import ModelNames, check_weights
 from ovis2_ref.config import Ovis2Config
-from ovis2_ref.convention import Convention, as_convention
+from ovis2_ref.convention import ORIGINAL, Convention, as_convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import check_flags, choice, mapping, shown, whole
 from ovis2_ref.runtime.arrays import Array, array_module, device_module
@@ -30,6 +31,8 @@ from ovis2_ref.runtime.weights import Weights
 
 LOADED = ("torch_dtype", "device_map", "revision", "cache_dir", "config", "generation_config", "attn_implementation")
 """transformers' arguments of `from_pretrained` that have an effect, beside our own."""
+OWN = ("dtype", "device", "convention", "stream", "keep_quantized", "adapter", "progress", *AUTHORS_ARGUMENTS)
+"""Our own arguments, and the authors' under their convention."""
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 """transformers' ways to compute attention: by the formula, or without the scores in memory."""
 
@@ -52,6 +55,8 @@ class PretrainedModel(ModelNames):
         """The same weights, part by part: `parts / "model" / "vision_tower"`."""
         self.convention = as_convention(convention)
         self.generation_config: Any = dict(generation_config or {})
+        self.folder: Path | None = None
+        """Where it was loaded from."""
         self.fuses_attention = False
         """Whether a GPU computes attention as one kernel, in 16 bits: see `set_attn_implementation`."""
 
@@ -77,12 +82,14 @@ class PretrainedModel(ModelNames):
         file; by default where all weights would not fit in memory. `adapter` is the folder of a LoRA adapter to apply; one in
         `folder` itself is applied, too. `progress` shows a bar while weights load. `options`:
         transformers' other arguments (`torch_dtype`, `device_map`, `revision`, `cache_dir`, `config`, `generation_config`,
-        `attn_implementation`), see `compat.idle.MODEL_LOADING` for those that change nothing here.
+        `attn_implementation`), see `compat.idle.MODEL_LOADING` for those that change nothing here; under convention "original"
+        the authors' (`multimodal_max_length`, `llm_attn_implementation`).
         Raises `CheckpointError` for a folder that is missing, damaged or hostile, `ConfigError` for a model that can't work.
         """
         options = given(active("from_pretrained", options, MODEL_LOADING))
         check_flags(stream=stream, progress=progress, keep_quantized=keep_quantized)
-        check_names("from_pretrained", options, LOADED)
+        options, longest = authors_arguments(options, as_convention(convention))
+        check_names("from_pretrained", options, (*LOADED, *OWN))
         root = checkpoint_folder(folder, options.get("cache_dir"), options.get("revision"))
         xp = device_module(device_name(options.get("device_map", "cpu") if device is None else device))
         config = options.get("config") or read_config(root, convention, adapter)
@@ -97,7 +104,9 @@ class PretrainedModel(ModelNames):
             weights = load_weights(root, config, kind, xp, progress, adapter)
         settings = mapping("generation_config", options.get("generation_config")) or read_generation_config(root)
         model = cls(config, weights, convention, settings)
-        model.name_or_path = str(folder)
+        model.name_or_path, model.folder = str(folder), root
+        if model.convention is ORIGINAL:
+            config.multimodal_max_length = longest_sequence(root, longest)  # type: ignore[attr-defined]
         model.set_attn_implementation(options.get("attn_implementation", "eager"))
         return model
 

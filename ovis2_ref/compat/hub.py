@@ -14,8 +14,9 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 def checkpoint_folder(name: str | Path, cache_dir: str | Path | None = None, revision: str | None = None) -> Path:
     """Return the folder called `name`, or where the hub cache keeps the snapshot of the repository with that id.
 
-    The cache is `cache_dir`, else HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub. `revision`: a branch, a tag or a
-    commit, "main" by default. Raises `CheckpointError` that names the command which downloads the repository, if it isn't there.
+    The cache is `cache_dir`, else HF_HUB_CACHE (earlier called HUGGINGFACE_HUB_CACHE), else HF_HOME/hub, else
+    ~/.cache/huggingface/hub. `revision`: a branch, a tag or a commit, "main" by default. Raises `CheckpointError` that names the
+    command which downloads the repository, if it isn't there.
     """
     if not isinstance(name, str | Path):
         raise CheckpointError(f"{shown(name)} is not the name of a folder, nor a hub id")
@@ -42,4 +43,5 @@ def checkpoint_folder(name: str | Path, cache_dir: str | Path | None = None, rev
 def hub_cache(cache_dir: str | Path | None = None) -> Path:
     """Return the folder in which huggingface_hub keeps what it has downloaded."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(cache_dir or os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+    cache = cache_dir or os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(cache or Path(home) / "hub").expanduser()

@@ -124,7 +124,7 @@ OUTPUT: Missing = {
 
 PACKAGE: Missing = {
     NO_GRADIENTS: "Trainer TrainingArguments Seq2SeqTrainer Seq2SeqTrainingArguments get_scheduler",
-    "use AutoModelForImageTextToText or Ovis2ForConditionalGeneration": "AutoModelForCausalLM AutoModelForVision2Seq "
+    "use AutoModelForImageTextToText or Ovis2ForConditionalGeneration": "AutoModelForVision2Seq "
     "AutoModelForMultimodalLM AutoModelForSeq2SeqLM AutoModelForPreTraining PreTrainedModel GenerationMixin",
     "call a processor and a model": "pipeline Pipeline ImageTextToTextPipeline",
     FULL_TYPES: "BitsAndBytesConfig GPTQConfig AwqConfig QuantoConfig TorchAoConfig HqqConfig",
