@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from ovis2_ref.generation.prompt import Prompt
 from ovis2_ref.generation.static import StaticStep
-from ovis2_ref.runtime.arrays import Array, widened
+from ovis2_ref.runtime.arrays import Array, to_device, widened
 
 
 class Continuation:
@@ -86,9 +86,9 @@ class Continuation:
         """The tokens of prompt and answer so far; without those of a prompt that came as embeddings."""
         return self._ids[:, : self._prompt_ids + self.made]
 
-    def append(self, tokens: Int[Array, " rows"]) -> None:
+    def append(self, tokens: Int[Array, " rows"] | Int[np.ndarray, " rows"]) -> None:
         """Append a token to each row. `scores` stay the same until `advance` is called."""
-        self._ids[:, self._prompt_ids + self.made] = tokens
+        self._ids[:, self._prompt_ids + self.made] = to_device(tokens, self._model.xp)
         self.made += 1
 
     def advance(self) -> None:

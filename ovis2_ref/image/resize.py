@@ -12,7 +12,7 @@ from jaxtyping import Float64, UInt8
 
 from ovis2_ref.image.filters import FILTERS, PILLOW_BITS, Samples, Windows, fixed_point, torch_bits, windows
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
-from ovis2_ref.runtime.bands import in_blocks_of_the_band
+from ovis2_ref.runtime.bands import band_product
 
 ORDERS = ("13", "12.2", "12.1")
 """The orders of passes that Pillow has had: those of 13, of 12.2 up to 12.x, and of 12.1 and before."""
@@ -82,13 +82,11 @@ def to_bytes(sums: Float64[Array, "..."]) -> UInt8[Array, "..."]:
     return (sums + 0.5).clip(0.0, 255.0).astype(np.uint8)
 
 
-@in_blocks_of_the_band(to_bytes)
 def resample_axis(
     picture: UInt8[Array, "channels height width"], band: Windows, axis: int
 ) -> UInt8[Array, "channels new_height new_width"]:
     """Return W picture (axis 1, the vertical pass) or picture W^T (axis 2, the horizontal pass) in bytes, with W from `band`."""
-    W = to_device(band.matrix(), array_module(picture))
-    return to_bytes(W @ picture) if axis == 1 else to_bytes(picture @ W.T)
+    return band_product(band, picture, axis, to_bytes)
 
 
 def _nearest(size_in: int, size_out: int) -> np.ndarray:

@@ -4,12 +4,12 @@ Resizing a 4000x3000 picture to 1344 x 1344 so takes 100 times fewer multiplicat
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 
 from ovis2_ref.runtime.arrays import Array, array_module, to_device
 from ovis2_ref.runtime.blocks import run_in_turn
@@ -20,49 +20,42 @@ BLOCK_BYTES = 2**24
 BLOCK_WINDOW = 64
 """Input pixels of a block of W, about. A wider block holds more zeros; narrower blocks mean more products."""
 
-Pass = Callable[[Array, Any, int], Array]
 
+def band_product(
+    band: Any,
+    picture: UInt8[Array, "channels height width"],
+    axis: int,
+    finish: Callable[[Float64[Array, "..."]], Array],
+) -> UInt8[Array, "channels new_height new_width"]:
+    """finish(W picture) for axis 1, finish(picture W^T) for axis 2, with `finish` a function of each number by itself.
 
-def in_blocks_of_the_band(to_bytes: Callable[[Array], Array]) -> Callable[[Pass], Pass]:
-    """Decorate the pass `to_bytes(W picture)` over an axis: compute it block by block, on the same numbers.
-
-    W is given as windows: the first input pixel of every output pixel (`first`), its `weights`, and `size_in`. The sums are
+    `band` gives W as windows: the first input pixel of every output pixel (`first`), its `weights`, and `size_in`. The sums are
     exact (see `resize`), so the blocks change no bit.
     """
+    xp = array_module(picture)
+    blocks = [(*place, to_device(block, xp)) for *place, block in _dense_blocks(band)]
+    shape = list(picture.shape)
+    shape[axis] = len(band.first)
+    out = xp.empty(tuple(shape), np.uint8)
+    step = max(1, BLOCK_BYTES // (8 * picture.shape[axis]))
 
-    def decorate(formula: Pass) -> Pass:
-        @wraps(formula)
-        def call(
-            picture: UInt8[Array, "channels height width"], windows: Any, axis: int
-        ) -> UInt8[Array, "channels new_height new_width"]:
-            xp = array_module(picture)
-            blocks = [(*place, to_device(block, xp)) for *place, block in _dense_blocks(windows, axis)]
-            shape = list(picture.shape)
-            shape[axis] = len(windows.first)
-            out = xp.empty(tuple(shape), np.uint8)
-            step = max(1, BLOCK_BYTES // (8 * picture.shape[axis]))
+    def run(channel: int, begin: int) -> None:
+        part = slice(begin, begin + step)
+        if axis == 1:
+            pixels = picture[channel, :, part].astype(np.float64)
+            for lo, hi, start, stop, block in blocks:
+                out[channel, lo:hi, part] = finish(block @ pixels[start:stop])
+        else:
+            pixels = picture[channel, part].astype(np.float64)
+            for lo, hi, start, stop, block in blocks:
+                out[channel, part, lo:hi] = finish(pixels[:, start:stop] @ block.T)
 
-            def run(channel: int, begin: int) -> None:
-                part = slice(begin, begin + step)
-                if axis == 1:
-                    pixels = picture[channel, :, part].astype(np.float64)
-                    for lo, hi, start, stop, block in blocks:
-                        out[channel, lo:hi, part] = to_bytes(block @ pixels[start:stop])
-                else:
-                    pixels = picture[channel, part].astype(np.float64)
-                    for lo, hi, start, stop, block in blocks:
-                        out[channel, part, lo:hi] = to_bytes(pixels[:, start:stop] @ block.T)
-
-            places = product(range(picture.shape[0]), range(0, picture.shape[3 - axis], step))
-            (run_tasks if xp is np else run_in_turn)([partial(run, *place) for place in places])
-            return out
-
-        return call
-
-    return decorate
+    places = product(range(picture.shape[0]), range(0, picture.shape[3 - axis], step))
+    (run_tasks if xp is np else run_in_turn)([partial(run, *place) for place in places])
+    return out
 
 
-def _dense_blocks(windows: Any, axis: int) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
+def _dense_blocks(windows: Any) -> Iterator[tuple[int, int, int, int, np.ndarray]]:
     """Cut W into dense blocks: outputs lo to hi, inputs start to stop, and their weights."""
     size_out, taps = windows.weights.shape
     outputs = min(32, max(8, BLOCK_WINDOW * size_out // windows.size_in))
