@@ -77,7 +77,7 @@ def checked_arrays(model: Any, cache: Any, given: Mapping[str, Any]) -> dict[str
         if array is not None and array.ndim == len(ARRAYS[name].axes):
             _fit(name, array, lengths)
         if "tokens" in lengths:
-            lengths["past + tokens"] = lengths["tokens"] if cache is None else cache.keys(lengths["tokens"])
+            lengths["past + tokens"] = lengths["tokens"] if cache is None else cache.length_after(lengths["tokens"])
     empty = [axis for axis, length in lengths.items() if length == 0 and axis not in MAY_BE_EMPTY]
     if empty:
         raise InputError(
@@ -154,7 +154,7 @@ def cache_batch(model: Any, cache: Any) -> int:
             f"past_key_values should be a cache that this model has returned, or None, not a {type(cache).__name__}"
         )
     text = model.config.text_config
-    layers, _, batch, heads, _, width = cache.store.shape
+    layers, batch, heads, _, width = cache.keys.shape
     if (layers, heads, width) != (text.num_hidden_layers, text.num_key_value_heads, text.head_dim):
         raise InputError(
             f"past_key_values is of a model of {layers} layers and {heads} heads of {width}; this one has "

@@ -19,16 +19,16 @@ prompt = inputs["input_ids"].shape[1]
 
 # %% [markdown]
 # ## Read the prompt: the cache is filled
-# One array holds keys (index 0) and values (index 1) of all layers.
+# One array holds the keys of all layers, one the values.
 
 # %%
 with recording() as values:
     first = model(**inputs)
 cache = first.past_key_values
-shape("cache (layers, 2, b, key heads, t, d)", cache.store[..., : cache.length, :])
+shape("keys in the cache (layers, b, key heads, t, d)", cache.keys[..., : cache.length, :])
 for i in range(text.num_hidden_layers):
     keys = values[f"model.language_model.layers.{i}.self_attn.k_rotated"]
-    assert np.array_equal(cache.store[i, 0, :, :, :prompt], keys), f"layer {i} keeps its keys, turned already"
+    assert np.array_equal(cache.keys[i, :, :, :prompt], keys), f"layer {i} keeps its keys, turned already"
 assert cache.length == prompt, "as many tokens as were read"
 
 # %% [markdown]
@@ -76,7 +76,9 @@ for size in ("Ovis2-1B", "Ovis2-8B", "Ovis2-34B"):
     mebibytes = tokens * a_token / 2**20
     print(f"{size:10} {a_token / 1024:4.0f} KiB a token in bfloat16; 7 tiles are {tokens} tokens, {mebibytes:4.0f} MiB")
 here = cache_bytes_per_token(text, 4)
-assert here == cache.store[..., :1, :].nbytes, "bytes of one token in this model's cache"
+assert here == cache.keys[..., :1, :].nbytes + cache.values[..., :1, :].nbytes, (
+    "bytes of one token in this model's cache"
+)
 
 # %% [markdown]
 # ## Two questions, one reading
@@ -111,7 +113,7 @@ for question in (
 # cells of the shapes stand out, first in the thumbnail, then in the tiles.
 
 # %%
-keys = cache.store[0, 0, 0, 0, :end].T
+keys = cache.keys[0, 0, 0, :end].T
 keep(
     heatmap(keys, "Keys of layer 0, head 0: numbers (rows) of every token (columns) up to the picture's end", cell=6),
     "10_keys",

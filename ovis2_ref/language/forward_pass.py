@@ -53,7 +53,7 @@ def forward_pass(
     where a query sees a key, or numbers to add to the scores. Raises `InputError` for a mask of another shape.
     """
     batch, tokens, _ = inputs_embeds.shape
-    seen = None if cache is None else cache.keys(tokens) - tokens
+    seen = None if cache is None else cache.length_after(tokens) - tokens
     if position_ids is None:
         position_ids = array_module(inputs_embeds).arange(tokens)[None] + (seen or 0)
     masks = layer_masks(attention_mask, batch, position_ids, seen, config, inputs_embeds.dtype)

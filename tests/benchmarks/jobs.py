@@ -74,10 +74,11 @@ def prefill(tokens: int, models: Models) -> Job:
 def steps(context: int, batch: int, models: Models) -> Job:
     """A token after `context` others, whose keys and values lie in the cache; `batch` rows at once; STEPS times."""
     our_cache, their_cache = models.ours.new_cache(batch, context + STEPS), DynamicCache()
-    our_cache.store[...] = np.random.default_rng(0).standard_normal(our_cache.store.shape, np.float32)
+    for i, array in enumerate((our_cache.keys, our_cache.values)):
+        array[...] = np.random.default_rng(i).standard_normal(array.shape, np.float32)
     our_cache.advance(context)
-    for layer, (keys, values) in enumerate(our_cache.store[..., :context, :]):
-        their_cache.update(torch.from_numpy(keys), torch.from_numpy(values), layer)
+    for layer, both in enumerate(zip(our_cache.keys, our_cache.values, strict=True)):
+        their_cache.update(*(torch.from_numpy(array[:, :, :context]) for array in both), layer)
     ids = drawn_ids((batch, 1), models.config)
     torch_ids = torch.from_numpy(ids)
 

@@ -106,11 +106,11 @@ def update_cache(store, length, keys):
         num_hidden_layers=1, num_attention_heads=heads, num_key_value_heads=heads, hidden_size=heads * head_dim
     )
     cache = KVCache(config, batch, capacity, store.dtype, np)
-    cache.store[0, :] = store
+    cache.keys[0] = cache.values[0] = store
     cache.length = length
     seen, _ = cache.update(0, length, keys, keys)
-    cache.store[..., seen.shape[2] :, :] = 0
-    return cache.store[0, 0, ..., ::2], seen[..., ::2]
+    cache.keys[..., seen.shape[2] :, :] = 0
+    return cache.keys[0, ..., ::2], seen[..., ::2]
 
 
 def resize_pass(picture, weights):

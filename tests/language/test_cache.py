@@ -49,24 +49,29 @@ def test_nothing_is_copied_while_there_is_room() -> None:
     """Views of one array come back; it is replaced, by one twice as large, only when the capacity is passed."""
     cache = KVCache(CONFIG, 1, 4, as_dtype("float32"), np)
     new = normal(0, 1, CONFIG.num_key_value_heads, 4, CONFIG.head_dim)
-    store = cache.store
+    store = cache.keys, cache.values
     k, v = cache.update(0, cache.next, new, new)
-    assert cache.store is store and np.shares_memory(k, store) and np.shares_memory(v, store)
+    assert (
+        cache.keys is store[0]
+        and cache.values is store[1]
+        and np.shares_memory(k, store[0])
+        and np.shares_memory(v, store[1])
+    )
     cache.advance(4)
     cache.update(0, cache.next, new, new)
-    assert cache.store is not store and cache.capacity == 8
+    assert cache.keys is not store[0] and cache.capacity == 8
 
 
 @given(seeds, st.integers(1, 3), st.integers(0, 5), st.integers(1, 4))
 def test_static_cache_goes_on_in_the_same_memory(seed: int, batch: int, length: int, more: int) -> None:
     """Token after token gets the next place; free places hold zeros, whatever the memory held before."""
     cache = KVCache(CONFIG, batch, length + more, as_dtype("float64"), np)
-    cache.store[...] = np.nan
+    cache.keys[...] = cache.values[...] = np.nan
     shape = (batch, CONFIG.num_key_value_heads, length, CONFIG.head_dim)
     for layer in range(CONFIG.num_hidden_layers):
         cache.update(layer, 0, *(normal(seed + layer + 10 * i, *shape, dtype="float64") for i in range(2)))
     cache.advance(length)
-    expected = np.nan_to_num(cache.store)
+    expected = np.nan_to_num([cache.keys, cache.values])
     static = StaticCache(cache)
     for place in range(length, length + more):
         for layer in range(CONFIG.num_hidden_layers):
@@ -74,8 +79,8 @@ def test_static_cache_goes_on_in_the_same_memory(seed: int, batch: int, length: 
                 normal(seed + 100 * place + layer + 10 * i, *shape[:2], 1, shape[3], dtype="float64") for i in range(2)
             ]
             for i, array in enumerate(static.update(layer, static.next, *new)):
-                expected[layer, i, :, :, place] = new[i][:, :, 0]
-                np.testing.assert_array_equal(array, expected[layer, i])
+                expected[i, layer, :, :, place] = new[i][:, :, 0]
+                np.testing.assert_array_equal(array, expected[i, layer])
         static.advance(1)
         assert static.length == place + 1
-    np.testing.assert_array_equal(cache.store, expected)
+    np.testing.assert_array_equal([cache.keys, cache.values], expected)
