@@ -3,6 +3,7 @@
 ids -> rows of the text table; <IMG_ATOM> -> visual embeddings; <IMG_START> ... <IMG_END> -> the table's last rows
 """
 
+import numpy as np
 from jaxtyping import Float, Int
 
 from ovis2_ref.config import Ovis2Config
@@ -49,14 +50,14 @@ def atom_places(
 
     Raises `InputError` if there are not as many of them as visual tokens.
     """
-    places = array_module(ids).nonzero(ids == config.image_token_id)
+    rows, columns = np.nonzero(ids == config.image_token_id)
     tokens = visual.shape[0] * visual.shape[1]
-    if len(places[0]) != tokens:
+    if len(rows) != tokens:
         raise InputError(
-            f"the prompt has {len(places[0])} image tokens and the pictures {tokens} visual tokens; "
+            f"the prompt has {len(rows)} image tokens and the pictures {tokens} visual tokens; "
             "make both with one processor call, from the same pictures"
         )
-    return places
+    return rows, columns
 
 
 def merge_embeddings(
@@ -67,9 +68,8 @@ def merge_embeddings(
     config: Ovis2Config,
 ) -> Float[Array, "batch tokens hidden"]:
     """Return the text embeddings with each image token replaced by the next visual embedding, each indicator by its own row."""
-    xp = array_module(embeddings)
     merged = embeddings.copy()
     merged[atom_places(ids, visual, config)] = visual.reshape(-1, visual.shape[-1])
     for indicator, row in zip(config.visual_indicator_token_ids, indicators, strict=True):
-        merged[xp.nonzero(ids == indicator)] = row
+        merged[np.nonzero(ids == indicator)] = row
     return merged

@@ -24,10 +24,11 @@ torch also rounds W x before it adds the bias where x isn't contiguous, as in tr
 patches are transposed: 2 of 3 values then equal ours. No released model has those biases.
 """
 
+import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref.activations import ACTIVATIONS, Activation
-from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
+from ovis2_ref.runtime.arrays import Array, rounded, widened
 from ovis2_ref.runtime.blocks import Mask, by_groups_of_rows, by_queries, by_rows
 from ovis2_ref.runtime.gpu import kernels
 from ovis2_ref.runtime.gpu.kernels import on_gpu
@@ -51,7 +52,7 @@ def rms_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float) -> Float[
     """weight * x / sqrt(mean(x^2) + eps) over the last axis (Zhang and Sennrich, 2019, eq. 4)."""
     wide = widened(x)
     mean_square = (wide * wide).mean(axis=-1, keepdims=True)
-    y = wide * (1 / array_module(x).sqrt(mean_square + eps))
+    y = wide * (1 / np.sqrt(mean_square + eps))
     return w.tap("output", rounded(y, x.dtype) * w["weight"])
 
 
@@ -61,7 +62,7 @@ def layer_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5) 
     """weight * (x - mean) / sqrt(var + eps) + bias over the last axis (Ba et al., 2016); eps is torch.nn.LayerNorm's default."""
     centred = widened(x) - widened(x).mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
-    y = centred / array_module(x).sqrt(variance + eps)
+    y = centred / np.sqrt(variance + eps)
     return w.tap("output", rounded(y * w["weight"] + w["bias"], x.dtype))
 
 
@@ -69,7 +70,7 @@ def layer_norm(x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5) 
 @by_rows(gpu=kernels.softmax)
 def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """exp(x_i) / sum_j exp(x_j) over the last axis, shifted by the maximum so that nothing overflows."""
-    e = array_module(x).exp(widened(x) - x.max(axis=-1, keepdims=True))
+    e = np.exp(widened(x) - x.max(axis=-1, keepdims=True))
     return rounded(e / e.sum(axis=-1, keepdims=True), x.dtype)
 
 

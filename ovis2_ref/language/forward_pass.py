@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.masks import first_key, layer_masks
 from ovis2_ref.language.rope import rotary_tables
-from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.blocks import Mask
 
 
@@ -55,7 +56,7 @@ def forward_pass(
     batch, tokens, _ = inputs_embeds.shape
     seen = None if cache is None else cache.length_after(tokens) - tokens
     if position_ids is None:
-        position_ids = array_module(inputs_embeds).arange(tokens)[None] + (seen or 0)
+        position_ids = np.arange(tokens, like=inputs_embeds)[None] + (seen or 0)
     masks = layer_masks(attention_mask, batch, position_ids, seen, config, inputs_embeds.dtype)
     cos, sin = rotary_tables(position_ids, config, inputs_embeds.dtype)
     shared = {kind: None if mask is None else Mask(mask) for kind, mask in masks.items()}

@@ -1,8 +1,9 @@
 """The losses that a language model is trained with."""
 
+import numpy as np
 from jaxtyping import Float, Int
 
-from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype, widened
+from ovis2_ref.runtime.arrays import Array, sum_dtype, widened
 from ovis2_ref.runtime.tape import differentiable
 
 
@@ -15,13 +16,12 @@ def causal_lm_loss(
 
     NaN where every label is -100, as in transformers.
     """
-    xp = array_module(logits)
     targets = labels[:, 1:].reshape(-1)
-    kept = xp.nonzero(targets != -100)[0]
+    kept = np.nonzero(targets != -100)[0]
     scores = logits[:, :-1].reshape(-1, logits.shape[-1])[kept].astype(sum_dtype(logits.dtype))
     scores -= scores.max(axis=-1, keepdims=True)
-    log_sums = xp.log(xp.exp(scores).sum(axis=-1))
-    return xp.mean(log_sums - scores[xp.arange(len(kept)), targets[kept]])
+    log_sums = np.log(np.exp(scores).sum(axis=-1))
+    return np.mean(log_sums - scores[np.arange(len(kept), like=targets), targets[kept]])
 
 
 @differentiable
@@ -29,7 +29,6 @@ def cross_entropy(
     logits: Float[Array, "rows words"], targets: Int[Array, " rows"], weights: Float[Array, " rows"]
 ) -> Float[Array, ""]:
     """Return the sum of weights[i] * -log softmax(logits[i])[targets[i]]; with weights of 1 / rows that is the mean."""
-    xp = array_module(logits)
     scores = widened(logits) - widened(logits).max(axis=-1, keepdims=True)
-    log_sums = xp.log(xp.exp(scores).sum(axis=-1))
-    return (weights * (log_sums - scores[xp.arange(len(targets)), targets])).sum()
+    log_sums = np.log(np.exp(scores).sum(axis=-1))
+    return (weights * (log_sums - scores[np.arange(len(targets), like=targets), targets])).sum()

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.errors import InputError
-from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.runtime.arrays import Array
 
 
 def layer_masks(
@@ -60,11 +60,11 @@ def causal_mask(
     Without a cache and without `padding`, a jump in the positions starts another text, as in transformers; a query does not see
     the keys of another text.
     """
-    xp = array_module(position_ids)
     tokens, start = position_ids.shape[1], seen or 0
     if padding is None and tokens == 1:
         return None
-    queries, keys = xp.arange(start, start + tokens)[:, None], xp.arange(first, start + tokens)
+    keys = np.arange(start + tokens, like=position_ids)
+    queries, keys = keys[start:, None], keys[first:]
     allowed = (keys <= queries)[None]
     if window is not None:
         allowed = allowed & (keys > queries - window)
@@ -72,7 +72,7 @@ def causal_mask(
         allowed = allowed & (padding[:, None, first:] != 0)
     elif seen is None:
         jumps = position_ids[:, 1:] != position_ids[:, :-1] + 1
-        text = xp.cumsum(xp.concatenate([xp.zeros_like(jumps[:, :1]), jumps], axis=1), axis=1)
+        text = np.cumsum(np.concatenate([np.zeros_like(jumps[:, :1]), jumps], axis=1), axis=1)
         allowed = allowed & (text[:, :, None] == text[:, None, :])
     return _blocked(allowed, dtype)[:, None]
 
@@ -87,7 +87,7 @@ def given_mask(mask: Shaped[Array, "_ _ tokens keys"], dtype: np.dtype) -> Float
 
 def _blocked(allowed: Array, dtype: np.dtype) -> Array:
     """Return 0 where `allowed` is true, the lowest number of `dtype` elsewhere."""
-    mask = array_module(allowed).where(allowed, dtype.type(0), dtype.type(ml_dtypes.finfo(dtype).min))
+    mask = np.where(allowed, dtype.type(0), dtype.type(ml_dtypes.finfo(dtype).min))
     return mask.astype(dtype, copy=False)  # CuPy 14 has no `where` of bfloat16, and makes float32
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from ovis2_ref.config import Qwen2Config
 from ovis2_ref.language.rope_scaling import attention_factor, scaled_frequencies, theta_powers
-from ovis2_ref.runtime.arrays import Array, array_module, sum_dtype
+from ovis2_ref.runtime.arrays import Array, sum_dtype
 from ovis2_ref.runtime.gpu import kernels
 from ovis2_ref.runtime.gpu.kernels import on_gpu
 from ovis2_ref.runtime.tape import differentiable
@@ -23,7 +23,7 @@ def inverse_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2C
     if config.rope_parameters["rope_type"] != "default":
         return scaled_frequencies(position_ids, config)
     theta = np.float32(config.rope_parameters["rope_theta"])
-    return 1 / theta_powers(theta, config.head_dim, array_module(position_ids))
+    return 1 / theta_powers(theta, config.head_dim, position_ids)
 
 
 def rotary_tables(
@@ -34,9 +34,9 @@ def rotary_tables(
     They are computed in float32 (float64 for float64) and rounded once. transformers' tables hold every column twice, once for
     each number of a pair.
     """
-    xp, wide, factor = array_module(position_ids), sum_dtype(dtype), attention_factor(config)
+    wide, factor = sum_dtype(dtype), attention_factor(config)
     angles = position_ids[..., None].astype(wide) * inverse_frequencies(position_ids, config).astype(wide)
-    return (xp.cos(angles) * factor).astype(dtype, copy=False), (xp.sin(angles) * factor).astype(dtype, copy=False)
+    return (np.cos(angles) * factor).astype(dtype, copy=False), (np.sin(angles) * factor).astype(dtype, copy=False)
 
 
 @differentiable
@@ -49,4 +49,4 @@ def rotate(
     """(a, b) -> (a cos - b sin, b cos + a sin) for every pair: number i of a head and number i + head_dim / 2."""
     half = x.shape[-1] // 2
     a, b, cos, sin = x[..., :half], x[..., half:], cos[:, None], sin[:, None]
-    return array_module(x).concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+    return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)

@@ -5,13 +5,12 @@ its order of operations is kept.
 """
 
 from math import ceil, floor, log, pi
-from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float32, Int
 
 from ovis2_ref.config import Qwen2Config
-from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.runtime.arrays import Array
 
 
 def scaled_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2Config) -> Float32[Array, " pairs"]:
@@ -21,7 +20,7 @@ def scaled_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2Co
     """
     rope = config.rope_parameters
     theta = dynamic_theta(position_ids, config) if rope["rope_type"] == "dynamic" else np.float32(rope["rope_theta"])
-    powers = theta_powers(theta, config.head_dim, array_module(position_ids))
+    powers = theta_powers(theta, config.head_dim, position_ids)
     if rope["rope_type"] == "linear":
         return 1 / powers / np.float32(rope["factor"])
     if rope["rope_type"] == "yarn":
@@ -31,14 +30,14 @@ def scaled_frequencies(position_ids: Int[Array, "batch tokens"], config: Qwen2Co
     return 1 / powers
 
 
-def theta_powers(theta: Array | np.float32, head_dim: int, xp: ModuleType) -> Float32[Array, " pairs"]:
-    """Return theta^(2 i / head_dim) for every pair i: the float32 numbers nearest to the true ones."""
-    return _power(theta, xp.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim), xp)
+def theta_powers(theta: Array | np.float32, head_dim: int, like: Array) -> Float32[Array, " pairs"]:
+    """Return theta^(2 i / head_dim) for every pair i: the float32 numbers nearest to the true ones, where `like` lies."""
+    return _power(theta, np.arange(0, head_dim, 2, dtype=np.float32, like=like) / np.float32(head_dim))
 
 
-def _power(base: Array | np.float32, exponent: Array | np.float32, xp: ModuleType) -> Array:
+def _power(base: Array | np.float32, exponent: Array | np.float32) -> Array:
     """Return base^exponent of float32 numbers, correctly rounded."""
-    return xp.power(base.astype(np.float64), exponent.astype(np.float64)).astype(np.float32)
+    return np.power(base.astype(np.float64), exponent.astype(np.float64)).astype(np.float32)
 
 
 def dynamic_theta(position_ids: Int[Array, "batch tokens"], config: Qwen2Config) -> Float32[Array, ""]:
@@ -48,15 +47,14 @@ def dynamic_theta(position_ids: Int[Array, "batch tokens"], config: Qwen2Config)
     Keys in a cache keep their rotation. transformers keeps the longest length of all calls until a call stays below max; here
     the length is that of this call. While a text grows, the two agree.
     """
-    xp = array_module(position_ids)
     rope = config.rope_parameters
     theta, factor, longest = (
         np.float32(v) for v in (rope["rope_theta"], rope["factor"], config.max_position_embeddings)
     )
-    length = xp.maximum((position_ids.max() + 1).astype(np.float32), longest)
+    length = np.maximum((position_ids.max() + 1).astype(np.float32), longest)
     stretch = factor * length / longest - np.float32(rope["factor"] - 1)
-    stretched = theta * _power(stretch, np.float32(config.head_dim / (config.head_dim - 2)), xp)
-    return xp.where(length > longest, stretched, theta)
+    stretched = theta * _power(stretch, np.float32(config.head_dim / (config.head_dim - 2)))
+    return np.where(length > longest, stretched, theta)
 
 
 def yarn(powers: Float32[Array, " pairs"], config: Qwen2Config) -> Float32[Array, " pairs"]:
@@ -65,7 +63,6 @@ def yarn(powers: Float32[Array, " pairs"], config: Qwen2Config) -> Float32[Array
 
     `powers` are theta^(2 i / head_dim).
     """
-    xp = array_module(powers)
     rope = config.rope_parameters
     original = rope.get("original_max_position_embeddings", config.max_position_embeddings)
     factor = rope.get("factor") or config.max_position_embeddings / original
@@ -79,8 +76,8 @@ def yarn(powers: Float32[Array, " pairs"], config: Qwen2Config) -> Float32[Array
     low, high = max(low, 0), min(high, config.head_dim - 1)
     if low == high:
         high += 0.001  # as in transformers: a ramp of no width would divide by 0
-    ramp = (xp.arange(len(powers), dtype=np.float32) - np.float32(low)) / np.float32(high - low)
-    kept = 1 - xp.clip(ramp, 0, 1)
+    ramp = (np.arange(len(powers), dtype=np.float32, like=powers) - np.float32(low)) / np.float32(high - low)
+    kept = 1 - np.clip(ramp, 0, 1)
     return 1 / (np.float32(factor) * powers) * (1 - kept) + 1 / powers * kept
 
 
@@ -88,16 +85,15 @@ def llama3(frequencies: Float32[Array, " pairs"], config: Qwen2Config) -> Float3
     """Llama 3.1's scaling: wavelengths above original / `low_freq_factor` are stretched by the factor, those below
     original / `high_freq_factor` are not, and those between are blended.
     """
-    xp = array_module(frequencies)
     rope = config.rope_parameters
     factor, low, high = (np.float32(rope[key]) for key in ("factor", "low_freq_factor", "high_freq_factor"))
     original = np.float32(rope.get("original_max_position_embeddings", config.max_position_embeddings))
     wavelengths = 1 / frequencies * np.float32(2 * pi)
-    scaled = xp.where(wavelengths > original / low, frequencies / factor, frequencies)
+    scaled = np.where(wavelengths > original / low, frequencies / factor, frequencies)
     smooth = (1 / wavelengths * original - low) / (high - low)
     blended = (1 - smooth) * scaled / factor + smooth * scaled
     between = (wavelengths >= original / high) & (wavelengths <= original / low)
-    return xp.where(between, blended, scaled)
+    return np.where(between, blended, scaled)
 
 
 def attention_factor(config: Qwen2Config) -> float:

@@ -14,7 +14,7 @@ from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import shown
 from ovis2_ref.ops import layer_norm, linear, matmul, softmax
-from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
+from ovis2_ref.runtime.arrays import Array, rounded, widened
 from ovis2_ref.runtime.blocks import by_groups_of_rows
 from ovis2_ref.runtime.tape import differentiable
 from ovis2_ref.runtime.weights import Weights
@@ -31,11 +31,10 @@ def merge_patches(
     """
     if stride == 1:
         return features
-    xp = array_module(features)
     tiles, patches, hidden = features.shape
     side = isqrt(patches)
     merged_side = -(-side // stride)
-    grid = xp.zeros((tiles, merged_side * stride, merged_side * stride, hidden), dtype=features.dtype)
+    grid = np.zeros((tiles, merged_side * stride, merged_side * stride, hidden), features.dtype, like=features)
     grid[:, :side, :side] = features.reshape(tiles, side, side, hidden)
     squares = grid.reshape(tiles, merged_side, stride, merged_side, stride, hidden).transpose(0, 1, 3, 2, 4, 5)
     return squares.reshape(tiles, merged_side * merged_side, stride * stride * hidden)
@@ -89,9 +88,8 @@ def straight_through(soft: Float[Array, "*batch words"]) -> Float[Array, "*batch
     The sum is computed in the order that both programs use. It equals the one-hot, except where the largest soft value is
     negative (logits can be): there 1 - soft is rounded.
     """
-    xp = array_module(soft)
     chosen = soft.argmax(axis=-1)[..., None]
-    hard = (xp.arange(soft.shape[-1]) == chosen).astype(soft.dtype)
+    hard = (np.arange(soft.shape[-1], like=soft) == chosen).astype(soft.dtype)
     return hard - soft + soft
 
 

@@ -4,6 +4,7 @@ NumPy's functions, NumPy arrays beside it, implicit conversion and what `cupy.nd
 copying between device and host (`get`, `bool`, an index that is a list, ...) works, and is written to the open log.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -93,6 +94,13 @@ def checked_call(name: str, signature: Any, function: Callable[..., Any], args: 
     return out
 
 
+def _cupys(function: Any) -> Any:
+    """Return CuPy's function of the name of one of NumPy's."""
+    if not hasattr(sys.modules["cupy"], function.__name__):
+        raise TypeError(f"CuPy has no {function.__name__}")
+    return getattr(sys.modules["cupy"], function.__name__)
+
+
 class Device:
     """`cupy.cuda.Device`: by number, the current one without."""
 
@@ -122,7 +130,6 @@ class ndarray:  # noqa: N801
     """What `cupy.ndarray` allows, on a NumPy array."""
 
     __slots__ = ("_host", "device")
-    __array_ufunc__ = None
     __array_priority__ = 100
 
     def __init__(self, host: np.ndarray) -> None:
@@ -133,8 +140,19 @@ class ndarray:  # noqa: N801
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
 
-    def __array_function__(self, function: Any, *args: Any) -> Any:
-        raise TypeError(f"numpy.{function.__name__} was called on a device array")
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's ufunc of device arrays is CuPy's; a host array among them is refused."""
+        if method != "__call__" or any(isinstance(x, np.ndarray) for x in (*inputs, *kwargs.get("out", ()))):
+            return NotImplemented
+        if "out" in kwargs:
+            kwargs["out"] = kwargs["out"][0]
+        return _cupys(ufunc)(*inputs, **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's function of device arrays is CuPy's; a host array among them is refused."""
+        if not all(issubclass(kind, ndarray) for kind in types):
+            return NotImplemented
+        return _cupys(function)(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name in METHODS:

@@ -49,8 +49,10 @@ def test_table_signatures_are_read_as_they_were_written() -> None:
 
 HOST = np.arange(12, dtype=np.float32).reshape(3, 4)
 REFUSED = {
-    "a NumPy function": lambda xp, x: np.exp(x),
-    "a NumPy reduction": lambda xp, x: np.mean(x),
+    "a NumPy function of both": lambda xp, x: np.maximum(x, HOST),
+    "a NumPy function that joins both": lambda xp, x: np.concatenate([x, HOST]),
+    "a NumPy function that writes to the host": lambda xp, x: np.exp(x, out=HOST.copy()),
+    "a NumPy function that CuPy lacks": lambda xp, x: np.spacing(x),
     "a NumPy array on the right": lambda xp, x: x + HOST,
     "a NumPy array on the left": lambda xp, x: HOST + x,
     "a NumPy array in place": lambda xp, x: x.__iadd__(HOST),
@@ -90,6 +92,31 @@ def test_refused(what: str) -> None:
     """What CuPy refuses, and what it would do by a silent copy, or differently from NumPy."""
     with standin_cupy() as cupy, pytest.raises((TypeError, AttributeError, LookupError, ValueError)):
         REFUSED[what](cupy, cupy.asarray(HOST))
+
+
+def test_numpys_functions_of_device_arrays_are_cupys() -> None:
+    """By NumPy's protocols, as in CuPy: results lie on the device, and nothing is copied."""
+    with standin_cupy() as cupy:
+        x = cupy.asarray(HOST)
+        with crossings() as log:
+            results = (
+                np.exp(x),
+                np.mean(x),
+                np.concatenate([x, x]),
+                np.zeros((2, 3), np.float32, like=x),
+                np.where(x > 1, x, 0),
+            )
+        assert log == []
+        expected = (
+            np.exp(HOST),
+            np.mean(HOST),
+            np.concatenate([HOST, HOST]),
+            np.zeros((2, 3)),
+            np.where(HOST > 1, HOST, 0),
+        )
+        for ours, host in zip(results, expected, strict=True):
+            assert isinstance(ours, cupy.ndarray)
+            assert np.array_equal(ours.get(), host)
 
 
 def test_types_of_results_are_those_of_cupys_loops() -> None:
