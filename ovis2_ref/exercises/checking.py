@@ -119,4 +119,5 @@ def _candidates(exercise: Exercise) -> Iterator[tuple[Wrong, ...]]:
 def _alike(ours: Outcome, theirs: Outcome, exact: bool) -> bool:
     if ours.error or theirs.error:
         return ours.error == theirs.error
-    return ours.changed == theirs.changed and agrees(theirs.value, ours.value, exact)
+    same = agrees(theirs.value, ours.value, exact) or agrees(ours.value, theirs.value, exact)  # 1 and 1.0, whosever
+    return ours.changed == theirs.changed and same

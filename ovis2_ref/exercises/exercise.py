@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -112,16 +113,27 @@ class Exercise:
         )
 
     def variant(self, *mistakes: Wrong) -> Callable[..., Any]:
-        """Return the answer with `mistakes` made in it. Raises ValueError where an edit doesn't find its text exactly once."""
+        """Return the answer with `mistakes` made in it, also several in one line.
+
+        Raises ValueError where an edit doesn't find its text exactly once, or two change the same letters.
+        """
         head, body = self._head_and_body
-        for mistake in mistakes:
-            for old, new in mistake.edits:
-                if body.count(old) != 1:
-                    raise ValueError(
-                        f"{self.name}, {mistake.name!r}: {old!r} stands {body.count(old)} times in the answer"
-                    )
-                body = body.replace(old, new)
+        spans = sorted(self._span(body, mistake, *edit) for mistake in mistakes for edit in mistake.edits)
+        for (_, end, _), (start, _, _) in pairwise(spans):
+            if start <= end:
+                raise ValueError(f"{self.name}: two mistakes change the same letters")
+        for start, end, new in reversed(spans):
+            body = body[:start] + new + body[end:]
         return self.compiled(head + body)
+
+    def _span(self, body: str, mistake: Wrong, old: str, new: str) -> tuple[int, int, str]:
+        """Return where the body changes, from the first letter to the last that does, and what stands there then."""
+        if body.count(old) != 1:
+            raise ValueError(f"{self.name}, {mistake.name!r}: {old!r} stands {body.count(old)} times in the answer")
+        left = _alike(old, new)
+        right = _alike(old[left:][::-1], new[left:][::-1])
+        start = body.index(old)
+        return start + left, start + len(old) - right, new[left : len(new) - right]
 
     def compiled(self, source: str, **names: Any) -> Callable[..., Any]:
         """Return the function that `source` defines, which sees the names of the answer's module and `names`."""
@@ -150,6 +162,11 @@ class Exercise:
             isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
             for node in functions[-1].body
         )
+
+
+def _alike(a: str, b: str) -> int:
+    """Return how many letters two texts have in common at their beginning."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _function(source: str) -> ast.FunctionDef:

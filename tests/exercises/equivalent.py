@@ -43,7 +43,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "ranked = np.take_along_axis(scores, order, axis=1) -> ranked = np.take_along_axis(scores, order)": (
             "the last axis is the default from NumPy 2.3 on, and axis 1 of two"
         ),
-        "kept = np.where(before < p, ranked, -np.inf) -> kept = np.where(before <= p, ranked, -np.inf)": (
+        "stays = before < p -> stays = before <= p": (
             "differs where a sum of probabilities is exactly p, and rounding alone decides whether it is"
         ),
     },

@@ -8,6 +8,7 @@ import pytest
 
 from ovis2_ref.exercises.catalogue import EXERCISES
 from ovis2_ref.exercises.checking import agrees, check, passes, run
+from ovis2_ref.exercises.course import SESSIONS, handout
 from ovis2_ref.exercises.folder import file_name
 from tests.exercises.equivalent import EQUIVALENT
 from tests.exercises.figures import LEAST_REJECTED, cells, measure, unlisted
@@ -91,6 +92,12 @@ def test_wrong_answer_is_named(exercise, mistake):
 def test_the_readme_lists_them():
     """In order, with their files."""
     assert exercise_list() in README.read_text(encoding="utf-8")
+
+
+def test_the_sessions_pages_are_those_of_the_catalogue():
+    """`python -m tests.exercises.write` writes them."""
+    for number in range(1, len(SESSIONS) + 1):
+        assert (FOLDER / "sessions" / f"{number}.md").read_text(encoding="utf-8") == handout(number)
 
 
 @pytest.mark.slow

@@ -115,6 +115,7 @@ def repetition_penalty(ids, scores, penalty):
 
 def draw_token(logits, temperature, uniform):
     edges = torch.softmax(T(logits) / temperature, dim=-1).cumsum(dim=-1)
+    edges /= edges[:, -1:].clone()  # rounded, the last is beside 1
     return torch.searchsorted(edges, T(uniform)[:, None], right=True)[:, 0].numpy()
 
 

@@ -1,6 +1,7 @@
-"""Write the untouched files and the list of them into walkthroughs/exercises: python -m tests.exercises.write"""
+"""Write the untouched files, their list and the sessions' pages into walkthroughs/exercises: python -m tests.exercises.write"""
 
 from ovis2_ref.exercises.catalogue import EXERCISES
+from ovis2_ref.exercises.course import SESSIONS, handout
 from ovis2_ref.exercises.folder import Folder, file_name
 from tests.test_package import ROOT
 
@@ -21,6 +22,10 @@ def write() -> None:
     folder = Folder(FOLDER, EXERCISES)
     for exercise in EXERCISES:
         folder.restore(exercise)
+    for number in range(1, len(SESSIONS) + 1):
+        page = FOLDER / "sessions" / f"{number}.md"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(handout(number), encoding="utf-8")
     before, after = README.read_text(encoding="utf-8").split(HEADING)
     README.write_text(f"{before}{HEADING}{exercise_list()}\n{after[after.index('## ') :]}", encoding="utf-8")
 

@@ -75,7 +75,9 @@ def drawn_model(rng: np.random.Generator, vocabulary: int, sharpness: float) -> 
 
 
 def models_with_traps() -> Iterator[Inputs]:
-    """A beam too many that would win, a late end that isn't among the best, three ends that leave too few beams to run."""
+    """A beam too many that would win, a late end that isn't among the best, three ends that leave too few beams to run,
+    an end that is better later.
+    """
     second_best = [[-9.0, -0.5, -0.6], [-9.0, -9.0, -9.5], [-9.0, -8.0, -0.1]]
     yield {"model": TableModel([second_best] * 2), "prompt": [0], "end": 0, "new_tokens": 2, "beams": 1}
     dead_end = [[0.0, 0.0], [-9.0, -9.5]]
@@ -92,6 +94,8 @@ def models_with_traps() -> Iterator[Inputs]:
         after[token][follower] = log_probability
         after[token][0] = -0.5 if token < 4 else -9.0
     yield {"model": TableModel([after, after]), "prompt": [0], "end": 0, "new_tokens": 6, "beams": 3}
+    late = [[-9.0] * 4, [-0.4, -3.0, -4.0, -9.0], [-9.0] * 4, [-1.0, -0.5, -3.0, -9.0]]
+    yield {"model": TableModel([late, late]), "prompt": [3], "end": 0, "new_tokens": 2, "beams": 2}
 
 
 def cases(rng: np.random.Generator) -> Iterator[Inputs]:
@@ -109,7 +113,8 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         for sharpness in (0.5, 1.0, 2.0):
             prompt = [int(token) for token in rng.integers(0, vocabulary, rng.integers(1, 3))]
             model = drawn_model(rng, vocabulary, sharpness)
-            yield {"model": model, "prompt": prompt, "end": 0, "new_tokens": new_tokens, "beams": beams}
+            end = int(rng.integers(0, vocabulary)) if sharpness != 1 else 0
+            yield {"model": model, "prompt": prompt, "end": end, "new_tokens": new_tokens, "beams": beams}
 
 
 EXERCISE = Exercise(

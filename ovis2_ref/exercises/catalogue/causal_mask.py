@@ -122,6 +122,20 @@ EXERCISE = Exercise(
             "The mask is float32.",
             ("0, np.finfo(np.float32).min", "0.0, float(np.finfo(np.float32).min)"),
         ),
+        wrong(
+            "-1e9",
+            "The lowest float32 number is meant: np.finfo(np.float32).min.",
+            ("np.where(seen, 0, np.finfo(np.float32).min)", "np.where(seen, 0, -1e9).astype(np.float32)"),
+        ),
+        wrong(
+            "two lowest numbers added",
+            "Added, two lowest numbers are -infinity. Join the conditions, then choose the number once.",
+            (
+                "np.where(seen, 0, np.finfo(np.float32).min)",
+                "np.where(seen, np.float32(0), np.where(causal | (attention_mask[:, None, :] != 0), "
+                "np.finfo(np.float32).min, -np.float32(np.inf)))",
+            ),
+        ),
     ),
     solution=(masks.causal_mask,),
     notice=(

@@ -43,6 +43,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         ([[2.0, 0.0, 1.0]], 0.5, [0.0]),
         ([[-np.inf, 1.0, 0.0]], 1.0, [0.0]),
         ([[1000.0, 999.0]], 1.0, [0.8]),
+        ([[0.0] * 10], 1.0, [1 - 2**-53]),  # ten times 0.1 is 1 - 2^-53, in binary
         ([[1000.0, 1000.0], [0.0, 0.0]], 1.0, [0.8, 0.2]),
     ):
         yield {"logits": np.array(logits), "temperature": temperature, "uniform": np.array(uniform)}
@@ -62,7 +63,7 @@ EXERCISE = Exercise(
     hints=(
         "The edges of the pieces are cumulated probabilities. How many edges lie at or before u?",
         "np.cumsum over the softmax; compare with u in a column, and count the edges that are not above it.",
-        "(np.cumsum(p, axis=1) <= uniform[:, None]).sum(axis=1)",
+        "(edges <= uniform[:, None] * edges[:, -1:]).sum(axis=1): the line is as long as its last edge, not exactly 1.",
     ),
     wrong=(
         wrong(
@@ -130,6 +131,18 @@ EXERCISE = Exercise(
             ("uniform[:, None] * edges[:, -1:]", "uniform[:, None]"),
         ),
         wrong("an array of booleans", "Count the edges: sum, not any.", (".sum(axis=1)", ".any(axis=1).astype(int)")),
+        wrong(
+            "the line taken to end at 1",
+            "Sums of rounded probabilities end beside 1, and a u close to 1 can lie behind. Multiply u by the last edge.",
+            ("np.cumsum(powers, axis=1)", "np.cumsum(powers / powers.sum(axis=1, keepdims=True), axis=1)"),
+            ("uniform[:, None] * edges[:, -1:]", "uniform[:, None]"),
+        ),
+        wrong(
+            "argmax where no edge lies above u",
+            "argmax of a row without True is 0. Sums of rounded probabilities can end below u: multiply u by the last edge.",
+            ("np.cumsum(powers, axis=1)", "np.cumsum(powers / powers.sum(axis=1, keepdims=True), axis=1)"),
+            ("(edges <= uniform[:, None] * edges[:, -1:]).sum(axis=1)", "(edges > uniform[:, None]).argmax(axis=1)"),
+        ),
     ),
     solution=(randomness.draw, truncation.temperature),
     notice=(

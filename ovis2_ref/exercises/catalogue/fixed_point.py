@@ -33,6 +33,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         ([0.2, -0.7], 1),
         ([0.2485], 1),
         ([0.0, 1.0, -1.0], 3),
+        ([1.8, -1.3], 2),
     ):
         yield {"weights": np.array([numbers]), "bits": bits}
     for bits in (2, 8, 15, 22):

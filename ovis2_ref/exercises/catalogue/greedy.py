@@ -45,6 +45,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         ([step, step], [0, 2], 2, 2),
         ([step, step], [0], 0, 0),
         ([[[1.0, 1.0], [3.0, 3.0]]] * 2, [1], 1, 2),
+        ([step, step], [1], 0, 5),
     ):
         yield {"model": TableModel(logits), "prompt": prompt, "end": end, "new_tokens": new_tokens}
     for _ in range(8):
@@ -115,6 +116,11 @@ EXERCISE = Exercise(
             "Make a new list: the caller's prompt stays as it is.",
             ("        answer.append(token)", "        answer.append(token)\n        prompt.append(token)"),
             ("prompt + answer", "list(prompt)"),
+        ),
+        wrong(
+            "only the last token asked about",
+            "The model sees the whole text so far.",
+            ("model(prompt + answer)", "model((answer or prompt)[-1:] if answer else prompt)"),
         ),
     ),
     solution=(decode,),

@@ -64,6 +64,8 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         q = rng.normal(size=(batch, kv_heads * group, tokens, width))
         k, v = rng.normal(size=(2, batch, kv_heads, keys, width))
         yield {"q": q, "k": k, "v": v, "mask": np.where(np.arange(keys) <= position, 0.0, -1e30)}
+    padded = np.array([[0, 1, 0, 1], [1, 0, 0, 1], [0, 1, 0, 1]])  # another mask than a causal one
+    yield {"q": q, "k": k, "v": v, "mask": np.where(padded, -1e30, 0.0)}
     yield {"q": 1e4 * q, "k": k, "v": v, "mask": np.zeros((tokens, keys))}
 
 
@@ -142,6 +144,18 @@ EXERCISE = Exercise(
             "overflow",
             "Subtract each row's maximum before exp.",
             ("np.exp(scores - scores.max(axis=-1, keepdims=True))", "np.exp(scores)"),
+        ),
+        wrong(
+            "over the queries",
+            "The weights of a query add up to 1 over the keys: maximum and sum over the last axis.",
+            ("scores.max(axis=-1", "scores.max(axis=-2"),
+            ("powers.sum(axis=-1", "powers.sum(axis=-2"),
+        ),
+        wrong(
+            "no keepdims",
+            "Without keepdims=True maxima and sums line up with the keys.",
+            ("scores.max(axis=-1, keepdims=True)", "scores.max(axis=-1)"),
+            ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)"),
         ),
     ),
     solution=(ops.attend, ops.merge_heads, attention.attention),

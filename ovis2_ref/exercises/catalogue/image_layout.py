@@ -106,9 +106,8 @@ EXERCISE = Exercise(
         wrong(
             "row and column marks exchanged",
             "<IMG_COL> stands between the tiles of a row, <IMG_ROW> between rows.",
-            ('"<IMG_ROW>"', '"<IMG_X>"'),
+            ('"<IMG_ROW>"', '"<IMG_COL>"'),
             ('"<IMG_COL>"', '"<IMG_ROW>"'),
-            ('"<IMG_X>"', '"<IMG_COL>"'),
         ),
         wrong(
             "no column marks",

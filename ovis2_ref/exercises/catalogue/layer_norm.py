@@ -44,7 +44,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         for dtype in (np.float64, np.float32):
             x, weight, bias = (
                 size * rng.normal(0.5, 1, shape),
-                rng.uniform(0.5, 1.5, shape[-1]),
+                rng.normal(0, 1.5, shape[-1]),
                 rng.normal(size=shape[-1]),
             )
             yield {"x": x.astype(dtype), "weight": weight.astype(dtype), "bias": bias.astype(dtype), "eps": eps}
@@ -106,6 +106,23 @@ EXERCISE = Exercise(
             "sum for mean",
             "The variance is the mean of the squares.",
             ("(centred * centred).mean(", "(centred * centred).sum("),
+        ),
+        wrong(
+            "mean(x^2) for the variance",
+            "The variance is the mean of the squares of x - mean.",
+            ("(centred * centred)", "(x * x)"),
+        ),
+        wrong(
+            "no keepdims",
+            "Without keepdims=True mean and variance line up with the columns.",
+            ("x.mean(axis=-1, keepdims=True)", "x.mean(axis=-1)"),
+            ("(centred * centred).mean(axis=-1, keepdims=True)", "(centred * centred).mean(axis=-1)"),
+        ),
+        wrong(
+            "no keepdims, by var",
+            "Without keepdims=True mean and variance line up with the columns.",
+            ("x.mean(axis=-1, keepdims=True)", "x.mean(axis=-1)"),
+            ("(centred * centred).mean(axis=-1, keepdims=True)", "x.var(axis=-1)"),
         ),
     ),
     solution=(ops.layer_norm,),

@@ -56,30 +56,30 @@ def one_by_one(
 
 
 def cases(rng: np.random.Generator) -> Iterator[Inputs]:
-    prompts = (
-        [[9]],
-        [[1, 9]],
-        [[9, 2, 9]],
-        [[1, 5, 9, 6]],
-        [[5, 9, 6, 7, 2]],
-        [[9, 1], [2, 9]],
-        [[1, 9, 9, 2], [9, 3, 9, 5]],
-        [[5, 9, 9, 6, 9, 9, 7, 1]],
-        [[1, 2, 5, 9, 9, 7], [5, 9, 9, 6, 7, 3]],
-        [[1, 2], [3, 4]],
+    prompts: tuple[tuple[list[list[int]], list[int]], ...] = (
+        ([[9]], [5, 6, 7]),
+        ([[1, 9]], [5, 6, 7]),
+        ([[9, 2, 9]], [5, 6, 7]),
+        ([[1, 5, 9, 6]], [6, 5, 8]),
+        ([[5, 9, 6, 7, 2]], [5, 6, 7]),
+        ([[9, 1], [2, 9]], [5, 6, 7]),
+        ([[1, 9, 9, 2], [9, 3, 9, 5]], [8, 3, 5]),
+        ([[5, 9, 9, 6, 9, 9, 7, 1]], [5, 7, 6]),
+        ([[1, 2, 5, 9, 9, 7], [5, 9, 9, 6, 7, 3]], [7, 12, 5]),
+        ([[1, 2], [3, 4]], [5, 6, 7]),
     )
-    for number, prompt in enumerate(prompts):
+    for number, (prompt, indicator_ids) in enumerate(prompts):
         ids = np.array(prompt)
         atoms = int((ids == 9).sum())
         per_tile = 2 if atoms % 2 == 0 and atoms else 1
         dtype = np.float32 if number % 2 else np.float64
         yield {
             "ids": ids,
-            "text": rng.integers(-9, 10, (*ids.shape, 2)).astype(dtype),
-            "visual": (100 + np.arange(2 * atoms)).reshape(-1, per_tile, 2).astype(dtype),
-            "indicators": (200 + np.arange(6)).reshape(3, 2).astype(dtype),
+            "text": (rng.integers(-9, 10, (*ids.shape, 2)) / 2).astype(dtype),
+            "visual": (20 * (rng.permutation(2 * atoms) - atoms) + 10.5).reshape(-1, per_tile, 2).astype(dtype),
+            "indicators": (100 * (rng.permutation(6) - 2.5) + 0.25).reshape(3, 2).astype(dtype),
             "atom_id": 9,
-            "indicator_ids": [5, 6, 7],
+            "indicator_ids": indicator_ids,
         }
 
 
@@ -152,6 +152,20 @@ EXERCISE = Exercise(
             ),
         ),
         wrong("the text untouched", "The picture has to go in.", ("return merged", "return text.copy()")),
+        wrong(
+            "row = id - lowest id",
+            "The ids of the indicators are in no order and have gaps: row i belongs to indicator_ids[i].",
+            ("indicators[i]", "indicators[indicator_id - min(indicator_ids)]"),
+        ),
+        wrong(
+            "every prompt starts with the first tile",
+            "The atoms of all rows share the embeddings: the second row goes on where the first ends.",
+            (
+                "    merged[ids == atom_id] = visual.reshape(-1, visual.shape[-1])\n",
+                "    flat = visual.reshape(-1, visual.shape[-1])\n"
+                "    for row, here in zip(merged, ids == atom_id):\n        row[here] = flat[: here.sum()]\n",
+            ),
+        ),
     ),
     solution=(merge.merge_embeddings,),
     notice=(

@@ -49,6 +49,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
     ):
         shape = (tiles, side * side, hidden)
         yield {"features": np.arange(float(np.prod(shape))).reshape(shape), "stride": stride}
+    yield {"features": rng.normal(size=(2, 36, 3)).astype(np.float32), "stride": 3}
 
 
 EXERCISE = Exercise(

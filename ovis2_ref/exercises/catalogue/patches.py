@@ -47,10 +47,13 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         ((2, 3, 6, 4), 2),
         ((2, 1, 5, 7), 2),
         ((2, 2, 3, 6), 3),
+        ((1, 1, 5, 8), 3),
+        ((2, 2, 7, 6), 4),
         ((2, 2, 4, 4), 2),
         ((3, 3, 9, 9), 3),
     ):
         yield {"pixel_values": np.arange(float(np.prod(shape))).reshape(shape), "p": p}
+    yield {"pixel_values": rng.normal(size=(2, 3, 5, 7)).astype(np.float32), "p": 2}
 
 
 EXERCISE = Exercise(
@@ -124,6 +127,14 @@ EXERCISE = Exercise(
             "tiles merged",
             "The patches of each tile stay together: the first axis is tiles.",
             (".reshape(tiles, rows * columns,", ".reshape(tiles * rows * columns,"),
+        ),
+        wrong(
+            "cropped at the centre",
+            "Pixels to the right and below are left out, none to the left or above.",
+            (
+                "pixel_values[:, :, : rows * p, : columns * p]",
+                "pixel_values[:, :, (height - rows * p) // 2 :, (width - columns * p) // 2 :][:, :, : rows * p, : columns * p]",
+            ),
         ),
     ),
     solution=(encoder.patch_embedding,),

@@ -147,6 +147,12 @@ EXERCISE = Exercise(
             "The window's ends are rounded on their own: int(c - r t + 1/2) and int(c + r t + 1/2).",
             ("(j >= first) & (j < end)", "(j >= first) & (j < first + int(2 * support * stretch))"),
         ),
+        wrong(
+            "no half pixels",
+            "Pixel i covers i to i + 1: its centre is at i + 1/2, for new pixels and for old ones.",
+            ("np.arange(size_out)[:, None] + 0.5)", "np.arange(size_out)[:, None])"),
+            ("(j + 0.5 - centre)", "(j - centre)"),
+        ),
     ),
     solution=(filters.windows, filters.Windows.matrix),
     notice=(

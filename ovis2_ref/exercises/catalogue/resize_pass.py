@@ -103,6 +103,7 @@ EXERCISE = Exercise(
             ("weights @", "weights.astype(np.uint8) @"),
         ),
         wrong("number by number", "A pass is a matrix product, @, not *.", ("weights @", "weights *")),
+        wrong("clipped at 256", "A byte ends at 255; 256 becomes 0.", (", 0, 255)", ", 0, 256)")),
     ),
     solution=(resize.resample_axis,),
     notice=(

@@ -41,7 +41,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         ((4, 4), 1.0, 1e-5),
     ):
         for dtype in (np.float64, np.float32):
-            x, weight = size * rng.normal(0.5, 1, shape), rng.uniform(0.5, 1.5, shape[-1])
+            x, weight = size * rng.normal(0.5, 1, shape), rng.normal(0, 1.5, shape[-1])
             yield {"x": x.astype(dtype), "weight": weight.astype(dtype), "eps": eps}
 
 
@@ -98,6 +98,11 @@ EXERCISE = Exercise(
             "weight + 1",
             "That is Gemma's RMSNorm; Ovis2 multiplies by the weight itself.",
             ("weight * x", "(1 + weight) * x"),
+        ),
+        wrong(
+            "mean and root exchanged",
+            "The root of the mean of squares, not the mean of roots of squares.",
+            ("(x * x).mean(axis=-1, keepdims=True)", "np.abs(x).mean(axis=-1, keepdims=True) ** 2"),
         ),
     ),
     solution=(ops.rms_norm,),

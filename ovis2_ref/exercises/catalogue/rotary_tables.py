@@ -44,6 +44,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         ([[3, 4, 5, 6]], 8, 1e6),
         ([[0, 0, 1], [7, 8, 9]], 6, 1e4),
         ([[20, 30]], 16, 1e6),
+        ([[4, 1, 3], [2, 9, 0]], 4, 100.0),
     ):
         yield {"positions": np.array(positions), "head_dim": head_dim, "theta": theta}
 

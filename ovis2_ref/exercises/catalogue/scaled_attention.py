@@ -113,6 +113,23 @@ EXERCISE = Exercise(
             "Every key takes part, by its weight.",
             ("weights @ v", "(scores == scores.max(axis=-1, keepdims=True)) @ v"),
         ),
+        wrong(
+            "over the queries",
+            "The weights of a query add up to 1 over the keys: maximum and sum over the last axis.",
+            ("scores.max(axis=-1", "scores.max(axis=-2"),
+            ("powers.sum(axis=-1", "powers.sum(axis=-2"),
+        ),
+        wrong(
+            "no keepdims",
+            "Without keepdims=True maxima and sums line up with the keys.",
+            ("scores.max(axis=-1, keepdims=True)", "scores.max(axis=-1)"),
+            ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)"),
+        ),
+        wrong(
+            "the width of the values",
+            "The scale is that of the products of q and k: their width.",
+            ("np.sqrt(q.shape[-1])", "np.sqrt(v.shape[-1])"),
+        ),
     ),
     solution=(ops.attend, encoder.attention),
     notice=(

@@ -107,6 +107,18 @@ EXERCISE = Exercise(
                 "    x -= x.max(axis=-1, keepdims=True)\n    powers = np.exp(x)",
             ),
         ),
+        wrong(
+            "along the first axis",
+            "A row is the last axis, for the maximum and for the sum.",
+            ("x.max(axis=-1", "x.max(axis=0"),
+            ("powers.sum(axis=-1", "powers.sum(axis=0"),
+        ),
+        wrong(
+            "no keepdims",
+            "Without keepdims=True the maxima and the sums line up with the columns.",
+            ("x.max(axis=-1, keepdims=True)", "x.max(axis=-1)"),
+            ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)"),
+        ),
     ),
     solution=(ops.softmax,),
     notice=(

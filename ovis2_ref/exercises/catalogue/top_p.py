@@ -27,7 +27,9 @@ def top_p(scores: Float[np.ndarray, "batch vocabulary"], p: float) -> Float[np.n
     powers = np.exp(ranked - ranked[:, :1])
     probabilities = powers / powers.sum(axis=1, keepdims=True)
     before = np.cumsum(probabilities, axis=1) - probabilities
-    kept = np.where(before < p, ranked, -np.inf)
+    stays = before < p
+    stays[:, 0] = True
+    kept = np.where(stays, ranked, -np.inf)
     result = np.empty_like(scores)
     np.put_along_axis(result, order, kept, axis=1)
     return result
@@ -47,12 +49,14 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         ([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]], 0.6),
         ([[0.4, 0.25, 0.2, 0.15]], 0.5),
         ([[0.6, 0.4], [0.45, 0.55]], 0.05),
+        ([[0.3, 0.7]], 0.0),
+        ([[0.3, 0.7]], 1.0),
     ):
         yield {"scores": np.log(probabilities), "p": p}
     for batch, vocabulary, p in ((1, 4, 0.9), (2, 6, 0.7), (3, 8, 0.95), (3, 8, 0.4)):
         yield {"scores": rng.normal(0, 2, (batch, vocabulary)), "p": p}
     yield {"scores": rng.normal(0, 2, (2, 5)).astype(np.float32), "p": 0.75}
-    yield {"scores": np.array([[800.0, 799.0, 1.0]]), "p": 0.7}
+    yield {"scores": np.array([[800.0, 799.0, 1.0]]), "p": 0.8}
 
 
 EXERCISE = Exercise(
@@ -63,7 +67,7 @@ EXERCISE = Exercise(
     hints=(
         "Sort each row from likely to unlikely. A token stays if those before it don't have p yet.",
         "The probability before a token is the cumulated sum less its own. Then the scores go back to their places.",
-        "before = np.cumsum(probabilities, axis=1) - probabilities, kept where before < p",
+        "before = np.cumsum(probabilities, axis=1) - probabilities, kept where before < p; the first always",
     ),
     wrong=(
         wrong(
@@ -99,7 +103,7 @@ EXERCISE = Exercise(
         wrong(
             "probabilities returned",
             "The scores themselves come back.",
-            ("before < p, ranked", "before < p, probabilities"),
+            ("stays, ranked", "stays, probabilities"),
         ),
         wrong(
             "one order for all rows",
@@ -132,6 +136,15 @@ EXERCISE = Exercise(
             ("before < p", "before - np.pad(probabilities, ((0, 0), (1, 0)))[:, :-1] < p"),
         ),
         wrong("float64 by accident", "float32 in, float32 out.", ("np.empty_like(scores)", "np.empty(scores.shape)")),
+        wrong(
+            "the likeliest may go", "The likeliest token always stays, also at p = 0.", ("    stays[:, 0] = True\n", "")
+        ),
+        wrong(
+            "tokens of p or more each",
+            "The probabilities are cumulated: it is the set that has p, not each token.",
+            ("before < p", "probabilities >= p"),
+            ("    stays[:, 0] = True\n", ""),
+        ),
     ),
     solution=(truncation.top_p,),
     notice=(

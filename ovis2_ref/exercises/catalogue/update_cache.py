@@ -58,9 +58,9 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         (2, 2, 4, 0, 4, 2),
         (2, 3, 8, 3, 1, 2),
     ):
-        store = np.zeros((batch, heads, capacity, width))
-        store[:, :, :length] = rng.integers(1, 50, (batch, heads, length, width))
-        keys = rng.integers(50, 100, (batch, heads, new, width)).astype(float)
+        # what lies behind the length is left from before
+        store = rng.integers(1, 50, (batch, heads, capacity, width)) * rng.choice([-0.5, 0.5])
+        keys = (100 + rng.integers(1, 50, (batch, heads, new, width))) * rng.choice([-0.5, 0.5])
         dtype = np.float32 if width == 2 else np.float64
         yield {"store": store.astype(dtype), "length": length, "keys": keys.astype(dtype)}
 
@@ -138,6 +138,11 @@ EXERCISE = Exercise(
             ("(batch, heads, capacity, head_dim), store.dtype", "(batch, heads, capacity, head_dim)"),
         ),
         wrong("tripled", "The capacity is doubled.", ("capacity *= 2", "capacity *= 3")),
+        wrong(
+            "what lay behind the length kept",
+            "Only the first `length` places of the store hold tokens; the rest is left from before, and becomes 0.",
+            ("    updated[:, :, :length] = store[:, :, :length]\n", "    updated[:, :, : store.shape[2]] = store\n"),
+        ),
     ),
     solution=(cache.KVCache.update, cache.KVCache.reserve),
     notice=(

@@ -54,7 +54,7 @@ def cases(rng: np.random.Generator) -> Iterator[Inputs]:
         arrays = {
             "merged": size * rng.normal(size=(tiles, tokens, features)),
             "head": rng.normal(size=(words, features)),
-            "norm_weight": rng.uniform(0.5, 2, words),
+            "norm_weight": rng.normal(0, 2, words),
             "norm_bias": rng.normal(size=words),
         }
         yield arrays
@@ -124,6 +124,12 @@ EXERCISE = Exercise(
             "overflow",
             "Subtract the row's maximum before exp.",
             ("np.exp(normed - normed.max(axis=-1, keepdims=True))", "np.exp(normed)"),
+        ),
+        wrong(
+            "over the tokens",
+            "Each token has a distribution of its own: softmax over the words, the last axis.",
+            ("normed.max(axis=-1", "normed.max(axis=1"),
+            ("powers.sum(axis=-1", "powers.sum(axis=1"),
         ),
     ),
     solution=(visual_tokenizer.visual_tokens,),
