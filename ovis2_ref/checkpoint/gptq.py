@@ -25,9 +25,9 @@ def dequantize(
     """W[o, i] = s[g, o] (q[i, o] - z[g, o]) with g = g_idx[i], in float32; exact for scales of 16 bits.
 
     >>> import numpy as np
-    >>> q, z, s = np.array([[0x76543210]]), np.array([[0x8]]), np.array([[0.5]], np.float32)
-    >>> dequantize(q, z, s, np.zeros(8, int), bits=4)
-    array([[-4. , -3.5, -3. , -2.5, -2. , -1.5, -1. , -0.5]], dtype=float32)
+    >>> q, z, s = np.full((1, 8), 0x76543210), np.array([[0x88888888]]), np.full((1, 8), 0.5, np.float32)
+    >>> dequantize(q, z, s, np.zeros(8, int), bits=4)[0].tolist()
+    [-4.0, -3.5, -3.0, -2.5, -2.0, -1.5, -1.0, -0.5]
     """
     q = unpack(qweight, bits)  # (in, out)
     z = unpack(qzeros.T, bits).T  # (groups, out)

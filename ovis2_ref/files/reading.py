@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ovis2_ref.errors import CheckpointError
+from ovis2_ref.files.checks import shown
 
 JSON_LIMIT = 2**20
 """Bytes of a JSON file at most: a hundred times the largest published configuration; parsing it takes little memory."""
@@ -34,6 +35,8 @@ def other_file(start: bytes) -> str | None:
 
 def checked_folder(folder: str | Path) -> Path:
     """Return `folder` as an absolute path with every link followed. Raises `CheckpointError` if it is not a folder."""
+    if not isinstance(folder, str | Path):
+        raise CheckpointError(f"{shown(folder)} is not the name of a folder")
     try:
         path = Path(folder).resolve(strict=True)
         is_folder = path.is_dir()

@@ -19,7 +19,11 @@ Scores = Float[Array, "batch vocabulary"]
 
 
 def token_mask(ids: Ids, vocabulary: int) -> Bool[Array, "batch vocabulary"]:
-    """Return True where a row of `ids` holds that token; ids outside the vocabulary are ignored."""
+    """Return True where a row of `ids` holds that token; ids outside the vocabulary are ignored.
+
+    >>> token_mask(np.array([[2, 0, 2]]), 4).tolist()
+    [[True, False, True, False]]
+    """
     xp = array_module(ids)
     mask = xp.zeros((ids.shape[0], vocabulary + 1), dtype=bool)
     mask[xp.arange(ids.shape[0])[:, None], xp.where((ids >= 0) & (ids < vocabulary), ids, vocabulary)] = True

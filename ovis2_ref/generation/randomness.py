@@ -48,6 +48,9 @@ def draw(probabilities: Float[Array, "rows vocabulary"], uniform: Float[Array, "
     """Return token i where uniform * total falls into [c_(i-1), c_i), c the cumulated probabilities; -1 for NaN or all 0.
 
     The inverse of the distribution function: `uniform` from [0, 1) makes token i with probability p_i / total.
+
+    >>> draw(np.array([[0.2, 0.5, 0.3]] * 3), np.array([0.1, 0.6, 0.7])).tolist()
+    [0, 1, 2]
     """
     xp = array_module(probabilities)
     cumulated = xp.cumsum(probabilities, axis=-1, dtype=np.float64)

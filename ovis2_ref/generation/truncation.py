@@ -15,7 +15,11 @@ from ovis2_ref.runtime.arrays import Array, array_module
 
 
 def best(scores: Scores, k: int) -> Int[Array, "batch k"]:
-    """Return the indices of the k highest scores, highest first; of equal scores, the first come first."""
+    """Return the indices of the k highest scores, highest first; of equal scores, the first come first.
+
+    >>> best(np.array([[0.5, 2.0, 2.0, 1.0]]), 3).tolist()
+    [[1, 2, 3]]
+    """
     xp = array_module(scores)
     chosen = xp.sort(xp.argpartition(-scores, k - 1, axis=-1)[:, :k], axis=-1)
     order = xp.argsort(-xp.take_along_axis(scores, chosen, axis=-1), axis=-1, kind="stable")
@@ -28,7 +32,11 @@ def temperature(scores: Scores, t: float) -> Scores:
 
 
 def top_k(scores: Scores, k: int, keep: int = 1) -> Scores:
-    """Keep the k highest scores, and those equal to the k-th (Fan et al., 2018; `TopKLogitsWarper`)."""
+    """Keep the k highest scores, and those equal to the k-th (Fan et al., 2018; `TopKLogitsWarper`).
+
+    >>> top_k(np.array([[1.0, 3.0, 3.0, 2.0]]), 1).tolist()
+    [[-inf, 3.0, 3.0, -inf]]
+    """
     return _below(scores, _kth_highest(scores, max(k, keep)))
 
 

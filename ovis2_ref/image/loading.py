@@ -77,7 +77,11 @@ def load_video(source: str | bytes | Path, frames: int = 8) -> "list[Image.Image
 
 
 def frame_numbers(count: int, frames: int) -> list[int]:
-    """Return the frames of `count` that `load_video` takes."""
+    """Return the frames of `count` that `load_video` takes.
+
+    >>> frame_numbers(100, 4)
+    [12, 37, 62, 87]
+    """
     if count <= frames:
         return list(range(count))
     return [count * (2 * i + 1) // (2 * frames) for i in range(frames)]

@@ -173,6 +173,9 @@ def size_dict(name: str, size: Any) -> dict[str, int]:
 def output_size(height: int, width: int, size: dict[str, int]) -> tuple[int, int]:
     """Return the (height, width) that `size` asks for a picture of that size; all but height and width keep the aspect ratio.
 
+    >>> output_size(300, 400, {"shortest_edge": 150}), output_size(300, 400, {"max_height": 100, "max_width": 100})
+    ((150, 200), (75, 100))
+
     Source: transformers' `PilBackend.resize`, `get_resize_output_image_size`, `get_size_with_aspect_ratio` and
     `get_image_size_for_max_height_width`, with their truncations.
     """

@@ -30,7 +30,11 @@ ORIGINAL_IDS = {IMAGE_ATOM: -300, START: -301, GRID: -302, COLUMN: -303, ROW: -3
 
 
 def picture_layout(grid: tuple[int, int]) -> list[str]:
-    """Return the tokens of a picture cut into `grid` (rows, columns) tiles, with one atom for a tile."""
+    """Return the tokens of a picture cut into `grid` (rows, columns) tiles, with one atom for a tile.
+
+    >>> " ".join(picture_layout((1, 2)))
+    '<IMG_START> <IMG_ATOM> <IMG_GRID> <IMG_ATOM> <IMG_COL> <IMG_ATOM> <IMG_END>'
+    """
     rows, columns = grid
     tokens = [START, IMAGE_ATOM, GRID]
     for row in range(rows if rows * columns > 1 else 0):
