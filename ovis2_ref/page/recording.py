@@ -29,8 +29,8 @@ MOST_TOKENS = 64
 """Tokens of a recorded answer at most."""
 KEPT = 10
 """Likeliest words of a visual token, and tokens after a layer, that are kept."""
-MOST_ATTENTION = 4_500_000
-"""Bytes of attention, compressed, at most: 6 MB in base64."""
+MOST_ATTENTION = 5_500_000
+"""Bytes of attention, compressed, at most: 7.4 MB in base64."""
 ALL_ATTENTION = 12_000_000
 """Weights of attention, of all tokens on all tokens in all heads, up to which all are tried."""
 LONGEST_EDGE = 1024
@@ -96,7 +96,7 @@ def as_bytes(weights: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"
 def likeliest_words(tokens: Float[np.ndarray, "tiles atoms words"]) -> dict[str, Any]:
     """Return the `KEPT` likeliest words of each visual token with their chances, and its entropy in bits."""
     rows = tokens.reshape(-1, tokens.shape[-1])
-    words = np.argsort(-rows, axis=-1, kind="stable")[:, :KEPT] if rows.shape[1] < 2000 else _largest(rows)
+    words = largest(rows)
     chances = np.take_along_axis(rows, words, axis=-1)
     entropy = np.array([-np.sum(row[row > 0] * np.log2(row[row > 0])) for row in rows.astype(np.float64)])
     return {
@@ -108,9 +108,10 @@ def likeliest_words(tokens: Float[np.ndarray, "tiles atoms words"]) -> dict[str,
     }
 
 
-def _largest(rows: Float[np.ndarray, "rows words"]) -> np.ndarray:
+def largest(rows: Float[np.ndarray, "rows n"]) -> np.ndarray:
     """Return the columns of the `KEPT` largest numbers of each row, the largest first."""
-    found = np.argpartition(-rows, KEPT, axis=-1)[:, :KEPT]
+    count = min(KEPT, rows.shape[-1])
+    found = np.sort(np.argpartition(-rows, count - 1, axis=-1)[:, :count], axis=-1)
     order = np.argsort(-np.take_along_axis(rows, found, axis=-1), axis=-1, kind="stable")
     return np.take_along_axis(found, order, axis=-1)
 
@@ -197,7 +198,7 @@ def packed_attention(keeper: Keeper, left_out: list[str]) -> dict[str, Any] | No
             row[..., : parts.shape[3]] = parts[:, :, i]
             rows[end - parts.shape[2] + i] = row
     order = sorted(rows, key=lambda position: (position < prompt - 1, position))
-    sizes_so_far = np.cumsum([len(zlib.compress(rows[position].tobytes(), 1)) for position in order])
+    sizes_so_far = np.cumsum([len(zlib.compress(rows[position].tobytes(), 6)) for position in order])
     kept = sorted(order[: max(1, int(np.searchsorted(sizes_so_far, MOST_ATTENTION)))])
     answer = sum(position >= prompt - 1 for position in kept)
     if (first == 1 and prompt > 1) or len(kept) < len(order):
@@ -221,8 +222,7 @@ def lens(keeper: Keeper, step: int, reference: Reference) -> dict[str, Any]:
             state, reference.weights / "model" / "language_model" / "norm", reference.config.text_config.rms_norm_eps
         )
         chances = to_host(softmax(linear(normed, head).astype(np.float64)))[0, -1]
-        best = np.argsort(-chances, kind="stable")[:KEPT]
-        top = [[int(number), float(chances[number])] for number in best]
+        top = [[int(number), float(chances[number])] for number in largest(chances[None])[0]]
         layers.append({"layer": layer, "final": layer == keeper.layers, "top": top, "chosen": float(chances[chosen])})
     return {"position": len(keeper.ids) + step, "id": chosen, "layers": layers}
 

@@ -21,7 +21,6 @@ function lines(app) {
 
 export function change_panel(app) {
   const { state } = app, record = app.records.first;
-  if (!app.live) return [make("p", {}, "Interventions need the model, and this page carries a recording alone. A page of a small checkpoint, such as the tiny one, can be taken apart.")];
   if (!record) return [];
   const all = lines(app), form = state.form, set = (part) => app.set({ form: { ...form, ...part } });
   const tile_pairs = record.tiles.map((tile, i) => [i, i === 0 && record.tiles.length > 1 ? "0: the thumbnail" : `${i}`]);

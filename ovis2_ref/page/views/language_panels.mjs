@@ -17,6 +17,13 @@ export function shown_weights(app) {
   return record.weights(state.layer, state.head, shown_position(app), state.direction === "to");
 }
 
+/** A line about the map of the shown weights. */
+export function attention_says(app) {
+  const { record, state } = app, token = record.tokens[shown_position(app)], name = token.atom === null ? `“${visible(token.text)}”` : record.named(token.atom);
+  const heads = state.layer === null && state.head === null ? "all heads" : `${state.layer === null ? "all layers" : `layer ${state.layer}`}, ${state.head === null ? "all heads" : `head ${state.head}`}`;
+  return state.direction === "from" ? `Bright: where ${name} (token ${token.position}) looks, in per cent; ${heads}.` : `Bright: what looks at ${name} (token ${token.position}), in per cent; ${heads}.`;
+}
+
 /** The choice of layer, head and direction. */
 function attention_controls(app) {
   const { record, state } = app, { layers, heads } = record.attention;

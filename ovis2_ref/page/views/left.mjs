@@ -12,12 +12,13 @@ export function maps(app, values) {
   return record.pictures.map((picture, number) => {
     const tiles = record.tiles.map((tile, i) => ({ ...tile, i })).filter((tile) => tile.picture === number);
     const parts = tiles.length > 1 ? tiles.slice(1) : tiles, source = app.source(number);
-    const common = { record, source, selected: state.atom, select, hover: app.point, ...values };
+    const common = { record, source, selected: app.atom, select, hover: app.point, ...values };
     const whole = tiles.length > 1 && picture_map({ ...common, tiles: [tiles[0].i], label: "Tile 0, the thumbnail", key: `map ${number} whole`, largest: 200 });
     return make(
       "figure", { class: "maps" },
       picture_map({ ...common, tiles: parts.map(({ i }) => i), label: `Picture ${number + 1} and its tiles`, key: `map ${number}` }),
       whole && make("div", { class: "thumbnail" }, whole, make("figcaption", {}, "tile 0: the whole picture in one tile")),
+      values.says && make("figcaption", { class: "says" }, values.says),
     );
   });
 }

@@ -5,7 +5,7 @@ import { change_panel, NO_CHANGES } from "./change_panel.mjs";
 import { button, draw, make } from "./dom.mjs";
 import { canvas_of, from_base64, inflate, read_picture } from "./files.mjs";
 import { guide_steps } from "./guide.mjs";
-import { answer_panel, layers_panel, prompt_panel, shown_weights } from "./language_panels.mjs";
+import { answer_panel, attention_says, layers_panel, prompt_panel, shown_weights } from "./language_panels.mjs";
 import { answer_part, describe_cell, picture_part, question_part } from "./left.mjs";
 import { cosine, embeddings_panel, grid_panel, most_certain, patches_panel, picture_panel, tiles_panel, word_colours, words_panel } from "./panels.mjs";
 import { port_panel, port_values } from "./port_panel.mjs";
@@ -36,7 +36,7 @@ class App {
     inspector.setAttribute("aria-live", "polite");
     left.append(this.map, inspector, this.ask_part, this.answers);
     root.append(header, strip, make("div", { class: "body" }, left, panel), guide);
-    this.point = (atom) => draw(inspector, make("p", {}, describe_cell(this, atom ?? this.state.atom)));
+    this.point = (atom) => draw(inspector, make("p", {}, describe_cell(this, atom ?? this.atom)));
     document.addEventListener("dragover", (event) => event.preventDefault());
     document.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -56,6 +56,12 @@ class App {
 
   meaning(word) {
     return this.data.meanings[word] ?? null;
+  }
+
+  /** The cell that the panel is about: the chosen one, or, where a panel is about one cell, the one that shows most. */
+  get atom() {
+    const { atom, tab } = this.state;
+    return atom === null && this.record && ["patches", "words", "embeddings"].includes(tab) ? most_certain(this.record) : atom;
   }
 
   /** The picture of the shown run, to draw maps on. */
@@ -220,14 +226,14 @@ class App {
   }
 
   strip() {
-    const { record, state, data } = this, extra = [EXTRA.change, ...(data.port ? [EXTRA.port] : [])];
+    const { record, state, data } = this, extra = [...(this.live ? [EXTRA.change] : []), ...(data.port ? [EXTRA.port] : [])];
     const station = (one) => {
       const icon = make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, make("path", { d: one.icon }));
       const made = button("", () => this.set({ tab: one.id }), { class: "station", key: `station ${one.id}`, "aria-current": state.tab === one.id ? "step" : null });
       made.append(icon, make("span", { class: "name" }, one.name), make("span", { class: "shape" }, one.shape && record ? one.shape(record, data.sizes) : one.shape ? "…" : (one.id === "change" ? (this.changed() ? "changed" : "nothing changed") : (data.port?.passes ? "right" : "wrong"))));
       return made;
     };
-    return [make("ol", { class: "stations" }, STATIONS.map((one) => make("li", {}, station(one)))), make("ul", { class: "stations extra" }, extra.map((one) => make("li", {}, station(one))))];
+    return [make("ol", { class: "stations" }, STATIONS.map((one) => make("li", {}, station(one)))), extra.length > 0 && make("ul", { class: "stations extra" }, extra.map((one) => make("li", {}, station(one))))];
   }
 
   panel() {
@@ -240,7 +246,7 @@ class App {
     ];
   }
 
-  /** What the map draws for each atom, in the chosen panel. */
+  /** What the map draws for each atom, in the chosen panel: light, kind, mark (see map.mjs), and `says`, a line about it. */
   map_values() {
     const { record, state } = this;
     if (!record) return {};
@@ -248,23 +254,23 @@ class App {
       const most = Math.max(...values, 1e-9);
       return (atom) => Math.sqrt(values[atom] / most);
     };
-    if (state.tab === "words" && state.word !== null) return { light: strength(record.positions.map((_, atom) => record.chance(atom, state.word))) };
+    if (state.tab === "words" && state.word !== null) return { light: strength(record.positions.map((_, atom) => record.chance(atom, state.word))), says: `Bright: where word ${state.word} is likely.` };
     if (state.tab === "words") {
       const colours = word_colours(record), [[ground]] = record.common_words(1);
       const word = (atom) => record.words_of(atom)[0][0];
-      return { kind: (atom) => colours.get(word(atom)) ?? null, mark: (atom) => (word(atom) === ground ? null : String(word(atom))) };
+      return { kind: (atom) => colours.get(word(atom)) ?? null, mark: (atom) => (word(atom) === ground ? null : String(word(atom))), says: "The likeliest word of each cell; the commonest is left out." };
     }
     if (state.tab === "embeddings" && record.visual) {
-      const chosen = state.atom ?? most_certain(record), likes = record.positions.map((_, atom) => Math.max(cosine(record.visual, chosen, atom, this.data.sizes.hidden), 0) ** 2);
-      return { light: (atom) => likes[atom] };
+      const chosen = this.atom, likes = record.positions.map((_, atom) => Math.max(cosine(record.visual, chosen, atom, this.data.sizes.hidden), 0) ** 2);
+      return { light: (atom) => likes[atom], says: `Bright: cells whose embeddings are like that of ${record.named(chosen)}.` };
     }
     if ((state.tab === "prompt" || state.tab === "layers" || state.tab === "answer") && record.attention) {
       const weights = shown_weights(this), values = record.positions.map((position) => weights[position] ?? 0), most = Math.max(...values);
-      return { light: strength(values), mark: (atom) => (values[atom] > most / 3 && values[atom] > 0.001 ? (100 * values[atom]).toFixed(values[atom] < 0.1 ? 1 : 0) : null) };
+      return { light: strength(values), mark: (atom) => (values[atom] > most / 3 && values[atom] > 0.001 ? (100 * values[atom]).toFixed(values[atom] < 0.1 ? 1 : 0) : null), says: attention_says(this) };
     }
     if (state.tab === "port") return port_values(this);
     const hidden = new Set(state.shown === "second" ? state.changes.hidden : []);
-    return hidden.size ? { light: (atom) => (hidden.has(record.positions[atom]) ? 0.15 : 1) } : {};
+    return hidden.size ? { light: (atom) => (hidden.has(record.positions[atom]) ? 0.15 : 1), says: "Dark: what no other token sees." } : {};
   }
 
   // The guided way

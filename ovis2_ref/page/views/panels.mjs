@@ -84,9 +84,9 @@ const region_text = ({ left, upper, right, lower }) => `${Math.round(upper)} to 
 
 /** One tile, its patches and the squares of patches that are merged; the chosen cell enlarged. */
 export function patches_panel(app) {
-  const { record, state, data } = app, { patches, stride, vision_hidden, side } = data.sizes;
+  const { record, data } = app, { patches, stride, vision_hidden, side } = data.sizes;
   if (!record) return [];
-  const atom = state.atom ?? most_certain(record), { tile, row, column } = record.place(atom), count = Math.sqrt(patches), size = 320, ratio = 2;
+  const { atom } = app, { tile, row, column } = record.place(atom), count = Math.sqrt(patches), size = 320, ratio = 2;
   const canvas = make("canvas", { width: size * ratio, height: size * ratio, role: "img", "aria-label": `Tile ${tile} with its ${patches} patches` });
   const context = canvas.getContext("2d"), image = app.tile_image(tile), step = (size * ratio) / count;
   context.imageSmoothingEnabled = false;
@@ -130,13 +130,13 @@ export function patches_panel(app) {
 export function words_panel(app) {
   const { record, state } = app;
   if (!record) return [];
-  const common = record.common_words(9), colours = word_colours(record), chosen = state.atom ?? most_certain(record), word = state.word;
+  const common = record.common_words(9), colours = word_colours(record), chosen = app.atom, { word } = state;
   const rows = record.words_of(chosen).map(([one, chance]) => make(
     "tr", { class: one === word ? "best" : "" },
     make("th", { scope: "row" }, button(String(one), () => app.set({ word: one === word ? null : one }), { class: "word", pressed: one === word, key: `word ${one}` })),
     make("td", { class: "meaning" }, app.meaning(one) ?? ""), make("td", { class: "wide" }, bar(chance)),
   ));
-  const swatches = common.map(([one, cells]) => make("li", {}, button("", () => app.set({ word: one === word ? null : one }), { class: "legend", pressed: one === word, key: `common ${one}`, "aria-label": `word ${one}, likeliest in ${cells} cells`, style: { "--colour": colours.get(one) ?? "transparent" } }), ` ${one} `, make("span", { class: "meaning" }, app.meaning(one) ?? ""), make("span", { class: "note" }, ` ${cells} cells`)));
+  const swatches = common.map(([one, cells]) => make("li", {}, button("", () => app.set({ word: one === word ? null : one }), { class: "legend", pressed: one === word, key: `common ${one}`, "aria-label": `word ${one}, likeliest in ${cells} cells`, style: { "--colour": colours.get(one) ?? "transparent" } }), ` ${one} `, make("span", { class: "meaning" }, app.meaning(one) ?? ""), make("span", { class: "note cells-count" }, cells === 1 ? "1 cell" : `${cells} cells`)));
   const spread = 2 ** record.entropy(chosen), count = record.words.count;
   return [
     make("div", { class: "words" },
@@ -175,9 +175,9 @@ export function most_certain(record) {
 
 /** The embedding of a visual token, and the cells whose embeddings are like it. */
 export function embeddings_panel(app) {
-  const { record, state, data } = app, { hidden } = data.sizes;
+  const { record, data } = app, { hidden } = data.sizes;
   if (!record) return [];
-  const atom = state.atom ?? most_certain(record), parts = record.words_of(atom).slice(0, 6);
+  const { atom } = app, parts = record.words_of(atom).slice(0, 6);
   const sum = parts.flatMap(([word, chance], i) => [i ? " + " : "", make("b", {}, chance.toFixed(3)), ` · table[${word}]`]);
   const head = [make("h3", {}, `The embedding of ${record.named(atom)}`), make("p", { class: "formula" }, "e = ", sum, " + …")];
   if (!record.visual) return [...head, make("p", { class: "note" }, `Its ${hidden.toLocaleString("en")} numbers are left out of this recording.`)];

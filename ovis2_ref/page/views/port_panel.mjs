@@ -42,5 +42,5 @@ function error_chart(app, values) {
 /** The map of wrong pixels: for each atom the largest difference of its pixel values. */
 export function port_values(app) {
   const { pixels } = app.data.port, most = Math.max(...pixels, 1e-30);
-  return pixels.length ? { light: (atom) => (pixels[atom] ? 0.25 + 0.75 * Math.sqrt(pixels[atom] / most) : 0), mark: (atom) => (pixels[atom] ? "≠" : null) } : {};
+  return pixels.length ? { light: (atom) => (pixels[atom] ? 0.25 + 0.75 * Math.sqrt(pixels[atom] / most) : 0), mark: (atom) => (pixels[atom] ? "≠" : null), says: "Bright: where pixel values differ." } : {};
 }

@@ -32,6 +32,7 @@ export class Record {
     for (const token of this.tokens.slice(run.prompt_length)) token.kind = "answer";
     this.per_tile = this.tiles.length ? atom / this.tiles.length : 0;
     this.side = Math.sqrt(this.per_tile);
+    this.tops = []; // of the atoms that were asked for
     this.rows = new Map((this.attention?.rows ?? []).map((position, row) => [position, row]));
   }
 
@@ -59,7 +60,7 @@ export class Record {
   /** The likeliest words of an atom: [word, chance], the likeliest first. */
   words_of(atom) {
     const { count, data, top } = this.words;
-    return data ? largest(data.subarray(atom * count, (atom + 1) * count)) : top[atom];
+    return top ? top[atom] : (this.tops[atom] ??= largest(data.subarray(atom * count, (atom + 1) * count)));
   }
 
   /** The chance of a word in an atom; 0 where a recording has kept only likelier ones. */
@@ -95,6 +96,7 @@ export class Record {
     const row = this.rows.get(from);
     if (row === undefined) return null;
     if (to > from) return 0;
+    if (layer !== null && head !== null) return this.attention.weight(row, layer, head, to);
     const layers = layer === null ? range(this.attention.layers) : [layer], heads = head === null ? range(this.attention.heads) : [head];
     let sum = 0;
     for (const l of layers) for (const h of heads) sum += this.attention.weight(row, l, h, to);

@@ -56,7 +56,7 @@ export const STATIONS = [
     id: "answer", name: "Answer", icon: "M4 4h16v12H10l-5 4v-4H4z M8 8h8 M8 12h5",
     says: "The last hidden state gives every token of the vocabulary a score. The highest wins, joins the prompt, and the next one is computed.",
     formula: "next = argmax W_head norm(h)", source: "generation/greedy.py: greedy",
-    shape: ({ steps }) => `${steps.length} tokens`,
+    shape: ({ steps }) => `${steps.length} ${steps.length === 1 ? "token" : "tokens"}`,
   },
 ];
 
