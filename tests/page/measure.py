@@ -49,8 +49,12 @@ def main() -> None:
         with open_browser(folder / "profile") as browser:
             report("live, nine tiles", folder / "live.html", browser)
             for turn in range(3):
-                first, every, tokens = browser.run("const { first, all, tokens } = ovis2.times; return [first, all, tokens]")
-                print(f"  run {turn}: first token {first:.0f} ms, each next one {(every - first) / (tokens - 1):.1f} ms")
+                first, every, tokens = browser.run(
+                    "const { first, all, tokens } = ovis2.times; return [first, all, tokens]"
+                )
+                print(
+                    f"  run {turn}: first token {first:.0f} ms, each next one {(every - first) / (tokens - 1):.1f} ms"
+                )
                 browser.run("ovis2.ask({})")
                 browser.wait("return !ovis2.running")
             report("recorded, seven tiles of Ovis2-1B's shape", folder / "recorded.html", browser)

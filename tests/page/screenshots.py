@@ -54,9 +54,9 @@ def main() -> None:
         if arguments.readme:
             PICTURES.mkdir(exist_ok=True)
             for view, dark in (("words", False), ("change", True)):
-                browser.resize(1280, 860, dark)
+                browser.resize(1280, 1000, dark)
                 image = take(browser, view, whole=False)
-                image.quantize(64, dither=Image.Dither.NONE).save(PICTURES / f"{view}.png", optimize=True)
+                image.quantize(200, dither=Image.Dither.NONE).save(PICTURES / f"{view}.png", optimize=True)
             return
         for width in (360, 1280, 1920):
             for dark in (False, True):

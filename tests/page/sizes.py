@@ -40,4 +40,6 @@ def recording_of_1b() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 60, (1344, 896, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(rng.integers(0, 196, (12, 8, 3), dtype=np.uint8)).resize((896, 1344)))
-    return record_run([Image.fromarray(noise + smooth)], "Describe the image.", "Ovis2-1B", model, processor, "it is large")
+    return record_run(
+        [Image.fromarray(noise + smooth)], "Describe the image.", "Ovis2-1B", model, processor, "it is large"
+    )
