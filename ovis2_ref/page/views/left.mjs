@@ -29,7 +29,8 @@ export function describe_cell(app, atom) {
   if (state.tab === "picture" && state.scene) return "Drag a shape to move it. Drag on empty ground to draw one.";
   if (!record || atom === null || atom === undefined) return "Point at a cell, or choose one.";
   const [[word, chance]] = record.words_of(atom), meaning = app.meaning(word);
-  return `${record.named(atom)} · token ${record.positions[atom]} of the prompt · likeliest word ${word}${meaning ? ` (${meaning})` : ""} ${percent(chance)}`;
+  const { patches, stride } = app.data.sizes, numbers = record.patches_of(atom, patches, stride).join(", ");
+  return `${record.named(atom)} · patches ${numbers} · token ${record.positions[atom]} of the prompt · likeliest word ${word}${meaning ? ` (${meaning})` : ""} ${percent(chance)}`;
 }
 
 /** The editor, where the picture can be changed; else the maps. */

@@ -106,8 +106,7 @@ export function patches_panel(app) {
     context.strokeStyle = "#ffb000";
     context.strokeRect(column * stride * step + 3, row * stride * step + 3, stride * step - 6, stride * step - 6);
   });
-  const numbers = Array.from({ length: stride * stride }, (_, i) => (row * stride + Math.floor(i / stride)) * count + column * stride + (i % stride));
-  const patch = side / count;
+  const numbers = record.patches_of(atom, patches, stride), patch = side / count;
   const pictures = numbers.map((number) => {
     const small = make("canvas", { width: 96, height: 96 }), x = (number % count) * patch, y = Math.floor(number / count) * patch;
     const draw = small.getContext("2d");

@@ -51,6 +51,12 @@ export class Record {
     return Array.from({ length: this.per_tile }, (_, cell) => tile * this.per_tile + cell);
   }
 
+  /** The numbers of the patches that an atom is made of, in a tile of so many patches, `stride` on a side of a cell. */
+  patches_of(atom, patches, stride) {
+    const { row, column } = this.place(atom), count = Math.sqrt(patches);
+    return range(stride * stride).map((i) => (row * stride + Math.floor(i / stride)) * count + column * stride + (i % stride));
+  }
+
   /** The name of an atom's place. */
   named(atom) {
     const { tile, row, column } = this.place(atom);
