@@ -1,6 +1,5 @@
 """Backward formulas of attention and of the rotary embedding."""
 
-import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref.gradients.ops import softmax_slope
@@ -15,7 +14,6 @@ from ovis2_ref.runtime.weights import Weights
 
 @backward_of(attend)
 @by_queries_back
-@np.errstate(over="ignore")
 def attend_backward(
     dy: Float[Array, "batch heads tokens head_dim"],
     q: Float[Array, "batch heads tokens head_dim"],

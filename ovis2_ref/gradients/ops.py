@@ -5,13 +5,13 @@ Sums over 16-bit numbers are carried in float32 and rounded once; a gradient has
 
 from collections.abc import Callable
 
-import numpy as np
 from jaxtyping import Float
 
 from ovis2_ref.activations import Activation
 from ovis2_ref.gradients.activations import SLOPES
 from ovis2_ref.ops import gated, layer_norm, linear, rms_norm, scale, softmax
 from ovis2_ref.runtime.arrays import Array, array_module, rounded, widened
+from ovis2_ref.runtime.backward_blocks import by_rows_back
 from ovis2_ref.runtime.products import matmul
 from ovis2_ref.runtime.tape import backward_of
 from ovis2_ref.runtime.weights import Weights
@@ -39,6 +39,7 @@ def linear_backward(
 
 
 @backward_of(rms_norm)
+@by_rows_back
 def rms_norm_backward(
     dy: Float[Array, "*batch hidden"], x: Float[Array, "*batch hidden"], w: Weights, eps: float
 ) -> tuple[Float[Array, "*batch hidden"], dict[str, Array]]:
@@ -51,6 +52,7 @@ def rms_norm_backward(
 
 
 @backward_of(layer_norm)
+@by_rows_back
 def layer_norm_backward(
     dy: Float[Array, "*batch hidden"], x: Float[Array, "*batch hidden"], w: Weights, eps: float = 1e-5
 ) -> tuple[Float[Array, "*batch hidden"], dict[str, Array]]:
@@ -71,13 +73,14 @@ def softmax_slope(dy: Float[Array, "*batch n"], y: Float[Array, "*batch n"]) -> 
 
 
 @backward_of(softmax)
+@by_rows_back
 def softmax_backward(dy: Float[Array, "*batch n"], x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """dx = y (dy - sum(dy y)) over the last axis, with y = softmax(x)."""
     return rounded(softmax_slope(dy, softmax(x)), x.dtype)
 
 
 @backward_of(gated)
-@np.errstate(over="ignore")
+@by_rows_back
 def gated_backward(
     dy: Float[Array, "*batch n"], gate: Float[Array, "*batch n"], up: Float[Array, "*batch n"], act: Activation
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:

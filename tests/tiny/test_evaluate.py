@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from ovis2_ref.tiny import TINY
-from ovis2_ref.tiny.training.evaluate import MAX_NEW_TOKENS, Answerer, judge, main, questions_about, table
+from ovis2_ref.tiny.training.evaluate import (
+    MAX_NEW_TOKENS,
+    USUAL,
+    VARIATIONS,
+    Answerer,
+    judge,
+    main,
+    questions_about,
+    table,
+)
 from ovis2_ref.tiny.training.questions import ASKERS
 from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED
 
@@ -29,7 +38,22 @@ def test_questions_follow_from_the_seed():
     assert questions_about(7) == (scene, questions)
     kinds = [question.kind for question in questions]
     assert len(set(kinds)) == len(kinds)
-    assert set(kinds) <= set(ASKERS)
+    assert set(kinds) <= set(USUAL) < set(ASKERS)
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_a_variation_asks_something_else(name):
+    """Each row has questions for most seeds, the same every time, that the first table doesn't have."""
+    asked = [VARIATIONS[name](seed) for seed in range(40)]
+    assert asked == [VARIATIONS[name](seed) for seed in range(40)]
+    assert sum(bool(questions) for _, questions in asked) > 30
+    usual = {(seed, question.request) for seed in range(40) for question in questions_about(seed)[1]}
+    if name in ("has_colour", "in other words"):
+        requests = {(seed, question.request) for seed, (_, questions) in enumerate(asked) for question in questions}
+        assert not requests & usual
+        assert [scene for scene, _ in asked] == [questions_about(seed)[0] for seed in range(40)]
+    else:
+        assert all(scene != questions_about(seed)[0] for seed, (scene, _) in enumerate(asked))
 
 
 def test_every_question_is_put_with_its_own_picture():
@@ -59,7 +83,7 @@ def test_a_picture_is_encoded_once_and_every_answer_is_that_of_its_own_prompt(se
 
 def test_the_table_adds_up():
     """Counts and percentages by kind and in all; kinds never asked are left out."""
-    rows = table({"describe": [True, True, True], "count": [False], "order": []}).split("\n")
+    rows = table("request", {"describe": [True, True, True], "count": [False], "order": []}).split("\n")
     assert rows[2:] == ["| describe | 3 | 3 | 100.0 |", "| count | 1 | 0 | 0.0 |", "| all | 4 | 3 | 75.0 |"]
 
 

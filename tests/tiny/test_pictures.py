@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("transformers", minversion="5.0", reason="training uses transformers 5")
+pytest.importorskip("transformers", minversion="5.0", reason="the oracle is transformers 5's image processor")
+from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil
+
 from ovis2_ref.tiny.training.pictures import grid_of, image_processor, pixels_of, tile_count, words_of
-from ovis2_ref.tiny.training.scenes import BACKGROUND, UNSURE, draw_scene
-from ovis2_ref.tiny.training.words import CELLS, WORDS
+from ovis2_ref.tiny.training.scenes import BACKGROUND, UNSURE, WIDE_SORTS, draw_scene, draw_wide_scene
+from ovis2_ref.tiny.training.words import ALL_WORDS, CELLS, WORDS
 
 seeds = st.integers(0, 10_000_000)
 
@@ -17,9 +19,11 @@ seeds = st.integers(0, 10_000_000)
 def test_the_grid_is_the_processors(seed):
     """Rows, columns and the number of tiles are what transformers makes of the picture."""
     scene = draw_scene(seed)
-    made = image_processor(images=scene.render())
+    theirs = Ovis2ImageProcessorPil(crop_to_patches=True, max_patches=9, size={"height": 64, "width": 64})
+    made = theirs(images=scene.render())
     assert grid_of(scene) == tuple(made["grids"][0])
     assert tile_count(grid_of(scene)) == len(made["pixel_values"])
+    np.testing.assert_array_equal(pixels_of(scene), np.stack(made["pixel_values"]))
 
 
 def test_all_sorts_of_grids_occur():
@@ -59,3 +63,19 @@ def test_the_thumbnail_names_every_shape_from_left_to_right(seed):
     centres = sorted((column, name) for name, column, part in named if part == "centre")
     assert [name for _, name in centres] == [shape.name for shape in scene.shapes]
     assert {name for name, _, _ in named} == {shape.name for shape in scene.shapes}
+
+
+@given(seeds, st.sampled_from(sorted(WIDE_SORTS)))
+def test_wide_scenes_have_their_words(seed, sort):
+    """The thumbnail names every shape by its centre; a tile that a shape fills is not trained on; an empty one is background."""
+    scene = draw_wide_scene(seed, sort)
+    cells = words_of(scene, grid_of(scene))
+    assert cells.words.shape == cells.filled.shape == (tile_count(grid_of(scene)), CELLS**2)
+    centres = [
+        ALL_WORDS[word].split(",")[0] for word in cells.words[0] if word > 0 and ALL_WORDS[word].endswith("centre")
+    ]
+    assert sorted(centres) == sorted(shape.name for shape in scene.shapes)
+    assert set(cells.words[cells.filled]) <= {UNSURE, BACKGROUND}
+    assert not cells.filled[0].any()
+    if sort == "empty":
+        assert (cells.words == BACKGROUND).all()

@@ -10,11 +10,15 @@ from ovis2_ref.tiny.training.scenes import (
     COLOURED_SHAPES,
     DEVELOPMENT_SEED,
     FIRST_TRAINING_SEED,
+    GREY_SHAPES,
+    WIDE,
+    WIDE_SORTS,
     cell_coverage,
     cell_of_centre,
     chance_of_centre,
     draw_scene,
     draw_training_scene,
+    draw_wide_scene,
     size_of,
 )
 
@@ -102,14 +106,14 @@ def test_two_shapes_are_made_alike(seed, alike):
 
 
 def test_training_sees_more_shapes_of_one_colour():
-    """Of training's scenes with two shapes or three, more than 40 per cent hold two of one colour; by chance, 25."""
+    """Of training's scenes with two shapes or three, more than 35 per cent hold two of one colour; by chance, 25."""
 
     def share_alike(draw):
-        several = [scene for scene in map(draw, range(2_000_000, 2_001_000)) if len(scene.shapes) > 1]
+        several = [scene for scene in map(draw, range(2_000_000, 2_001_500)) if len(scene.shapes) > 1]
         return np.mean([len({shape.colour for shape in scene.shapes}) < len(scene.shapes) for scene in several])
 
     assert share_alike(draw_scene) < 0.3
-    assert share_alike(draw_training_scene) > 0.4
+    assert share_alike(draw_training_scene) > 0.35
 
 
 def test_seeds_for_judging_lie_below_those_for_training():
@@ -135,3 +139,40 @@ def test_a_centre_seems_to_lie_where_an_eye_with_logistic_errors_sees_it(seed, r
         assert (abs(seen - of_shape) <= bound).all()
     sharp = chance_of_centre(scene, rows, columns, 1e-9)
     np.testing.assert_array_equal(sharp, cell_of_centre(scene, rows, columns))
+
+
+@given(seeds, st.sampled_from(sorted(WIDE_SORTS)))
+def test_wide_scenes_hold_what_they_say(seed, sort):
+    """Shapes differ and lie inside the picture, which has the size of the seed's other scenes and shows each at its centre."""
+    scene = draw_wide_scene(seed, sort)
+    names = [shape.name for shape in scene.shapes]
+    assert len(names) in {"large": (1,), "column": (2,), "grey": (1, 2, 3), "empty": (0,)}[sort]
+    assert len(set(names)) == len(names)
+    assert set(names) <= {*COLOURED_SHAPES, *GREY_SHAPES}
+    assert size_of(seed) == (scene.height, scene.width)
+    picture = scene.render()
+    for shape in scene.shapes:
+        assert shape.radius <= min(shape.x, scene.width - shape.x, shape.y, scene.height - shape.y)
+        assert tuple(picture[int(shape.y), int(shape.x)]) == shape.rgb
+    assert scene.is_column == (sort == "column")
+    if sort == "column":
+        assert scene.shapes[0].y + scene.shapes[0].radius < scene.shapes[1].y - scene.shapes[1].radius
+    if sort == "grey":
+        assert (picture == picture[..., :1]).all()
+    if sort == "empty":
+        assert abs(picture.astype(int) - picture[0, 0]).max() <= 12
+
+
+def test_one_shape_can_be_as_large_as_the_picture():
+    """Radii go from a fifth of the shorter side to 0.48 of it, evenly."""
+    scenes = [draw_wide_scene(seed, "large") for seed in range(500)]
+    parts = [scene.shapes[0].radius / min(scene.height, scene.width) for scene in scenes]
+    assert 0.2 <= min(parts) < 0.21 and 0.47 < max(parts) <= 0.48
+    assert abs(np.mean(parts) - 0.34) < 5 * 0.28 / np.sqrt(12 * 500)
+
+
+def test_training_shows_wide_scenes_as_often_as_it_says():
+    """A scene without shapes is WIDE times its share of them: five standard deviations of 4,000 draws."""
+    empty = np.mean([not draw_training_scene(seed).shapes for seed in range(5_000_000, 5_004_000)])
+    share = WIDE * WIDE_SORTS["empty"]
+    assert abs(empty - share) < 5 * np.sqrt(share / 4000)

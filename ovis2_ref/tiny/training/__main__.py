@@ -3,18 +3,12 @@
 Vision and language stage run side by side, a process each; then two processes share the stage of the pictures, which writes
 `WORK/checkpoint` and `WORK/log.csv`. Every stage saves its state about once a minute: started again, the command continues
 from there, and ends as if it had not been stopped. With the same versions on the same machine two runs give the same bytes.
-Where torch finds an NVIDIA GPU, it trains there.
-
-This folder is the only place in the package that uses torch and transformers.
 """
 
 import argparse
 from pathlib import Path
 
-try:
-    from ovis2_ref.tiny.training.stages import run_side_by_side
-except ModuleNotFoundError as error:
-    raise SystemExit(f'training needs {error.name}: pip install "ovis2_ref[train]"') from None
+from ovis2_ref.tiny.training.stages import run_side_by_side
 
 
 def main() -> None:

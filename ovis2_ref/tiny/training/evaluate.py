@@ -1,12 +1,12 @@
 """Ask about scenes that training never saw: `python -m ovis2_ref.tiny.training.evaluate [--scenes 500] [--seed 0]`.
 
-Uses `ovis2_ref` alone. Every scene gets one request of each kind that it allows, and an answer counts as right only if
-every letter is right.
+Every scene gets one request of each kind that it allows, and an answer counts as right only if every letter is right. A second
+table has a row for each way in which scenes or requests differ from the usual ones.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,43 @@ from tqdm import tqdm
 
 from ovis2_ref import Ovis2ForConditionalGeneration, Ovis2Processor
 from ovis2_ref.tiny import TINY
-from ovis2_ref.tiny.training.questions import ASKERS, Question, ask
-from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, Scene, draw_scene
+from ovis2_ref.tiny.training.questions import ASKERS, Question, ask, in_other_words
+from ovis2_ref.tiny.training.scenes import DEVELOPMENT_SEED, WIDE_SORTS, Scene, draw_scene, draw_wide_scene
 
 MAX_NEW_TOKENS = 32
+USUAL = tuple(kind for kind in ASKERS if kind != "has_colour")
+"""The kinds of requests of the first table."""
+
+Asked = tuple[Scene, list[Question]]
 
 
-def questions_about(seed: int) -> tuple[Scene, list[Question]]:
-    """Draw a scene and ask one request of each kind that it allows."""
-    scene, rng = draw_scene(seed), np.random.default_rng([seed, 1])
-    asked = [ask(scene, kind, rng) for kind in ASKERS]
+def questions_about(seed: int) -> Asked:
+    """Draw a scene and ask one request of each usual kind that it allows."""
+    return asked_about(draw_scene(seed), seed)
+
+
+def asked_about(scene: Scene, seed: int, kinds: Iterable[str] = USUAL) -> Asked:
+    """Ask one request of each of `kinds` that the scene allows."""
+    rng = np.random.default_rng([seed, 1])
+    asked = [ask(scene, kind, rng) for kind in kinds]
     return scene, [question for question in asked if question]
+
+
+def _in_other_words(seed: int) -> Asked:
+    (scene, questions), rng = questions_about(seed), np.random.default_rng([seed, 4])
+    return scene, [in_other_words(question, rng) for question in questions]
+
+
+def _wide(sort: str) -> Callable[[int], Asked]:
+    return lambda seed: asked_about(draw_wide_scene(seed, sort), seed, ASKERS)
+
+
+VARIATIONS: dict[str, Callable[[int], Asked]] = {
+    "has_colour": lambda seed: asked_about(draw_scene(seed), seed, ("has_colour",)),
+    "in other words": _in_other_words,
+    **{sort: _wide(sort) for sort in WIDE_SORTS},
+}
+"""The rows of the second table: scene and requests of a seed."""
 
 
 class Answerer:
@@ -67,19 +93,20 @@ def judge(
     seeds: range,
     render: Callable[[Scene, int], np.ndarray] = lambda scene, seed: scene.render(),
     title: str | None = None,
+    about: Callable[[int], Asked] = questions_about,
 ) -> Iterator[tuple[int, Question, str]]:
-    """Ask about the scenes of these seeds, as `render` draws them, and yield (seed, question, answer)."""
+    """Ask what `about` says about the scenes of these seeds, as `render` draws them, and yield (seed, question, answer)."""
     for seed in tqdm(seeds, desc=title, unit="scene"):
-        scene, questions = questions_about(seed)
+        scene, questions = about(seed)
         answers = answer(render(scene, seed), [question.request for question in questions])
         for question, given in zip(questions, answers, strict=True):
             yield seed, question, given
 
 
-def table(right: dict[str, list[bool]]) -> str:
-    """Lay out the results by kind of request, in Markdown."""
+def table(title: str, right: dict[str, list[bool]]) -> str:
+    """Lay out the results, in Markdown, with a row for each key and one for all."""
     rows = [*right.items(), ("all", [answer for answers in right.values() for answer in answers])]
-    lines = ["| request | asked | right | per cent |", "|---|---:|---:|---:|"]
+    lines = [f"| {title} | asked | right | per cent |", "|---|---:|---:|---:|"]
     lines += [f"| {kind} | {len(got)} | {sum(got)} | {100 * np.mean(got):.1f} |" for kind, got in rows if got]
     return "\n".join(lines)
 
@@ -96,13 +123,18 @@ def main() -> None:
         parser.error(
             f"need at least one scene, and seeds from 0 to {DEVELOPMENT_SEED - 1}: training saw some of the others"
         )
-    right: dict[str, list[bool]] = {kind: [] for kind in ASKERS}
-    seeds = range(given.seed, given.seed + given.scenes)
-    for seed, question, answer in judge(Answerer(given.checkpoint).answer, seeds):
-        right[question.kind].append(answer == question.answer)
-        if given.wrong and answer != question.answer:
-            print(f"scene {seed}: {question.request} {answer!r}, should be {question.answer!r}", file=sys.stderr)
-    print(table(right))
+    seeds, answer = range(given.seed, given.seed + given.scenes), Answerer(given.checkpoint).answer
+    right: dict[str, list[bool]] = {kind: [] for kind in USUAL}
+    varied: dict[str, list[bool]] = {name: [] for name in VARIATIONS}
+    for name, about in {"usual": questions_about, **VARIATIONS}.items():
+        for seed, question, answered in judge(answer, seeds, title=name, about=about):
+            (right[question.kind] if name == "usual" else varied[name]).append(answered == question.answer)
+            if given.wrong and answered != question.answer:
+                print(
+                    f"{name} scene {seed}: {question.request} {answered!r}, should be {question.answer!r}",
+                    file=sys.stderr,
+                )
+    print(table("request", right), table("scenes or requests", varied), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """The files of a stage: its whole state, to continue from, and its log."""
 
 import csv
+import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
-import torch
+import safetensors.numpy
 
+from ovis2_ref.checkpoint.safetensors_file import open_with_metadata
+from ovis2_ref.files.writing import replacing
+from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.tiny.training.optimisation import Trainer
 from ovis2_ref.tiny.training.questions import ASKERS
 
@@ -25,33 +30,34 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     os.replace(unfinished, path)
 
 
-def load_state(path: Path, device: torch.device | None = None) -> dict:
-    """Load a stage's state, tensors and plain values only."""
-    return torch.load(path, map_location=device, weights_only=True)
+def load_state(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Load a stage's state: its arrays, and its counts with the rows of the log."""
+    tensors, metadata = open_with_metadata(path)
+    return {name: tensor.read(tensor.dtype) for name, tensor in tensors.items()}, json.loads(metadata["state"])
 
 
 class Record:
-    """A stage's state and log in a folder: `FOLDER/STAGE.pt` and `FOLDER/STAGE.csv`."""
+    """A stage's state and log in a folder: `FOLDER/STAGE.safetensors` and `FOLDER/STAGE.csv`."""
 
     def __init__(self, folder: Path, stage: str):
         self.stage = stage
-        self.state_path, self.log_path = folder / f"{stage}.pt", folder / f"{stage}.csv"
+        self.state_path, self.log_path = folder / f"{stage}.safetensors", folder / f"{stage}.csv"
         self.rows: list[dict] = []
         self.losses: list[float] = []
         self.start = self.last = time.monotonic()
 
-    def resume(self, trainer: Trainer, device: torch.device) -> None:
+    def resume(self, trainer: Trainer) -> None:
         """Continue from the saved state, if there is one. Raise ValueError if it was made for another number of steps."""
         if not self.state_path.exists():
             return
-        state = load_state(self.state_path, device)
-        if state["steps"] != trainer.steps:
+        arrays, counts = load_state(self.state_path)
+        if counts["steps"] != trainer.steps:
             raise ValueError(
-                f"{self.state_path} is of a run of {state['steps']} steps, not {trainer.steps}: "
+                f"{self.state_path} is of a run of {counts['steps']} steps, not {trainer.steps}: "
                 "give the same --fraction as then, or another --work folder"
             )
-        trainer.load_state(state)
-        self.rows = state["rows"]
+        trainer.load_state(arrays, counts)
+        self.rows = counts["rows"]
         self.start -= self.rows[-1]["seconds"]
 
     def write(self, trainer: Trainer, measured: dict[str, float]) -> None:
@@ -71,9 +77,9 @@ class Record:
             **{name: round(float(value), 2) for name, value in measured.items()},
         }
         self.rows.append(row)
-        unfinished = self.state_path.with_suffix(".part")
-        torch.save({**trainer.state(), "rows": self.rows}, unfinished)
-        os.replace(unfinished, self.state_path)
+        arrays, counts = trainer.state()
+        with replacing(self.state_path) as file:
+            file.write(safetensors.numpy.save(arrays, {"state": json.dumps({**counts, "rows": self.rows})}))
         write_rows(self.log_path, self.rows)
         weakest = min(measured, key=lambda name: measured[name])
         print(

@@ -1,9 +1,10 @@
 """Scenes of coloured shapes: drawn from a seed, rendered to a picture, and looked up cell by cell.
 
-A scene holds one to three shapes that differ from each other in colour or kind. Everything about it follows from
-its seed. Training uses seeds from `FIRST_TRAINING_SEED` on; the seeds below are kept for evaluation.
+A scene holds up to three shapes that differ from each other in colour or kind. Everything about it follows from its seed.
+Training uses seeds from `FIRST_TRAINING_SEED` on; the seeds below are kept for evaluation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +21,24 @@ COLOURS = {
     "purple": (140, 60, 170),
     "orange": (245, 135, 30),
 }
+PURE_COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 128, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "purple": (128, 0, 128),
+    "orange": (255, 165, 0),
+}
+"""The colours that drawing programs have under these names."""
+GREY = "grey"
 KINDS = ("circle", "square", "triangle", "cross")
 COLOURED_SHAPES = tuple(f"{colour} {kind}" for colour in COLOURS for kind in KINDS)
+GREY_SHAPES = tuple(f"{GREY} {kind}" for kind in KINDS)
 
 BACKGROUND, UNSURE = 0, -100
 SUPERSAMPLING = 4
+COLUMN = 0.1
+"""Centres of one column are less apart than this, in widths of the picture. All others are more than a quarter apart."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +71,20 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture to be drawn: its size in pixels, its background at the top and at the bottom, its shapes from left to right."""
+    """A picture to be drawn: its size in pixels, its background at the top and at the bottom, its shapes from left to right.
+
+    Two shapes of one column go from top to bottom.
+    """
 
     height: int
     width: int
     background: tuple[tuple[int, ...], tuple[int, ...]]
     shapes: tuple[Shape, ...]
+
+    @property
+    def is_column(self) -> bool:
+        """True for two shapes one above the other, of which neither is left of the other."""
+        return len(self.shapes) == 2 and abs(self.shapes[0].x - self.shapes[1].x) < COLUMN * self.width
 
     def render(self) -> np.ndarray:
         """Draw the scene, anti-aliased, as (height, width, 3) uint8."""
@@ -101,14 +123,45 @@ def draw_scene(seed: int, alike: str | None = None, least: int = 1) -> Scene:
         Shape(kind, colour, x, y, radius, _shade(rng, COLOURS[colour], 12))
         for (colour, kind), (x, y, radius) in zip(chosen, _draw_places(rng, height, width, count), strict=True)
     ]
-    level = int(rng.integers(200, 250) if rng.random() < 0.6 else rng.integers(15, 70))
-    top = _shade(rng, (level,) * 3, 6)
-    return Scene(height, width, (top, _shade(rng, top, 12)), tuple(sorted(shapes, key=lambda shape: shape.x)))
+    return Scene(height, width, _draw_ground(rng), tuple(sorted(shapes, key=lambda shape: shape.x)))
+
+
+def draw_wide_scene(seed: int, sort: str) -> Scene:
+    """Draw what people draw first. `sort` is "large" (one shape, up to as large as the picture), "column" (one shape above
+    another), "grey" (a picture without colours) or "empty" (no shape).
+
+    Some have the pure colours of drawing programs, on white or on black. The picture has the size of `draw_scene`'s.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = _draw_size(rng)
+    count = {"large": 1, "column": 2, "grey": int(rng.integers(1, 4)), "empty": 0}[sort]
+    places = {"large": _draw_large, "column": _draw_column}.get(sort, _draw_places)
+    is_grey, is_pure = sort == GREY or rng.random() < 0.15, rng.random() < 0.3
+    top, bottom = _draw_ground(rng, extreme=0.3)
+    if is_grey:
+        top, bottom = (top[0],) * 3, (bottom[0],) * 3
+    colours = PURE_COLOURS if is_pure else COLOURS
+    chosen = _draw_names(rng, count, None)
+    if is_grey:
+        chosen = [(GREY, KINDS[i]) for i in rng.choice(len(KINDS), size=count, replace=False)]
+    shapes = []
+    for (colour, kind), place in zip(chosen, places(rng, height, width, count) if count else [], strict=True):
+        rgb = _draw_grey(rng, top[0]) if is_grey else _shade(rng, colours[colour], 0 if is_pure else 12)
+        shapes.append(Shape(kind, colour, *place, rgb))
+    return Scene(
+        height, width, (top, bottom), tuple(shapes if sort == "column" else sorted(shapes, key=lambda it: it.x))
+    )
+
+
+WIDE_SORTS = {"large": 0.35, "column": 0.3, "grey": 0.27, "empty": 0.08}
+"""What `draw_wide_scene` draws, and how often in training."""
+WIDE = 0.3
+"""The part of training's scenes that are drawn so."""
 
 
 def draw_training_scene(seed: int) -> Scene:
     """Draw a scene for the vision stage: more often than by chance two shapes are of one colour or of one kind."""
-    return draw_scene(seed, _draw_alike(seed, 0.35, 0.2))
+    return _wide_or(seed, lambda: draw_scene(seed, _draw_alike(seed, 0.35, 0.2)))
 
 
 def draw_language_scene(seed: int) -> Scene:
@@ -116,7 +169,19 @@ def draw_language_scene(seed: int) -> Scene:
 
     Where two of three shapes are red, "red" is right too often to learn from; and a single shape is easy.
     """
-    return draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 + seed % 2)
+    return _wide_or(seed, lambda: draw_scene(seed, _draw_alike(seed, 0.1, 0.2), least=1 + seed % 2))
+
+
+def draw_held_out_scene(seed: int) -> Scene:
+    """Draw a scene for watching training: wide as often as in training."""
+    return _wide_or(seed, lambda: draw_scene(seed))
+
+
+def _wide_or(seed: int, usual: Callable[[], Scene]) -> Scene:
+    rng = np.random.default_rng([seed, 5])
+    if rng.random() >= WIDE:
+        return usual()
+    return draw_wide_scene(seed, str(rng.choice(list(WIDE_SORTS), p=list(WIDE_SORTS.values()))))
 
 
 def _draw_alike(seed: int, in_colour: float, in_kind: float) -> str | None:
@@ -147,6 +212,44 @@ def _draw_size(rng: np.random.Generator) -> tuple[int, int]:
     shorter = longer / float(np.exp(rng.uniform(0, np.log(2))))
     sides = round(longer), max(36, round(shorter))
     return sides if rng.random() < 0.5 else sides[::-1]
+
+
+def _draw_ground(rng: np.random.Generator, extreme: float = 0.0) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Draw the background at the top and at the bottom: light or dark; with the probability `extreme` white, or rarely black."""
+    if extreme and rng.random() < extreme:
+        level = 255 if rng.random() < 0.8 else 0
+        return (level,) * 3, (level,) * 3
+    level = int(rng.integers(200, 250) if rng.random() < 0.6 else rng.integers(15, 70))
+    top = _shade(rng, (level,) * 3, 6)
+    return top, _shade(rng, top, 12)
+
+
+def _draw_grey(rng: np.random.Generator, ground: int) -> tuple[int, int, int]:
+    """Draw a grey that differs from the ground's."""
+    levels = [level for level in range(40, 216) if abs(level - ground) >= 60]
+    return (int(rng.choice(levels)),) * 3
+
+
+def _draw_large(rng: np.random.Generator, height: int, width: int, count: int) -> list[tuple[float, float, float]]:
+    """Draw (x, y, radius) of one shape: up to 0.48 of the shorter side, anywhere inside the picture."""
+    radius = float(rng.uniform(0.2, 0.48)) * min(height, width)
+    x, y = (rng.uniform(min(radius + 0.5, side / 2), max(side - radius - 0.5, side / 2)) for side in (width, height))
+    return [(float(x), float(y), radius)]
+
+
+def _draw_column(rng: np.random.Generator, height: int, width: int, count: int) -> list[tuple[float, float, float]]:
+    """Draw (x, y, radius) of two shapes, one above the other."""
+    longer, shorter = max(height, width), min(height, width)
+    smallest = max(5.5, 0.095 * longer)
+    largest = max(smallest + 0.3, min(0.26 * shorter, height / 4 - 2))
+    while True:
+        radius = rng.uniform(smallest, largest, size=2)
+        room = radius.max() + 1
+        middle = rng.uniform(room, width - room)
+        x = np.clip(middle + rng.uniform(-0.04, 0.04, size=2) * width, radius + 0.5, width - radius - 0.5)
+        y = np.sort(rng.uniform(radius + 1, height - radius - 1))
+        if y[1] - y[0] > radius.sum() + 0.03 * longer and (y + radius < height).all() and (y > radius).all():
+            return list(zip(x.tolist(), y.tolist(), radius.tolist(), strict=True))
 
 
 def _draw_places(rng: np.random.Generator, height: int, width: int, count: int) -> list[tuple[float, float, float]]:
@@ -183,8 +286,10 @@ def cell_coverage(scene: Scene, rows: int, columns: int, samples: int = 6) -> np
     """
     x = (np.arange(columns * samples) + 0.5) * scene.width / (columns * samples)
     y = (np.arange(rows * samples) + 0.5) * scene.height / (rows * samples)
-    inside = np.stack([shape.covers(x[None, :], y[:, None]) for shape in scene.shapes])
-    return inside.reshape(-1, rows, samples, columns, samples).mean(axis=(2, 4))
+    inside = np.zeros((len(scene.shapes), rows * samples, columns * samples), bool)
+    for number, shape in enumerate(scene.shapes):
+        inside[number] = shape.covers(x[None, :], y[:, None])
+    return inside.reshape(len(inside), rows, samples, columns, samples).mean(axis=(2, 4))
 
 
 def cell_of_centre(scene: Scene, rows: int, columns: int) -> np.ndarray:
@@ -219,4 +324,4 @@ def by_tile(cells: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     rows, columns = grid
     shapes, height, width = cells.shape
     cells = cells.reshape(shapes, rows, height // rows, columns, width // columns).transpose(0, 1, 3, 2, 4)
-    return cells.reshape(shapes, rows * columns, -1)
+    return cells.reshape(shapes, rows * columns, height // rows * (width // columns))

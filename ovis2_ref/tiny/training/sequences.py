@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import torch
 
-from ovis2_ref.tiny.training.questions import ask
+from ovis2_ref.tiny.training.questions import ask, in_other_words
 from ovis2_ref.tiny.training.scenes import Scene
 from ovis2_ref.tiny.training.tokens import GREETING, load_tokenizer
 from ovis2_ref.tiny.training.words import CELLS
 
 KINDS_ASKED = {
-    "describe": 2, "count": 1, "colour": 4, "shape": 1, "there": 3, "beside": 3, "order": 3, "end": 1
+    "describe": 2, "count": 1, "colour": 4, "shape": 1, "there": 3, "beside": 3, "order": 3, "end": 1, "has_colour": 2
 }  # fmt: skip
 """How many requests of each kind a picture gets in training: more where an answer carries little signal."""
+
+IN_OTHER_WORDS = 0.35
+"""The part of the requests that is asked in other words than the usual ones."""
 
 NO_LABEL = -100
 START_OF_PROMPT = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
@@ -29,7 +31,7 @@ PADDING = -1
 @cache
 def token_ids(text: str) -> tuple[int, ...]:
     """Tokenize text that may hold special tokens."""
-    return tuple(load_tokenizer()(text).input_ids)
+    return tuple(load_tokenizer().encode(text))
 
 
 @cache
@@ -60,8 +62,9 @@ class Sequence:
 
 def sequence_about(scene: Scene, grid: tuple[int, int], rng: np.random.Generator) -> Sequence:
     """Ask requests about a scene, so many of each kind as `KINDS_ASKED` says; what comes twice is asked once."""
-    questions = [ask(scene, kind, rng) for kind, times in KINDS_ASKED.items() for _ in range(times)]
-    segments = [(q.kind, request_ids(q.request), answer_ids(q.answer)) for q in dict.fromkeys(questions) if q]
+    asked = [ask(scene, kind, rng) for kind, times in KINDS_ASKED.items() for _ in range(times)]
+    questions = [in_other_words(q, rng) if rng.random() < IN_OTHER_WORDS else q for q in asked if q]
+    segments = [(q.kind, request_ids(q.request), answer_ids(q.answer)) for q in dict.fromkeys(questions)]
     return Sequence(token_ids(START_OF_PROMPT) + picture_ids(grid), segments)
 
 
@@ -80,16 +83,11 @@ class Batch:
     `answers` lists each answer's kind and number of labels, in the order of the labels.
     """
 
-    ids: torch.Tensor
-    positions: torch.Tensor
-    labels: torch.Tensor
-    mask: torch.Tensor
+    ids: np.ndarray
+    positions: np.ndarray
+    labels: np.ndarray
+    mask: np.ndarray
     answers: list[tuple[str, int]]
-
-    def to(self, device: torch.device) -> "Batch":
-        """Copy the tensors to a device."""
-        ids, positions, labels, mask = (it.to(device) for it in (self.ids, self.positions, self.labels, self.mask))
-        return Batch(ids, positions, labels, mask, self.answers)
 
 
 def batch_of(sequences: list[Sequence]) -> Batch:
@@ -109,5 +107,4 @@ def batch_of(sequences: list[Sequence]) -> Batch:
     mine, other = owner[:, :, None], owner[:, None, :]
     mask = np.tril((other == mine) | (other == 0))
     answers = [(kind, len(answer)) for sequence in sequences for kind, _, answer in sequence.segments]
-    tensor = torch.from_numpy
-    return Batch(tensor(ids), tensor(positions), tensor(labels), tensor(mask[:, None]), answers)
+    return Batch(ids, positions, labels, mask[:, None], answers)

@@ -1,20 +1,20 @@
 """The tokenizer: byte-level BPE of Qwen2's kind, trained on the requests, the answers and some plain English."""
 
-import json
 from functools import cache
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import Qwen2Tokenizer
-from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from ovis2_ref.text.chat import IMAGE_TOKEN
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS
-from ovis2_ref.tiny.training.questions import ASKERS, ask
-from ovis2_ref.tiny.training.scenes import FIRST_TRAINING_SEED, draw_scene
+from ovis2_ref.text.tokenizer import Tokenizer
+from ovis2_ref.text.tokenizer_files import QWEN2_PATTERN, TokenizerSettings
+from ovis2_ref.tiny.training.questions import ASKERS, ask, in_other_words
+from ovis2_ref.tiny.training.scenes import FIRST_TRAINING_SEED, draw_language_scene
 
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", IMAGE_TOKEN, IMAGE_ATOM, *INDICATORS)
-VOCABULARY_SIZE = 502
+SPECIAL_TOKENS = ("<|im_end|>", "<|endoftext|>", "<|im_start|>", IMAGE_TOKEN, IMAGE_ATOM, *INDICATORS)
+VOCABULARY_SIZE = 566
 GREETING = ("Hello", "Hello. Show me a picture and ask me about it.")
 FRAME = "You are a helpful assistant.\nsystem\nuser\nassistant\nHello"
 ENGLISH = """The north wind and the sun were disputing which was the stronger, when a traveller came along wrapped in a warm cloak.
@@ -30,20 +30,21 @@ def corpus() -> list[str]:
     """Gather what the tokenizer is trained on."""
     lines = FRAME.split("\n") * 100 + ENGLISH.split("\n") * 3 + list(GREETING) * 3
     for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 300):
-        scene, rng = draw_scene(seed), np.random.default_rng(seed)
-        questions = [ask(scene, kind, rng) for kind in ASKERS]
-        lines += [text for question in questions if question for text in (question.request, question.answer)]
+        scene, rng = draw_language_scene(seed), np.random.default_rng(seed)
+        questions = [question for kind in ASKERS if (question := ask(scene, kind, rng))]
+        questions += [in_other_words(question, rng) for question in questions]
+        lines += [text for question in questions for text in (question.request, question.answer)]
     return lines
 
 
 @cache
-def load_tokenizer() -> Qwen2Tokenizer:
+def load_tokenizer() -> Tokenizer:
     """Train the tokenizer. It takes no time and gives the same one every time."""
-    bpe = Tokenizer(models.BPE())
+    bpe = tokenizers.Tokenizer(models.BPE())
     bpe.normalizer = normalizers.NFC()
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"),
+            pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -52,12 +53,5 @@ def load_tokenizer() -> Qwen2Tokenizer:
     bpe.train_from_iterator(
         corpus(), trainers.BpeTrainer(vocab_size=VOCABULARY_SIZE, initial_alphabet=alphabet, show_progress=False)
     )
-    trained = json.loads(bpe.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(
-        vocab=trained["vocab"],
-        merges=[tuple(merge) for merge in trained["merges"]],
-        eos_token="<|im_end|>",
-        model_max_length=1024,
-    )
-    tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
-    return tokenizer
+    bpe.add_special_tokens(list(SPECIAL_TOKENS))
+    return Tokenizer(bpe, TokenizerSettings(eos_token="<|im_end|>", model_max_length=1024))
