@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovis2_ref.tiny.training import stages
+from ovis2_ref.tiny.training import language_stage, stages, vision_stage
 from ovis2_ref.tiny.training.language_stage import scenes_of_a_batch
 from ovis2_ref.tiny.training.optimisation import Trainer
 from ovis2_ref.tiny.training.pictures import grid_of, tile_count
@@ -55,6 +55,15 @@ def assert_same(state, other):
         assert state == other
 
 
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Let a step take little time."""
+    monkeypatch.setattr(language_stage, "TOKENS_IN_SHORT_BATCH", 400)
+    monkeypatch.setattr(language_stage, "TOKENS_IN_BATCH", 700)
+    monkeypatch.setattr(vision_stage, "PICTURES", 4)
+
+
+@pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("name", ["vision", "language"])
 def test_a_stage_that_was_stopped_ends_as_one_that_was_not(name, tmp_path, monkeypatch):
     """Stopped after a step that was not saved yet, and started again: the same bytes in the end."""
@@ -80,11 +89,23 @@ def test_a_stage_that_was_stopped_ends_as_one_that_was_not(name, tmp_path, monke
     assert_same(found, expected)
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_a_state_of_another_length_is_refused(tmp_path):
     """The learning rate follows from the number of steps, so a run can't continue with another number."""
     stages.run_stage("vision", 0, None, tmp_path, FRACTION / 2)
     with pytest.raises(ValueError, match=r"steps, not .*--fraction"):
         stages.run_stage("vision", 0, None, tmp_path, FRACTION)
+
+
+def test_training_needs_no_torch():
+    """The stages can be imported where torch, transformers and matplotlib can't."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'matplotlib')))\n"
+        "from ovis2_ref.tiny.training import stages, evaluate, robustness\n"
+        "stages.model_config()"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
 
 
 def train(work):
