@@ -1,5 +1,6 @@
 """Backward formulas of the text embeddings and of the losses."""
 
+import numpy as np
 from jaxtyping import Float, Int
 
 from ovis2_ref.language.decoder import embed_tokens
@@ -12,9 +13,8 @@ from ovis2_ref.runtime.weights import Weights
 
 def rows_summed(x: Float[Array, "rows n"], places: Int[Array, " rows"], count: int) -> Float[Array, "count n"]:
     """Return, for each number below `count`, the sum of the rows of `x` at whose place it stands."""
-    xp = array_module(x)
-    sums = xp.zeros((count, x.shape[-1]), widened(x).dtype)
-    xp.add.at(sums, places, widened(x))
+    sums = np.zeros((count, x.shape[-1]), widened(x).dtype, like=x)
+    array_module(x).add.at(sums, places, widened(x))
     return rounded(sums, x.dtype)
 
 
@@ -34,10 +34,10 @@ def causal_lm_loss_backward(
     dy: Float[Array, ""], logits: Float[Array, "batch tokens vocabulary"], labels: Int[Array, "batch tokens"]
 ) -> Float[Array, "batch tokens vocabulary"]:
     """dlogits[t] = dy (softmax(logits[t]) - onehot(labels[t + 1])) / n over the n tokens t whose label is not -100, else 0."""
-    dlogits = array_module(logits).zeros_like(logits)
-    rows, tokens = array_module(logits).nonzero(labels[:, 1:] != -100)
+    dlogits = np.zeros_like(logits)
+    rows, tokens = np.nonzero(labels[:, 1:] != -100)
     p = softmax(widened(logits[rows, tokens]))
-    p[array_module(p).arange(len(p)), labels[rows, tokens + 1]] -= 1
+    p[np.arange(len(p), like=p), labels[rows, tokens + 1]] -= 1
     dlogits[rows, tokens] = rounded(p * (dy / max(len(p), 1)), logits.dtype)
     return dlogits
 
@@ -51,5 +51,5 @@ def cross_entropy_backward(
 ) -> Float[Array, "rows words"]:
     """dlogits[i] = dy weights[i] (softmax(logits[i]) - onehot(targets[i]))."""
     p = softmax(widened(logits))
-    p[array_module(p).arange(len(p)), targets] -= 1
+    p[np.arange(len(p), like=p), targets] -= 1
     return rounded(p * (dy * weights)[:, None], logits.dtype)

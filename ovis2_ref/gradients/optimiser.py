@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from math import cos, pi, sqrt
 
-from ovis2_ref.runtime.arrays import Array, array_module
+import numpy as np
+
+from ovis2_ref.runtime.arrays import Array
 
 Moments = tuple[Array, Array]
 
@@ -47,9 +49,9 @@ class AdamW:
 
     def _moved(self, name: str, w: Array, g: Array, rate: float, decay: float) -> Array:
         first, second = self.betas
-        m, v = self.moments.get(name) or (array_module(g).zeros_like(g), array_module(g).zeros_like(g))
+        m, v = self.moments.get(name) or (np.zeros_like(g), np.zeros_like(g))
         m = m + (1 - first) * (g - m)
         v = second * v + (1 - second) * (g * g)
         self.moments[name] = m, v
-        root = array_module(v).sqrt(v) / sqrt(1 - second**self.steps) + self.eps
+        root = np.sqrt(v) / sqrt(1 - second**self.steps) + self.eps
         return w * (1 - rate * decay) - (rate / (1 - first**self.steps)) * (m / root)

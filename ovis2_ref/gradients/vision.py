@@ -2,11 +2,12 @@
 
 from math import isqrt
 
+import numpy as np
 from jaxtyping import Float, Int
 
 from ovis2_ref.gradients.language import rows_summed
 from ovis2_ref.gradients.ops import rows_of
-from ovis2_ref.runtime.arrays import Array, array_module
+from ovis2_ref.runtime.arrays import Array
 from ovis2_ref.runtime.products import matmul
 from ovis2_ref.runtime.tape import backward_of
 from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, merge_patches, straight_through
@@ -41,6 +42,6 @@ def embed_visual_tokens_backward(
     """dtokens = dy table^T, dtable = tokens^T dy; the rows of whole numbers are summed where these stand."""
     if tokens.dtype.kind in "iu":
         return None, rows_summed(rows_of(dy), tokens.reshape(-1), len(table))
-    dtable, words = array_module(dy).zeros_like(table), tokens.shape[-1]
+    dtable, words = np.zeros_like(table), tokens.shape[-1]
     dtable[:words] = matmul(rows_of(tokens).T, rows_of(dy))
     return matmul(rows_of(dy), table[:words].T).reshape(tokens.shape), dtable

@@ -106,7 +106,7 @@ def value_and_gradient(
         raise InputError(
             f"the function returned {given}; a gradient is that of one number, computed from the weights it is given"
         )
-    value.slot.gradient = array_module(value.value).ones_like(value.value)
+    value.slot.gradient = np.ones_like(value.value)
     while steps:
         slot, step_back = steps.pop()  # what the step kept is freed once it is done
         gradient = _shown(slot)
@@ -201,10 +201,10 @@ UFUNCS: dict[np.ufunc, tuple[Piece, tuple[Piece, ...]]] = {
         lambda a, b: a @ b,
         (lambda dy, a, b: dy @ b.swapaxes(-1, -2), lambda dy, a, b: a.swapaxes(-1, -2) @ dy),
     ),
-    np.exp: (lambda a: array_module(a).exp(a), (lambda dy, a: dy * array_module(a).exp(a),)),
-    np.log: (lambda a: array_module(a).log(a), (lambda dy, a: dy / a,)),
-    np.sqrt: (lambda a: array_module(a).sqrt(a), (lambda dy, a: dy / (2 * array_module(a).sqrt(a)),)),
-    np.tanh: (lambda a: array_module(a).tanh(a), (lambda dy, a: dy * (1 - array_module(a).tanh(a) ** 2),)),
+    np.exp: (lambda a: np.exp(a), (lambda dy, a: dy * np.exp(a),)),
+    np.log: (lambda a: np.log(a), (lambda dy, a: dy / a,)),
+    np.sqrt: (lambda a: np.sqrt(a), (lambda dy, a: dy / (2 * np.sqrt(a)),)),
+    np.tanh: (lambda a: np.tanh(a), (lambda dy, a: dy * (1 - np.tanh(a) ** 2),)),
 }
 """Operations on arrays between formulas: what each computes, and the gradients of its arguments."""
 
@@ -225,7 +225,7 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def gradient(self) -> Array:
         """The gradient of the result by this value; zeros if the result doesn't depend on it."""
-        return array_module(self.value).zeros_like(self.value) if self.slot.gradient is None else self.slot.gradient
+        return np.zeros_like(self.value) if self.slot.gradient is None else self.slot.gradient
 
     def __len__(self) -> int:
         return len(self.value)
@@ -244,6 +244,14 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
                     argument.slot.add(_summed_to(rule(dy, *plain), argument.shape))
 
         return _noted(compute(*plain), step_back)
+
+    def __array_function__(self, function: Callable[..., Any], _: Any, arguments: Any, options: Any) -> Any:
+        """Make a plain array like this one's value; what isn't known here has no gradient."""
+        if any(isinstance(argument, Recorded) for argument in arguments):
+            raise InputError(
+                f"np.{function.__name__} of a recorded array has no gradient here; write a formula with a rule"
+            )
+        return function(*arguments, like=self.value, **options)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise InputError("a recorded array was used where a plain one is needed: its gradient would be lost there")
@@ -276,8 +284,7 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
         shape = self.shape
 
         def back(dy: Array) -> Array:
-            xp = array_module(dy)
-            return xp.broadcast_to(dy if axis is None or keepdims else xp.expand_dims(dy, axis), shape)
+            return np.broadcast_to(dy if axis is None or keepdims else np.expand_dims(dy, axis), shape)
 
         return self._noted(self.value.sum(axis=axis, keepdims=keepdims), back)
 
@@ -290,7 +297,7 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
         shape = self.shape
 
         def back(dy: Array) -> Array:
-            gradient = array_module(dy).zeros(shape, dy.dtype)
+            gradient = np.zeros(shape, dy.dtype, like=dy)
             if any(getattr(part, "dtype", np.dtype(bool)).kind in "iu" for part in _parts(index)):
                 array_module(dy).add.at(gradient, index, dy)  # a place may come twice
             else:
