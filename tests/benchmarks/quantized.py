@@ -1,8 +1,8 @@
-"""The memory of a GPTQ model of 8 billion weights: `python -m tests.benchmarks.quantized FOLDER [keep_quantized|stream]`.
+"""The memory of a GPTQ model of 8 billion weights: `python -m tests.benchmarks.quantized FOLDER [WAY:DTYPE]`.
 
 Writes a checkpoint of Ovis2-8B's shapes into FOLDER (8.2 GB), if it isn't there: language layers of 4 bits in groups of 128
-with drawn words, everything else in bfloat16. Then it loads it in a process of its own, kept packed or streamed, answers a
-picture of one tile with two tokens, and prints the peak of the process's memory and its time as JSON.
+with drawn words, everything else in bfloat16. Then it loads it in a process of its own, WAY "keep_quantized" or "stream",
+answers a picture of one tile with two tokens, and prints the peak of the process's memory and its time as JSON.
 """
 
 import json
@@ -90,8 +90,9 @@ def write(folder: Path) -> None:
 def measure(folder: Path, way: str) -> dict[str, Any]:
     """Load, answer, and return the peak of this process's memory after each."""
     begin = process_time()
-    model = Ovis2ForConditionalGeneration.from_pretrained(folder, **{way: True})
-    figures: dict[str, Any] = {"way": way, "dtype": "float32", "loaded_gb": peak_bytes() / 1e9}
+    argument, dtype = way.split(":")
+    model = Ovis2ForConditionalGeneration.from_pretrained(folder, dtype=dtype, **{argument: True})
+    figures: dict[str, Any] = {"way": way, "loaded_gb": peak_bytes() / 1e9}
     config = model.config
     start, grid, _, _, last = config.visual_indicator_token_ids
     picture = [start, *[config.image_token_id] * config.vision_config.tokens_per_tile, grid, last]
@@ -109,5 +110,5 @@ if __name__ == "__main__":
     else:
         if not (Path(place) / "model.safetensors").exists():
             write(Path(place))
-        for each in ways or ["keep_quantized", "stream"]:
+        for each in ways or ["keep_quantized:float32", "keep_quantized:bfloat16", "stream:float32"]:
             subprocess.run([sys.executable, "-m", "tests.benchmarks.quantized", place, each, "alone"], check=True)

@@ -15,9 +15,9 @@ from tests.checkpoint.memory import STATUS
 pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="Linux tells a process's peak memory")
 
 
-def corruptions(first: int, count: int) -> dict[str, int]:
+def corruptions(first: int, count: int, program: str = "corruption_run") -> dict[str, int]:
     """Return the figures of a run."""
-    command = [sys.executable, "-m", "tests.checkpoint.corruption_run", str(first), str(count)]
+    command = [sys.executable, "-m", f"tests.checkpoint.{program}", str(first), str(count)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -32,5 +32,18 @@ def test_hundreds():
 @pytest.mark.slow
 def test_twenty_thousand():
     figures = corruptions(10**6, 20_000)
+    print(figures)
+    assert figures["refused"] + figures["loaded"] == 20_000
+
+
+def test_a_hundred_packed_and_adapted():
+    figures = corruptions(0, 100, "packed_corruption_run")
+    assert figures["refused"] > 20
+    assert figures["loaded"] > 20
+
+
+@pytest.mark.slow
+def test_twenty_thousand_packed_and_adapted():
+    figures = corruptions(10**6, 20_000, "packed_corruption_run")
     print(figures)
     assert figures["refused"] + figures["loaded"] == 20_000
