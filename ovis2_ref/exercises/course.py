@@ -83,6 +83,7 @@ SESSIONS = (
         60,
         "say what is rounded where, find the first wrong stage of a port, and run the model on functions of your own",
         ("round_to_bfloat16",),
+        ("dequantize",),
     ),
 )
 

@@ -893,5 +893,32 @@ COMMON: dict[str, dict[str, str]] = {
             return max(done + run, key=lambda z: z[0] / (len(prompt) + len(z[1])))[1]
         """,
     },
+    "dequantize": {
+        "z - 1 as in the first version": """
+            f = 32 // bits
+            q = np.stack([(qweight >> bits * j) & (2**bits - 1) for j in range(f)], 1).reshape(-1, qweight.shape[1])
+            z = np.stack([(qzeros >> bits * j) & (2**bits - 1) for j in range(f)], 2).reshape(len(qzeros), -1) + 1
+            return (scales[g_idx] * (q - z[g_idx])).T
+        """,
+        "groups of neighbours": """
+            f = 32 // bits
+            q = np.stack([(qweight >> bits * j) & (2**bits - 1) for j in range(f)], 1).reshape(-1, qweight.shape[1])
+            z = np.stack([(qzeros >> bits * j) & (2**bits - 1) for j in range(f)], 2).reshape(len(qzeros), -1)
+            g = np.sort(g_idx)
+            return (scales[g] * (q - z[g])).T
+        """,
+        "words one after another": """
+            f = 32 // bits
+            q = np.concatenate([(qweight >> bits * j) & (2**bits - 1) for j in range(f)])
+            z = np.stack([(qzeros >> bits * j) & (2**bits - 1) for j in range(f)], 2).reshape(len(qzeros), -1)
+            return (scales[g_idx] * (q - z[g_idx])).T
+        """,
+        "left as (in, out)": """
+            f = 32 // bits
+            q = np.stack([(qweight >> bits * j) & (2**bits - 1) for j in range(f)], 1).reshape(-1, qweight.shape[1])
+            z = np.stack([(qzeros >> bits * j) & (2**bits - 1) for j in range(f)], 2).reshape(len(qzeros), -1)
+            return scales[g_idx] * (q - z[g_idx])
+        """,
+    },
 }
 """Indented by twelve blanks; `textwrap.dedent` makes a body of each."""

@@ -224,6 +224,12 @@ NAMES: dict[str, dict[str, str]] = {
         "running beams forgotten at the end": "the beams forgotten at the end",
         "prompt in the length": "divided by the whole length",
     },
+    "dequantize": {
+        "z - 1 as in the first version": "zero points off by one",
+        "groups of neighbours": "group index ignored",
+        "words one after another": "packed along the other axis",
+        "left as (in, out)": "not transposed",
+    },
 }
 """Exercise -> mistake in `COMMON` -> the names that it gets, read and found true one by one.
 

@@ -1,4 +1,4 @@
-"""Exercise 1 of 33: Covering area.
+"""Exercise 1 of 34: Covering area.
 
 A large picture is cut into regions, and each region becomes a tile of side x side pixels. A region that is larger than the
 tile is shrunk until its longer edge fits, its aspect ratio kept; a smaller one stays as it is. The covering area is what is

@@ -1,4 +1,4 @@
-"""Exercise 2 of 33: The cubic filter.
+"""Exercise 2 of 34: The cubic filter.
 
 Resizing makes every new pixel a weighted mean of the old ones around it. The weight falls with the distance x from the new
 pixel's centre; Keys (1981) made it of two cubic polynomials, with a free number a. Pillow, and so Ovis2, has a = -1/2.

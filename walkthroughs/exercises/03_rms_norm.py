@@ -1,4 +1,4 @@
-"""Exercise 3 of 33: RMSNorm.
+"""Exercise 3 of 34: RMSNorm.
 
 Every block of the vision transformer (ViT) and every layer of the language model begins with it: the features of a token
 are divided by their root mean square, and each is multiplied by a learned weight (Zhang and Sennrich, 2019, eq. 4).

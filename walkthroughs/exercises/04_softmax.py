@@ -1,4 +1,4 @@
-"""Exercise 4 of 33: Softmax.
+"""Exercise 4 of 34: Softmax.
 
 It makes a distribution of any numbers: all positive, with a sum of 1, the larger the likelier. Attention, the visual tokens
 and the choice of the next token use it.

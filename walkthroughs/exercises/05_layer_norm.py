@@ -1,4 +1,4 @@
-"""Exercise 5 of 33: LayerNorm, with a bias.
+"""Exercise 5 of 34: LayerNorm, with a bias.
 
 The visual tokenizer's head ends in one: the logits over the visual vocabulary are standardised before the softmax, each
 token's on its own (Ba et al., 2016).

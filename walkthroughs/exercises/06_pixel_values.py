@@ -1,4 +1,4 @@
-"""Exercise 6 of 33: From levels to pixel values.
+"""Exercise 6 of 34: From levels to pixel values.
 
 A picture's levels are bytes from 0 to 255. The model wants small numbers around 0: rescale by a factor (1 / 255), then
 subtract each channel's mean and divide by its standard deviation.

@@ -1,4 +1,4 @@
-"""Exercise 7 of 33: Split a picture into regions.
+"""Exercise 7 of 34: Split a picture into regions.
 
 A picture is cut into a grid of rows x columns regions in reading order: the first row from left to right, then the second.
 Every region has height // rows by width // columns pixels, and those of the last row and of the last column also take what

@@ -1,4 +1,4 @@
-"""Exercise 8 of 33: Choose the grid.
+"""Exercise 8 of 34: Choose the grid.
 
 For every grid that a picture might be cut into, the share of its pixels that the tiles keep is known (the covering areas of
 all regions over the picture's area). Ovis2 takes the fewest tiles that keep more than a threshold, 90 %; of as few tiles,

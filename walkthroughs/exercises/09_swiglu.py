@@ -1,4 +1,4 @@
-"""Exercise 9 of 33: SwiGLU.
+"""Exercise 9 of 34: SwiGLU.
 
 The feed-forward part of every block: two products go up to a wider space, one of them decides through SiLU how much of the
 other goes through, and a third product comes down again (Shazeer, 2020, eq. 6).

@@ -1,4 +1,4 @@
-"""Exercise 10 of 33: Visual tokens.
+"""Exercise 10 of 34: Visual tokens.
 
 Where text has one word of a vocabulary, Ovis has a distribution over a visual vocabulary: a linear head gives every row of
 features (of 2 x 2 neighbouring patches) a logit for each visual word, LayerNorm standardises the logits, and a softmax

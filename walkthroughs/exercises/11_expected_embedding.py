@@ -1,4 +1,4 @@
-"""Exercise 11 of 33: The expected embedding.
+"""Exercise 11 of 34: The expected embedding.
 
 A word of text is one row of an embedding table. A visual token is a distribution over visual words, so its embedding is the
 row that is expected under it: the mean of the table's rows, weighted by their probabilities (Lu et al., 2024, section 3).

@@ -1,4 +1,4 @@
-"""Exercise 12 of 33: Scaled dot-product attention.
+"""Exercise 12 of 34: Scaled dot-product attention.
 
 A query is compared with every key; the scores become weights by a softmax over the keys, and the result is the mean of the
 values with these weights (Vaswani et al., 2017, eq. 1).

@@ -1,4 +1,4 @@
-"""Exercise 13 of 33: Pillow's fixed point.
+"""Exercise 13 of 34: Pillow's fixed point.
 
 Pillow resizes bytes in whole numbers: each weight becomes a multiple of 2^-22, and sums of bytes times such weights are
 exact. To be equal to Pillow in every byte, round the weights as it does: to the nearest multiple of 2^-bits, halves away

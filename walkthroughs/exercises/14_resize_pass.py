@@ -1,4 +1,4 @@
-"""Exercise 14 of 33: One pass of resizing, as W x.
+"""Exercise 14 of 34: One pass of resizing, as W x.
 
 A picture is resized one axis at a time. With one row of weights for each new pixel, a pass over the height is a matrix
 product, and its sums are rounded to bytes at once.

@@ -1,4 +1,4 @@
-"""Exercise 15 of 33: The layout of a picture in the prompt.
+"""Exercise 15 of 34: The layout of a picture in the prompt.
 
 A picture's visual tokens are written into the prompt as <IMG_ATOM>s, with indicator tokens between them that show the grid.
 With @ for a tile's atoms, the thumbnail first, a grid of 2 rows and 3 columns is

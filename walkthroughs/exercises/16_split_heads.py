@@ -1,4 +1,4 @@
-"""Exercise 16 of 33: Split into heads.
+"""Exercise 16 of 34: Split into heads.
 
 Attention works in several heads at once: each looks at its own part of the features. The features of a token are the heads'
 side by side, so head h has the numbers h d to (h + 1) d - 1, with d = hidden / heads.

@@ -1,4 +1,4 @@
-"""Exercise 17 of 33: Cut a canvas into tiles.
+"""Exercise 17 of 34: Cut a canvas into tiles.
 
 The picture was resized to a canvas whose edges are multiples of the tile's side. Cut it into tiles in reading order, and
 put the thumbnail, the whole picture in one tile, before them. A canvas of one tile has no thumbnail: it would be the same

@@ -1,4 +1,4 @@
-"""Exercise 18 of 33: Patches by a reshape.
+"""Exercise 18 of 34: Patches by a reshape.
 
 The ViT sees a tile as patches of p x p pixels in reading order. Its first layer is a convolution whose stride is its
 kernel, and that is one matrix product over the patches, each flattened to a row: first the channel, then the row, then the

@@ -1,4 +1,4 @@
-"""Exercise 19 of 33: Merge neighbouring patches.
+"""Exercise 19 of 34: Merge neighbouring patches.
 
 The ViT's features are one row for each patch. The visual tokenizer lays the features of each stride x stride square of
 patches side by side, so that there are stride^2 times fewer visual tokens, each with stride^2 times the features. The

@@ -1,4 +1,4 @@
-"""Exercise 20 of 33: Put the picture into the text.
+"""Exercise 20 of 34: Put the picture into the text.
 
 The prompt's token ids choose rows of the text embedding table. Where an id is that of <IMG_ATOM>, a visual embedding goes
 instead, all of them in reading order; where it is one of the indicators (<IMG_START>, <IMG_GRID>, ...), that indicator's

@@ -1,4 +1,4 @@
-"""Exercise 21 of 33: Causal attention, and a sliding window.
+"""Exercise 21 of 34: Causal attention, and a sliding window.
 
 When a model writes, a token sees itself and what came before, never what comes after. With a sliding window it sees only
 the last `window` tokens of these, itself among them. Some of the keys may have been seen in earlier calls: the queries are

@@ -1,4 +1,4 @@
-"""Exercise 22 of 33: The mask of a batch with padding.
+"""Exercise 22 of 34: The mask of a batch with padding.
 
 Prompts of different lengths are padded on the left to share an array. The mask is added to the attention scores before the
 softmax: 0 where a query sees a key, and the lowest float32 number where it doesn't, so that its weight becomes 0. A query

@@ -1,4 +1,4 @@
-"""Exercise 23 of 33: Rotary tables.
+"""Exercise 23 of 34: Rotary tables.
 
 Rotary embedding tells a token's position by turning its queries and keys, pair of numbers by pair, by angles that grow with
 the position; each pair turns at its own speed (Su et al., 2021, section 3.2.2).

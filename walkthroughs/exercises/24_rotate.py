@@ -1,4 +1,4 @@
-"""Exercise 24 of 33: Turn queries and keys.
+"""Exercise 24 of 34: Turn queries and keys.
 
 Each pair of numbers (a, b) of a head is turned by its token's angle, as a point in the plane. Number i is paired with
 number i + head_dim / 2: the first half of the head holds the a's, the second half the b's.

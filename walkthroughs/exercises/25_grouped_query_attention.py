@@ -1,4 +1,4 @@
-"""Exercise 25 of 33: Grouped-query attention.
+"""Exercise 25 of 34: Grouped-query attention.
 
 While a model writes, the keys and values of all earlier tokens are kept, so that none is computed twice (the KV cache). To
 keep less, several query heads share the keys and values of one head: with 4 query heads and 2 key heads, queries 0 and 1

@@ -1,4 +1,4 @@
-"""Exercise 26 of 33: The greedy loop.
+"""Exercise 26 of 34: The greedy loop.
 
 A language model gives the logits of the next token for a text. Greedy search takes the highest, puts that token behind the
 text, and asks again, until the end token comes or enough tokens are made. The end token belongs to the answer.

@@ -1,4 +1,4 @@
-"""Exercise 27 of 33: The repetition penalty.
+"""Exercise 27 of 34: The repetition penalty.
 
 Small models like to repeat themselves. A penalty above 1 makes every token that has occurred in the text so far less
 likely: its score is divided by the penalty, or, where it is negative, multiplied (Keskar et al., 2019, section 4.1).

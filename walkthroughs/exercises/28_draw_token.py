@@ -1,4 +1,4 @@
-"""Exercise 28 of 33: Draw a token.
+"""Exercise 28 of 34: Draw a token.
 
 Sampling chooses the next token at random, by its probability. A temperature below 1 sharpens the distribution first, one
 above 1 flattens it.

@@ -1,4 +1,4 @@
-"""Exercise 29 of 33: Top-p.
+"""Exercise 29 of 34: Top-p.
 
 Sampling from all tokens sometimes draws a very unlikely one. Top-p keeps the smallest set of likeliest tokens that have a
 probability of p or more together, and rules out the others with a score of -infinity (Holtzman et al., 2019).

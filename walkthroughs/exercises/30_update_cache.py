@@ -1,4 +1,4 @@
-"""Exercise 30 of 33: The KV cache.
+"""Exercise 30 of 34: The KV cache.
 
 A new token's query looks at the keys of all tokens before it. They don't change, so they are kept: an array with room for
 more tokens than there are, and a length. New keys go in behind the old ones; where the room isn't enough, it is doubled

@@ -1,4 +1,4 @@
-"""Exercise 31 of 33: The weights of a resize.
+"""Exercise 31 of 34: The weights of a resize.
 
 Row i of the matrix W holds the weights of new pixel i. With s = size_in / size_out and t = max(s, 1), the pixel's centre
 lies at c = (i + 1/2) s among the old ones, and with f a filter that is cut off at its support r,

@@ -1,4 +1,4 @@
-"""Exercise 32 of 33: Rounding to bfloat16.
+"""Exercise 32 of 34: Rounding to bfloat16.
 
 A bfloat16 is the upper half of a float32: its sign, all 8 bits of the exponent, and 7 of the 23 bits of the fraction.
 Converting rounds to the nearest such number, and where two are as near, to the one whose last bit is 0 ("half to even").

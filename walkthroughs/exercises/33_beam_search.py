@@ -1,4 +1,4 @@
-"""Exercise 33 of 33: Beam search.
+"""Exercise 33 of 34: Beam search.
 
 Greedy search can't take back a token. Beam search follows several texts, the beams, at once. The score of a text is the sum
 of its tokens' log-probabilities. In each step

@@ -19,7 +19,7 @@ NAMES = (
     *("visual_tokens", "expected_embedding", "scaled_attention", "fixed_point", "resize_pass", "image_layout"),
     *("split_heads", "cut_tiles", "patches", "merge_patches", "merge_embeddings", "sliding_window", "causal_mask"),
     *("rotary_tables", "rotate", "grouped_query_attention", "greedy", "repetition_penalty", "draw_token", "top_p"),
-    *("update_cache", "resize_matrix", "round_to_bfloat16", "beam_search"),
+    *("update_cache", "resize_matrix", "round_to_bfloat16", "beam_search", "dequantize"),
 )
 
 EXERCISES: tuple[Exercise, ...] = tuple(import_module(f"{__name__}.{name}").EXERCISE for name in NAMES)
