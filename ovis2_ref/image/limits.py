@@ -4,6 +4,9 @@ One bound for all formats: `MEMORY` bytes beside the file itself, and `SECONDS` 
 format has its measured cost per pixel (`COSTS`), and a picture is refused if its pixels times that cost exceed the bound.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from ovis2_ref.errors import InputError
@@ -58,17 +61,37 @@ IN_PYTHON = {"ppm": 4000, "ppm_plain": 1500, "bmp_rle": 1000}
 """Nanoseconds per pixel of decoders that Pillow has written in Python: unusual PPM files and run-length encoded BMP files."""
 
 
+_most_pixels: ContextVar[int] = ContextVar("ovis2_ref_most_pixels", default=MAX_PIXELS)
+
+
+@contextmanager
+def pixels_allowed(most: int) -> Iterator[None]:
+    """Take pictures of up to `most` pixels; where that is more than `MAX_PIXELS`, more memory and time in proportion."""
+    token = _most_pixels.set(most)
+    try:
+        yield
+    finally:
+        _most_pixels.reset(token)
+
+
+def _more() -> float:
+    """Return how many times `MEMORY` and `SECONDS` a picture may take."""
+    return max(1.0, _most_pixels.get() / MAX_PIXELS)
+
+
 def check_pixels(width: int, height: int, name: str) -> None:
-    """Raise `InputError` for a picture larger than `MAX_PIXELS` or longer than `MAX_EDGE`."""
-    if width * height > MAX_PIXELS or max(width, height) > MAX_EDGE:
+    """Raise `InputError` for a picture larger than `MAX_PIXELS`, or what is allowed, or longer than `MAX_EDGE`."""
+    most = _most_pixels.get()
+    if width * height > most or max(width, height) > MAX_EDGE:
         raise InputError(
-            f"{name}: {width}x{height} (w x h) is too large; at most {MAX_PIXELS} pixels are taken, {MAX_EDGE} along an edge"
+            f"{name}: {width}x{height} (w x h) is too large; at most {most} pixels are taken, {MAX_EDGE} along an edge; the "
+            "processor's argument max_pixels allows more pixels"
         )
 
 
 def check_passes(between: tuple[int, int]) -> None:
     """Raise `InputError` if the picture between the two passes of a resizing, of this (height, width), exceeds `MEMORY`."""
-    if 3 * between[0] * between[1] > MEMORY:
+    if 3 * between[0] * between[1] > MEMORY * _more():
         raise InputError(
             f"a picture of these proportions can't be resized to this size: {between[1]}x{between[0]} (w x h) pixels between the "
             f"two passes are too many, at most {MEMORY // 3} are taken; scale it down first, or use fewer or smaller tiles"
@@ -77,7 +100,7 @@ def check_passes(between: tuple[int, int]) -> None:
 
 def check_tiles(count: int, height: int, width: int) -> None:
     """Raise `InputError` if one picture's tiles have more pixels together than `MAX_PIXELS`."""
-    if count * height * width > MAX_PIXELS:
+    if count * height * width > max(MAX_PIXELS, _most_pixels.get()):
         raise InputError(
             f"{count} tiles of {width}x{height} (w x h) have more than {MAX_PIXELS} pixels; use fewer or smaller ones"
         )
@@ -107,12 +130,12 @@ def check_cost(image: "Image.Image", data: bytes, name: str, frames: int = 1) ->
         nanoseconds = max(nanoseconds, IN_PYTHON.get(tiles[0][0], 0))
     if kind == "TIFF":
         _check_tiff_tile(image, name)
-    if pixels * cost.bytes > MEMORY:
+    if pixels * cost.bytes > MEMORY * _more():
         raise InputError(
             f"{name}: {image.width}x{image.height} (w x h) is too large for a {kind} file, whose decoder takes {cost.bytes} "
             f"bytes for a pixel; at most {MEMORY // cost.bytes} pixels are taken"
         )
-    if pixels * frames * nanoseconds > SECONDS * 10**9:
+    if pixels * frames * nanoseconds > SECONDS * 10**9 * _more():
         what = f"{frames} frames of {image.width}x{image.height}" if frames > 1 else f"{image.width}x{image.height}"
         raise InputError(
             f"{name}: {what} (w x h) would take about {pixels * frames * nanoseconds / 1e9:.0f} seconds to decode, and at most "

@@ -89,6 +89,10 @@ class ImageOptions:
     input_data_format: str | None = None
     """The order of a picture's axes; None to find an axis of 1, 3 or 4."""
 
+    max_pixels: int = bounded(MAX_PIXELS, 1, 2**40)
+    """Pixels of a picture at most, for whoever trusts its source; no file sets it. transformers has no such option. Pillow itself
+    opens files of up to 179 million pixels, unless PIL.Image.MAX_IMAGE_PIXELS is set."""
+
     def __post_init__(self) -> None:
         check_fields(self)
         self.size = size_dict("size", self.size)

@@ -17,6 +17,7 @@ from ovis2_ref.convention import TRANSFORMERS, Convention, as_convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import mapping
 from ovis2_ref.image.cutting import Tiles, cut, cut_canvas, resized
+from ovis2_ref.image.limits import pixels_allowed
 from ovis2_ref.image.operations import PILLOW, TORCH, PictureOperations
 from ovis2_ref.image.options import ImageOptions, output_size
 from ovis2_ref.image.pictures import Picture, as_picture, flat_pictures, height_width
@@ -51,11 +52,12 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         Entries that are no options (`image_processor_type`, ...) are ignored.
         """
         values = mapping("an image processor's settings", values)
-        return cls(convention, **{key: value for key, value in values.items() if key in OPTIONS})
+        return cls(convention, **{key: value for key, value in values.items() if key in OPTIONS - {"max_pixels"}})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as transformers writes them into preprocessor_config.json, and reads them from it."""
         options = {key: value for key, value in asdict(self).items() if value is not None}
+        del options["max_pixels"]
         options |= {key: list(value) for key, value in options.items() if isinstance(value, tuple)}
         return options | {"image_processor_type": type(self).__name__}
 
@@ -75,12 +77,14 @@ class Ovis2ImageProcessor(ImageOptions, ImageProcessorNames):
         kind = check_return_tensors(return_tensors)
         call = self.changed(options)
         on_white = self.operations.on_white if self.convention.transparency_on_white else None
-        pictures = [
-            as_picture(image, call.do_convert_rgb, call.input_data_format, on_white) for image in flat_pictures(images)
-        ]
-        if not pictures:
-            raise InputError("there is no picture in images")
-        parts = [cut(picture, call, self.operations, call.convention) for picture in pictures]
+        with pixels_allowed(call.max_pixels):
+            pictures = [
+                as_picture(image, call.do_convert_rgb, call.input_data_format, on_white)
+                for image in flat_pictures(images)
+            ]
+            if not pictures:
+                raise InputError("there is no picture in images")
+            parts = [cut(picture, call, self.operations, call.convention) for picture in pictures]
         values = call._pixel_values(parts)
         if isinstance(values, np.ndarray):
             tap("pixel_values", values)

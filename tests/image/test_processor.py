@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ovis2_ref.errors import InputError
+from ovis2_ref.image import limits
 from ovis2_ref.image.processor import Ovis2ImageProcessor
 from tests.image.drawn import INSTALLED, V5, Reference, noise, pictures, sizes
 from tests.strategies import seeds
@@ -253,3 +254,21 @@ def test_unequal_sizes() -> None:
         processor(images, return_tensors="np")
     with pytest.raises(InputError, match="no picture"):
         processor([])
+
+
+def test_larger_pictures_where_they_are_allowed() -> None:
+    """`max_pixels` is an argument of a processor and of a call; no file sets it, and it isn't saved."""
+    picture = Image.fromarray(np.zeros((11, 11, 3), np.uint8))
+    processor = Ovis2ImageProcessor(size=8, max_pixels=100)
+    with pytest.raises(InputError, match=r"at most 100 pixels are taken.* max_pixels allows more"):
+        processor(picture)
+    assert processor(picture, max_pixels=121, return_tensors="np")["pixel_values"].shape == (1, 3, 8, 8)
+    assert "max_pixels" not in processor.to_dict()
+    assert Ovis2ImageProcessor.from_dict({"max_pixels": 10**9}).max_pixels == limits.MAX_PIXELS
+    for width, height in ((9_500, 9_500), (2**17, 1_000)):
+        with pytest.raises(InputError, match="too large"):
+            limits.check_pixels(width, height, "it")
+        with limits.pixels_allowed(width * height):
+            limits.check_pixels(width, height, "it")
+    with limits.pixels_allowed(10**9), pytest.raises(InputError, match="too large"):
+        limits.check_pixels(2**18 + 1, 1, "it")
