@@ -165,9 +165,7 @@ class AuthorsNames:
         a list with the tiles of each row, or None for a row without, as the authors' code takes it.
         """
         pixels = options.get("pixel_values")
-        is_theirs = isinstance(pixels, list | tuple) and all(
-            tiles is None or is_array(tiles) or is_tensor(tiles) for tiles in pixels
-        )
+        is_theirs = isinstance(pixels, list | tuple) and bool(pixels) and all(map(_is_row, pixels))
         if not is_theirs:
             return super().generate(inputs, **options)  # type: ignore[misc]
         expect_authors("pixel_values, one entry for each row", self.convention)
@@ -216,6 +214,11 @@ def authors_prompt(turns: Any, generation_preface: str | None) -> str:
     system = [] if turns[0]["from"] == "system" else [{"from": "system", "value": "You are a helpful assistant."}]
     texts = [f"<|im_start|>{ROLES[turn['from']]}\n{turn['value']}<|im_end|>\n" for turn in (*system, *turns)]
     return "".join(texts) + ("" if generation_preface is None else f"<|im_start|>assistant\n{generation_preface}")
+
+
+def _is_row(tiles: Any) -> bool:
+    """Return True for what the authors' `pixel_values` has for a row: its tiles, or None."""
+    return tiles is None or ((is_array(tiles) or is_tensor(tiles)) and tiles.ndim == 4)
 
 
 def _is_turn(turn: Any) -> bool:

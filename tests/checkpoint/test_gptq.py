@@ -26,7 +26,7 @@ from ovis2_ref.checkpoint.weight_files import open_weights
 from ovis2_ref.errors import CheckpointError
 from ovis2_ref.tools.inspect import inspect_text
 from tests.bounds import FLOAT64
-from tests.checkpoint.folders import copy_original_checkpoint, small_config
+from tests.checkpoint.folders import GOLDEN, copy_original_checkpoint, small_config
 from tests.checkpoint.packing import FORMS, Packed, pack_folder, words
 from tests.oracle import lifted, reference_model
 from tests.strategies import seeds
@@ -142,6 +142,20 @@ def test_the_authors_layout(tmp_path: Path) -> None:
     convert_original(authors, tmp_path / "plain")
     converted = load_weights(tmp_path / "plain", read_config(tmp_path / "plain"))
     assert all(np.array_equal(converted[name], weight.astype(np.float16)) for name, weight in weights.items())
+
+
+def test_converting_transformers_layout(tmp_path: Path) -> None:
+    """Packed weights are unpacked, everything else stays; a plain folder has nothing to convert."""
+    convert_original(GOLDEN, tmp_path / "plain")
+    with pytest.raises(CheckpointError, match="model_type 'ovis2' and has plain weights"):
+        convert_original(tmp_path / "plain", tmp_path / "out")
+    expected = load_weights(tmp_path / "plain", read_config(tmp_path / "plain"))
+    weights = pack_folder(tmp_path / "plain", 3, group=16)
+    convert_original(tmp_path / "plain", tmp_path / "out")
+    found = load_weights(tmp_path / "out", read_config(tmp_path / "out"))
+    for name, weight in found.items():
+        np.testing.assert_array_equal(weight, weights[name].astype(np.float16) if name in weights else expected[name])
+    assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
 
 
 def test_where_weights_would_not_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
