@@ -9,7 +9,7 @@ The error of few numbers can be small by chance. So the band is `1 + SPREAD / ro
 is spread over, and values of up to `FEW` numbers are computed in six more orders if they are in doubt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ IN_DOUBT = 20
 OUT_OF_QUESTION = 1000
 """A mistake that leaves so many times the model's own band is rejected without sums in order, which take long."""
 EXPLAINED = 0.5
-"""A lower type is named if computing in it explains at least half of a value's deviation (of its energy)."""
+"""A lower type is named if computing in it explains more than half of a value's deviation (of its energy)."""
 ALIKE = 0.01
 """Types that explain as much as the best one, to this share, are named with it: TF32 and float16 have as many bits."""
 LOWER = {
@@ -52,6 +52,24 @@ def spread_over(value: Array, truth: Array) -> float:
     return float(square.sum() ** 2 / (square**2).sum()) if square.any() else 1.0
 
 
+def not_finite(value: Array, truth: Array) -> Array:
+    """Return where a value is not the number, or the -infinity of a masked score, that it should be."""
+    return np.isfinite(truth) & ~np.isfinite(value) | (truth == -np.inf) & (value != -np.inf)
+
+
+def without_factor(x: Array, truth: Array) -> Array:
+    """Return `x` less its nearest multiple of the truth."""
+    size = np.square(truth).sum()
+    return x - (x * truth).sum() / size * truth if size else x
+
+
+def share_explained(deviation: Array, predicted: Array) -> float:
+    """Return the share of a deviation's energy that a predicted deviation explains; 0 where it is nothing or less."""
+    energy = np.square(deviation).sum()
+    left = np.square(deviation - predicted).sum()
+    return float(1 - left / energy) if energy and np.isfinite(left) else 0.0
+
+
 def row_error(value: Array, truth: Array) -> float:
     """Return the root mean square over all rows of |value - truth| / |truth|; infinite where expected
     numbers are missing.
@@ -60,7 +78,7 @@ def row_error(value: Array, truth: Array) -> float:
     """
     value, truth = np.atleast_1d(value).astype(np.float64), np.atleast_1d(truth).astype(np.float64)
     finite = np.isfinite(truth)
-    if not np.array_equal(np.isfinite(value), finite):
+    if not_finite(value, truth).any() or (np.isfinite(value) & ~finite).any():
         return float("inf")
     truth, value = np.where(finite, truth, 0), np.where(finite, value, 0)
     size = (truth**2).sum(axis=-1)
@@ -72,26 +90,57 @@ def row_error(value: Array, truth: Array) -> float:
 
 
 class Fit(NamedTuple):
-    """Cut a computed value to the part that the candidate recorded: only the last tokens, or some rows."""
+    """Cut a computed value to the part that the candidate recorded: only the last tokens, or some rows; and hide padding."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     rows: Array | None = None
+    hidden: Array | None = None
+    """True for rows (all axes but the last) whose numbers don't matter."""
 
     def __call__(self, array: Array) -> Array:
         """Return the part of `array` that corresponds."""
         if self.rows is not None:
-            return array.reshape(-1, array.shape[-1])[self.rows]
+            return self.without_padding(array.reshape(-1, array.shape[-1])[self.rows])
         if array.ndim == len(self.shape) == 3 and array.shape[1] > self.shape[1]:
-            return array[:, -self.shape[1] :]
-        return array
+            array = array[:, -self.shape[1] :]
+        return self.without_padding(array)
+
+    def without_padding(self, part: Array) -> Array:
+        """Return such a part with zeros in the rows of padding."""
+        if self.hidden is None or part.shape != self.shape:
+            return part
+        rows = part.reshape(-1, part.shape[-1]).copy()
+        rows[self.hidden if self.rows is None else self.hidden[self.rows]] = 0
+        return rows.reshape(part.shape)
+
+
+class Jittered(Mapping[str, Array]):
+    """Recorded values, each number moved at random by up to half a unit in the last place of a stored type."""
+
+    def __init__(self, known: Mapping[str, Array], seed: int) -> None:
+        self._known, self._seed = known, seed
+
+    def __getitem__(self, tap: str) -> Array:
+        array = self._known[tap]
+        if array.dtype.kind in "iub":
+            return array
+        random = np.random.default_rng([self._seed, *tap.encode()])
+        half = float(finfo(array.dtype).eps) / 2
+        return array.astype(np.float64) * (1 + half * random.uniform(-1, 1, array.shape))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class Bands:
     """The truth of each stage of a candidate, and its band, from the candidate's own recorded values."""
 
-    def __init__(self, stages: Stages, reference: Reference, known: Mapping[str, Array], claimed: str) -> None:
-        """Take the recorded values; `claimed` is the type that the candidate says it computes in."""
+    def __init__(self, stages: Stages, reference: Reference, known: dict[str, Array], claimed: str) -> None:
+        """Take the recorded values, which a judge may change; `claimed` is the type that the candidate says it computes in."""
         self.stages, self.known, self._reference = stages, known, reference
         self.claimed = claimed
         self.truth = self.replay()
@@ -128,7 +177,7 @@ class Bands:
         """Return the largest error that the tap may have, with some stages `changed`. `error` is the one that it has.
 
         Any rounded value may be off by a unit in the last place (as exp and cos of two libraries are). In float64 the truth
-        itself is rounded. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
+        itself is rounded. Where values were stored in a lower type, they were computed from others than the stored ones. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
         """
         if changed:
             band = self._band(tap, truth, fit, changed, (PLAIN,))
@@ -143,9 +192,13 @@ class Bands:
         self, tap: str, truth: Array, fit: Fit, changed: Stages | None, arithmetics: tuple[Arithmetic, ...]
     ) -> float:
         """Return the band that the errors in these arithmetics give."""
-        pixels = tap == "pixel_values"
-        made, kept = (DTYPES["float32"], fit.dtype) if pixels else (DTYPES[self.claimed],) * 2
+        made = DTYPES["float32" if tap == "pixel_values" else self.claimed]
+        stored = fit.dtype.itemsize < made.itemsize
+        kept = fit.dtype if stored or tap == "pixel_values" else made
         right = [fit(self._replay_in(made, each, changed).stage(tap).astype(kept)) for each in arithmetics]
+        if stored:
+            replays = [self.replay_of(Jittered(self.known, seed), changed=changed) for seed in range(2)]
+            right += [fit(replay.stage(tap).astype(kept)) for replay in replays]
         errors = [row_error(array, truth) for array in right]
         largest, unit = max(errors), float(finfo(kept).eps)
         if not largest and truth.size > FEW and self.claimed != "float64":
@@ -156,20 +209,28 @@ class Bands:
     def lower_type(self, tap: str, value: Array, truth: Array, fit: Fit) -> str | None:
         """Return the lower type, or types, that explain the value's deviation from the truth; None if none does.
 
+        It has to explain the deviation with and without the part that is one factor: a factor alone is no rounding, though
+        numbers that are cut off are smaller on average, too.
         Of a value that float32 can't explain bit by bit, in a program that claims float64, the size of the deviation decides.
         """
-        there = np.isfinite(truth) & np.isfinite(value)
-        deviation = np.square(value[there] - truth[there]).sum()
+        if not_finite(value, truth).any():
+            return None
+        there = np.isfinite(truth)
+        right, deviation = truth[there], value[there] - truth[there]
+        uneven = without_factor(deviation, right)
         explained = {}
         for lower in LOWER[self.claimed]:
             if lower in ROUNDINGS:
                 replay = self._replay_in(DTYPES["float32"], rounded_factors(lower))
             else:
                 replay = self._replay_in(DTYPES[lower.removeprefix("all in ")])
-            left = np.square(value[there] - fit(replay.stage(tap))[there].astype(np.float64)).sum()
-            if np.isfinite(left) and 1 - left / deviation > EXPLAINED:
-                explained[lower] = 1 - left / deviation
-        if not explained and self.claimed == "float64":
+            predicted = fit(replay.stage(tap))[there].astype(np.float64) - right
+            share = min(
+                share_explained(deviation, predicted), share_explained(uneven, without_factor(predicted, right))
+            )
+            if share > EXPLAINED:
+                explained[lower] = share
+        if not explained and self.claimed == "float64" and share_explained(deviation, uneven) > EXPLAINED:
             size = row_error(fit(self.replay(DTYPES["float32"]).stage(tap)), truth)
             return "float32" if row_error(value, truth) <= MARGIN * max(size, float(finfo(np.float32).eps)) else None
         best = max(explained.values(), default=0.0)

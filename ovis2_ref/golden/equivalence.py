@@ -25,6 +25,8 @@ def reach(bands: Bands, tap: str, inputs: Mapping[str, Array]) -> set[str] | Non
             if name in users:
                 users[name].append(stage.tap)
     group = {name for name in bands.known if name in users and users[name] == users[tap]} | {tap}
+    if tap not in bands.known or tap.startswith("lm_head."):  # rows alone; and nothing that follows judges the logits
+        return None
     try:
         true = {name: bands.truth.stage(name) for name in group}
         rounded = {name: bands.replay(DTYPES[bands.claimed]).stage(name).astype(np.float64) for name in group}

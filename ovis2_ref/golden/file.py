@@ -46,6 +46,10 @@ class Golden:
         """Return which rows of the tap were kept; None if all were."""
         return self.taps.get(name + ROWS)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an array, without reading it where it lies in a file."""
+        return self.taps.shape(name) if isinstance(self.taps, _Stored) else self.taps[name].shape
+
     def __contains__(self, name: str) -> bool:
         return name in self.taps
 
@@ -66,6 +70,10 @@ class _Stored(Mapping[str, np.ndarray]):
         array = np.empty(tensor.shape, KINDS[tensor.kind])
         tensor.source.read_into(array, tensor.offset)
         return array
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an array."""
+        return self._tensors[name].shape
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)

@@ -1,8 +1,9 @@
 """Bring an array of another program into the layout of a tap: other axes, flattened, without a batch, cut off, padded."""
 
-from collections.abc import Iterator
-from itertools import permutations
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, permutations
 from math import prod
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ SAMPLES = 4096
 """Numbers of two arrays that are compared to measure their similarity."""
 HUGE = 1e30
 """Numbers at least this large mask scores; they would hide all others in a norm."""
+MOST_AXES = 5
+"""Axes of which every order is tried."""
 ALIKE = 0.5
 """Arrays are taken for the same value if they differ by less than half of its norm."""
 
@@ -24,20 +27,26 @@ class Layout(NamedTuple):
     how: str = ""
 
 
-def arrange(array: Array, shape: tuple[int, ...], expected: Array | None = None) -> Layout | None:
+def arrange(
+    array: Array, shape: tuple[int, ...], expected: Array | None = None, rows: Array | None = None
+) -> Layout | None:
     """Return `array` in the layout of a tap of that shape, or, where it has other counts of tiles or tokens, of as many axes.
 
-    Of several possible layouts, take the one most like `expected`; None if there is none.
+    Of several possible layouts, take the one most like `expected`, of which only `rows` may be there; None if there is none.
     """
     options = list(_layouts(array, shape))
     if not options:
         return None
     if expected is None or len(options) == 1:
         return options[0]
-    likeness = [
-        similarity(option.array, expected) if np.array_equal(_masked(option.array), _masked(expected)) else 0.0
-        for option in options
-    ]
+
+    def alike(option: Layout) -> float:
+        part = option.array
+        if rows is not None:
+            part = part.reshape(-1, part.shape[-1])[rows] if part.shape == shape else part
+        return similarity(part, expected) if np.array_equal(_masked(part), _masked(expected)) else 0.0
+
+    likeness = [alike(option) for option in options]
     best = int(np.argmax(likeness))
     # Keep the plain layout unless another one is clearly right: a wrong value may be a little like anything.
     return options[0] if likeness[0] > ALIKE or likeness[best] <= ALIKE else options[best]
@@ -69,39 +78,58 @@ def _layouts(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
         yield from _permuted(array, shape)
     elif array.ndim == len(shape) and array.shape[-1] > shape[-1]:
         yield from _trimmed(array, shape[-1])
-    if array.size != prod(shape) or array.shape != shape:
+    if array.size != prod(shape):
         yield from _other_counts(array, shape)
 
 
 def _permuted(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
-    """Yield every order of the tap's axes that the array can have."""
+    """Yield the array with ggml's order of axes, and with every order of the tap's axes that it can have.
+
+    Axes of 1 may be missing, and axes that follow each other may be one, or one of them several: (n, channels, rows, columns)
+    holds (n, patches, channels). ggml names the fastest axis first: an array (128, 20, 1) has the numbers of (1, 20, 128).
+    """
     sizes = [size for size in shape if size != 1]
     given = [size for size in array.shape if size != 1]
+    if len(sizes) > MOST_AXES:
+        return
+    if given == sizes[::-1] != sizes:
+        yield Layout(array.reshape(shape), "ggml's order of axes")
     for order in permutations(range(len(sizes))):
         stored = [sizes[axis] for axis in order]
-        if len(given) == len(stored) and given != stored:
+        if not _parts_of_each_other(given, stored):
             continue
-        if list(order) == sorted(order):
-            if array.shape != shape:
-                yield Layout(array.reshape(shape), "reshaped")
-        else:
+        if list(order) != sorted(order):
             back = np.argsort(order)
             yield Layout(array.reshape(stored).transpose(back).reshape(shape), f"axes {tuple(int(i) for i in back)}")
+        elif array.shape != shape:
+            yield Layout(array.reshape(shape), "reshaped")
+
+
+def _parts_of_each_other(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Return True if one of two shapes becomes the other by joining neighbouring axes."""
+    ends = [{*accumulate(shape, mul)} for shape in (a, b)]
+    return ends[0] <= ends[1] or ends[1] <= ends[0]
 
 
 def _trimmed(array: Array, width: int) -> Iterator[Layout]:
-    """Yield the rows without a second copy of every number, as rotary tables may have, or without zeros at their end."""
-    if array.shape[-1] == 2 * width and np.array_equal(array[..., :width], array[..., width:]):
+    """Yield the rows without a second copy of every number, as rotary tables may have, or without zeros or masked scores at
+    their end: padding, or the free places of a static cache.
+    """
+    rest = array[..., width:]
+    if array.shape[-1] == 2 * width and np.array_equal(array[..., :width], rest):
         yield Layout(array[..., :width], "first half")
-    elif not np.any(array[..., width:]):
-        yield Layout(array[..., :width], f"without {array.shape[-1] - width} columns of zeros")
+    elif not np.any(rest) or (rest <= -HUGE).all():
+        what = "zeros" if not np.any(rest) else "masked scores"
+        yield Layout(array[..., :width], f"without {rest.shape[-1]} columns of {what}")
 
 
 def _other_counts(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
-    """Yield the array for a value with other counts of tiles, tokens or keys: with the same axes, or with a batch axis added."""
-    for candidate, how in ((array, ""), (array[None], "a batch of one")):
-        if candidate.ndim == len(shape) and (
-            len(shape) <= 2 or candidate.shape[-1] == shape[-1] or candidate.shape[:-2] == shape[:-2]
-        ):
-            yield Layout(candidate, how)
-            return
+    """Yield the array for a value with other counts of tiles, tokens or keys: with the same axes, or with axes of 1 added."""
+    missing = len(shape) - array.ndim
+    if missing < 0 or array.ndim == 0:
+        if shape and array.size and array.size % prod(shape[1:]) == 0:  # the patch embedding of other tiles
+            yield from _permuted(array, (array.size // prod(shape[1:]), *shape[1:]))
+        return
+    whole = array.reshape((1,) * missing + array.shape)
+    if len(shape) <= 2 or whole.shape[-1] == shape[-1] or whole.shape[:-2] == shape[:-2]:
+        yield Layout(whole, "a batch of one" if missing else "")

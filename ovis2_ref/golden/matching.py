@@ -1,18 +1,21 @@
-"""Match a candidate's arrays to taps: by name, by another program's name, by part of a name, by shape and content."""
+"""Match a candidate's arrays to taps: by name, by another program's name, by part of a name; guess the others by content."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ovis2_ref.golden.file import Golden
 from ovis2_ref.golden.layouts import ALIKE, arrange, similarity
 from ovis2_ref.golden.names import READY, Names, read_names, resolve
-from ovis2_ref.golden.stages import is_input, numbered, split_number
+from ovis2_ref.golden.stages import INTEGERS, is_input, numbered, split_number
 from ovis2_ref.runtime.arrays import Array
 
 SHORTEST = 12
 """Letters that a part of a name needs at least to match a name."""
+LARGEST_INTEGER = 2**53
+"""Whole numbers up to here may be stored as float64."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +32,56 @@ class Match:
     """The rows that the candidate kept, if not all."""
 
 
-def match_taps(
-    golden: Golden, candidate: Golden, taps: Iterable[str], names: Names | None = None
-) -> tuple[dict[str, Match], list[str]]:
-    """Return the candidate's matches of the golden file's taps and the further `taps`, and its names without a match.
+class Guess(NamedTuple):
+    """An array without a known name, and the tap whose golden value it is most like."""
+
+    name: str
+    tap: str
+    likeness: float
+
+
+@dataclass
+class Matches:
+    """The taps of a candidate's arrays."""
+
+    found: dict[str, Match] = field(default_factory=dict)
+    again: list[tuple[str, Match]] = field(default_factory=list)
+    """Further arrays of a tap that differ from the first one."""
+    misfits: list[tuple[str, Match]] = field(default_factory=list)
+    """Arrays with the name of a tap, and a shape that it can't have."""
+    unmatched: list[str] = field(default_factory=list)
+    """Names without a tap."""
+    guesses: list[Guess] = field(default_factory=list)
+    """What some of these are most like."""
+
+
+def match_taps(golden: Golden, candidate: Golden, taps: Iterable[str], names: Names | None = None) -> Matches:
+    """Return the taps of the candidate's arrays: of the golden file's taps and the further `taps`.
 
     `names`: the candidate's names -> taps; None takes the ready map that has most of them.
     """
     known = {*golden.names, *taps}
     if names is None:
         names = _best_map([name for name in candidate.names if name not in known])
-    found: dict[str, Match] = {}
-    unnamed = []
+    matches = Matches()
     for name in candidate.names:
-        taps, how = _named(name, known, names)
-        placed = _place(golden, candidate, name, taps, how)
-        found |= {tap: match for tap, match in placed.items() if tap not in found}
-        if not placed:
-            unnamed.append(name)
-    return found | _by_content(golden, candidate, unnamed, set(golden.names) - set(found), found), [
-        name for name in unnamed if name not in {match.name for match in found.values()}
-    ]
+        named, how = _named(name, known, names)
+        if named is None:  # the map knows that it has no tap
+            continue
+        placed = _place(golden, candidate, name, named, how)
+        if not placed and named and how in ("", BY_MAP):
+            matches.misfits.append((named[0], Match(name, candidate.taps[name], how)))
+        elif not placed:
+            matches.unmatched.append(name)
+        for tap, match in placed.items():
+            first = matches.found.setdefault(tap, match)
+            if first is not match and not np.array_equal(first.array, match.array):
+                matches.again.append((tap, match))
+    matches.guesses = _by_content(golden, candidate, matches)
+    return matches
+
+
+BY_MAP = "by the map"
 
 
 def _best_map(names: list[str]) -> Names:
@@ -57,18 +89,24 @@ def _best_map(names: list[str]) -> Names:
     return max(maps, key=lambda ready: sum(bool(_mapped(name, ready)) for name in names))
 
 
-def _mapped(name: str, names: Names) -> list[str]:
+def _mapped(name: str, names: Names) -> list[str] | None:
     base, step = split_number(name)
-    return [numbered(tap, step) for tap in resolve(base, names)]
+    taps = resolve(base, names)
+    return None if taps is None else [numbered(tap, step) for tap in taps]
 
 
-def _named(name: str, known: set[str], names: Names) -> tuple[list[str], str]:
-    """Return the taps of a name, and how they were found."""
-    if name in known:
+def _named(name: str, known: Collection[str], names: Names) -> tuple[list[str] | None, str]:
+    """Return the taps of a name, and how they were found; None for a name that the map has without a tap.
+
+    A module that runs again for each tile, or for each part of a prompt, may have taps beyond the golden file's (#2).
+    """
+    if not name:  # the whole model, whose output is its last part's
+        return None, ""
+    if name in known or split_number(name)[0] in known:
         return [name], ""
-    taps = _mapped(name, names)
-    if taps:
-        return taps, "by the map"
+    mapped = _mapped(name, names)
+    if mapped is not None and all(split_number(tap)[0] in known for tap in mapped):
+        return mapped or None, BY_MAP
     ends = [tap for tap in known if len(name) >= SHORTEST and (tap.endswith(f".{name}") or name.endswith(f".{tap}"))]
     if len(ends) == 1:
         return ends, "by the end of its name"
@@ -79,50 +117,91 @@ def _named(name: str, known: set[str], names: Names) -> tuple[list[str], str]:
 def _place(golden: Golden, candidate: Golden, name: str, taps: list[str], how: str) -> dict[str, Match]:
     """Return the candidate's array as the value of each of the taps that lie side by side in it."""
     array, rows = candidate.taps[name], candidate.rows(name)
+    if not taps:
+        return {}
     if rows is not None:
-        return {taps[0]: Match(name, array, _words(how, f"{len(rows)} rows"), rows)} if taps else {}
-    widths = [_shape(golden, tap)[-1] if tap in golden else 0 for tap in taps]
-    if len(taps) > 1 and sum(widths) == array.shape[-1]:
+        return {taps[0]: Match(name, array, _words(how, f"{len(rows)} rows"), rows)}
+    parts = [array]
+    if len(taps) > 1:
+        widths = [(shape_of(golden, split_number(tap)[0]) or (0,))[-1] for tap in taps]
+        if not array.ndim or sum(widths) != array.shape[-1]:
+            return {}
         parts = np.split(array, np.cumsum(widths)[:-1], axis=-1)
-    else:
-        parts = [array][: len(taps)]
     placed = {}
-    for tap, part in zip(taps, parts, strict=False):
-        if tap not in golden:
-            placed[tap] = Match(name, part, how)
-            continue
-        if is_input(tap) and part.shape == _shape(golden, tap):  # pictures with other axes are mistakes, not layouts
-            placed[tap] = Match(name, part, how)
-            continue
-        expected = golden.taps[tap] if golden.rows(tap) is None else None
-        layout = arrange(part, _shape(golden, tap), expected)
-        if layout is not None:
-            placed[tap] = Match(name, layout.array, _words(how, layout.how))
+    for tap, part in zip(taps, parts, strict=True):
+        value, numbers = _numbers(tap, part)
+        match = _arranged(golden, name, tap, value, _words(how, numbers))
+        if match is not None:
+            placed[tap] = match
     return placed
 
 
-def _by_content(
-    golden: Golden, candidate: Golden, unnamed: list[str], free: Iterable[str], found: dict[str, Match]
-) -> dict[str, Match]:
-    """Match unnamed arrays to the free taps that they are most like, the most similar pair first."""
+def _numbers(tap: str, array: Array) -> tuple[Array, str]:
+    """Return ids and pictures as whole numbers, all other values as floating-point numbers, and whether that changed them."""
+    whole = split_number(tap)[0] in INTEGERS
+    if whole and array.dtype.kind not in "iub":
+        wide = array.astype(np.float64)
+        if np.all(np.abs(wide) < LARGEST_INTEGER) and np.array_equal(wide, np.round(wide)):
+            return wide.astype(np.int64), "stored as floating-point numbers"
+    if not whole and array.dtype.kind in "iub":
+        return array.astype(np.float64), "stored as whole numbers"
+    return array, ""
+
+
+def _arranged(golden: Golden, name: str, tap: str, array: Array, how: str) -> Match | None:
+    """Return the match of an array with a tap, in the tap's layout; None if it can't have it."""
+    base, step = split_number(tap)
+    shape = shape_of(golden, tap if tap in golden else base)
+    if shape is None:
+        return Match(name, array, how)
+    if is_input(tap) and (array.shape == shape or base == "image.picture"):  # other axes are mistakes, not layouts
+        return Match(name, array, how)
+    if base.endswith(".k_rotated") and array.ndim > 1 and array.shape[-2] > shape[-2] and step <= golden_steps(golden):
+        before = golden_tokens(golden, step, "attention_mask") - shape[-2]
+        array, how = array[..., before : before + shape[-2], :], _words(how, "of all keys")
+    expected, rows = (golden.taps[tap], golden.rows(tap)) if tap in golden else (None, None)
+    layout = arrange(array, shape, expected, rows)
+    return None if layout is None else Match(name, layout.array, _words(how, layout.how))
+
+
+def golden_steps(golden: Golden) -> int:
+    """Return the number of passes of the language model in a golden file."""
+    return max((split_number(name)[1] for name in golden.names if name.startswith("input_ids")), default=1)
+
+
+def golden_tokens(golden: Golden, step: int, tap: str = "input_ids") -> int:
+    """Return the number of tokens in a pass, or, of the attention mask, up to it."""
+    shape = shape_of(golden, numbered(tap, step))
+    return shape[-1] if shape else 0
+
+
+def _by_content(golden: Golden, candidate: Golden, matches: Matches) -> list[Guess]:
+    """Return for arrays without a name the free taps that they are most like, the most similar pair first."""
+    sizes = {name: candidate.taps[name].size for name in matches.unmatched}
     pairs = []
-    for name in unnamed:
-        for tap in free:
-            if golden.rows(tap) is not None or golden.taps[tap].size != candidate.taps[name].size:
-                continue
-            layout = arrange(candidate.taps[name], golden.taps[tap].shape, golden.taps[tap])
-            likeness = 0.0 if layout is None else similarity(layout.array, golden.taps[tap])
-            if layout is not None and likeness > ALIKE:
-                pairs.append((likeness, name, tap, layout))
-    for likeness, name, tap, layout in sorted(pairs, key=lambda pair: -pair[0]):
-        if tap not in found and name not in {match.name for match in found.values()}:
-            found[tap] = Match(name, layout.array, _words(f"by its content ({100 * likeness:.0f} % alike)", layout.how))
-    return found
+    for tap in golden.names:
+        shape = shape_of(golden, tap)
+        if tap in matches.found or golden.rows(tap) is not None or shape is None:
+            continue
+        for name in (name for name, size in sizes.items() if size == int(np.prod(shape, dtype=np.int64)) > 1):
+            expected = golden.taps[tap]
+            layout = arrange(candidate.taps[name], shape, expected)
+            likeness = 0.0 if layout is None else similarity(layout.array, expected)
+            if likeness > ALIKE:
+                pairs.append(Guess(name, tap, likeness))
+    guesses: list[Guess] = []
+    for guess in sorted(pairs, key=lambda guess: -guess.likeness):
+        if not any(guess.tap == other.tap or guess.name == other.name for other in guesses):
+            guesses.append(guess)
+    return guesses
 
 
-def _shape(golden: Golden, tap: str) -> tuple[int, ...]:
-    kept = golden.metadata.get("rows", {}).get(tap)
-    return tuple(kept["shape"]) if kept else golden.taps[tap].shape
+def shape_of(golden: Golden, tap: str) -> tuple[int, ...] | None:
+    """Return the shape of a golden file's value, whole also where only rows of it are kept; None if it has none."""
+    if tap not in golden:
+        return None
+    kept: Mapping[str, Any] | None = golden.metadata.get("rows", {}).get(tap)
+    return tuple(kept["shape"]) if kept else golden.shape(tap)
 
 
 def _words(*words: str) -> str:

@@ -1,6 +1,7 @@
 """Other programs' names of the taps: ready maps, and a reader for maps.
 
-A map is JSON: a name -> a tap, or a list of taps that lie side by side in the array. `{i}` means the same number on both sides:
+A map is JSON: a name -> a tap, or a list of taps that lie side by side in the array (an empty list: a value that has no tap).
+`{i}` means the same number on both sides:
 
     {"blk.{i}.attn_qkv": ["model.language_model.layers.{i}.self_attn.q_proj.output", ...]}
 """
@@ -30,21 +31,22 @@ def read_names(source: str | Path) -> Names:
         raise InputError(f"there is no map of names {str(source)!r}; give a JSON file, or one of {', '.join(READY)}")
     names = parse_json(path.read_bytes(), str(path))
     for name, taps in names.items():
-        listed = [taps] if isinstance(taps, str) else taps
-        if not isinstance(listed, list) or not all(isinstance(tap, str) for tap in listed):
+        if not isinstance(taps, str | list) or not all(isinstance(tap, str) for tap in taps):
             raise InputError(f"{path}: {name!r} should be a tap or a list of taps, not {taps!r}")
     return names
 
 
-def resolve(name: str, names: Names) -> list[str]:
-    """Return the taps that the map has for a name; none if it has none."""
-    if name in names:
-        taps = names[name]
-        return [taps] if isinstance(taps, str) else list(taps)
+def resolve(name: str, names: Names) -> list[str] | None:
+    """Return the taps that the map has for a name: an empty list for a value without a tap, None for an unknown name."""
+    if name and name in names:
+        return _listed(names[name])
     for pattern, taps in names.items():
         if "{i}" in pattern:
-            match = re.fullmatch(re.escape(pattern).replace(r"\{i\}", r"(\d+)"), name)
+            match = re.fullmatch(re.escape(pattern).replace(r"\{i\}", r"(\d{1,5})"), name)
             if match:
-                listed = [taps] if isinstance(taps, str) else taps
-                return [tap.replace("{i}", match[1]) for tap in listed]
-    return []
+                return [tap.replace("{i}", match[1]) for tap in _listed(taps)]
+    return None
+
+
+def _listed(taps: str | list[str]) -> list[str]:
+    return [taps] if isinstance(taps, str) else list(taps)

@@ -6,13 +6,14 @@ from html import escape
 
 from ovis2_ref.golden.compare import Comparison
 from ovis2_ref.golden.judge import Row
-from ovis2_ref.golden.report import reason, verdict_line
+from ovis2_ref.golden.report import guessed, reason, verdict_line
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; color: #222; background: #fff }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; padding: .2rem .7rem; border-bottom: 1px solid #ddd; vertical-align: top }
-td:first-child { min-width: 22rem } td:last-child { min-width: 20rem }
+td:first-child { min-width: 9rem } td:nth-child(3) { min-width: 12rem; overflow-wrap: anywhere }
+@media (max-width: 60rem) { body { margin: 1rem auto } td, th { padding: .2rem .35rem } .number { display: none } }
 th { position: sticky; top: 0; background: #fff } tr:target td { outline: 2px solid #444 }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
 tr.wrong td { background: #fbe3e1 } tr.inherited td { background: #fdf1dc }
@@ -48,14 +49,14 @@ def page(comparison: Comparison) -> str:
     rows = "".join(_row(row, places, comparison.claimed) for row in comparison.rows)
     counts = Counter(_class(row) for row in comparison.rows)
     key = "".join(f"<span class='{name}'></span>{count} {name.replace('-', ' ')}" for name, count in counts.items())
-    unmatched = "".join(f"<li>{escape(name)}</li>" for name in comparison.unmatched)
+    unmatched = "".join(f"<li>{escape(name + guessed(comparison, name))}</li>" for name in comparison.unmatched)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Golden values</title>'
         f"<style>{STYLE}</style><h1>{'Right' if comparison.passes else 'Wrong'}</h1>"
         f"<p>{escape(verdict_line(comparison))}</p><div class='bar'>{cells}</div>"
         f"<p class='key'>{len(comparison.rows)} values in execution order:{key}</p><p>{COLUMNS}</p>"
         "<p><label><input type='checkbox' id='right'> show the values that are equal or differ by rounding</label></p>"
-        "<table><tr><th>value<th>verdict<th>error<th>band<th>from golden<th>why</tr>"
+        "<table><tr><th>value<th>verdict<th>why<th class='number'>error<th class='number'>band<th class='number'>from golden</tr>"
         f"{rows}</table>{f'<h2>Without a tap</h2><ul>{unmatched}</ul>' if unmatched else ''}<script>{FILTER}</script></html>"
     )
 
@@ -86,4 +87,4 @@ def _row(row: Row, places: Mapping[str, int], claimed: str) -> str:
     )
     hidden = " hidden" if row.verdict in ("equal", "rounding") else ""
     start = f'<tr id="{places[row.tap]}" class="{_class(row)}"{hidden}>'
-    return f"{start}<td>{_breakable(row.tap)}<td>{row.verdict}{numbers}<td>{why}</tr>"
+    return f"{start}<td>{_breakable(row.tap)}<td>{row.verdict}<td>{why}{numbers}</tr>"

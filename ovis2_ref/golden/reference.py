@@ -14,15 +14,15 @@ from ovis2_ref.runtime.weights import Weights
 from ovis2_ref.text.processor import Ovis2Processor
 
 
-def load_reference(golden: Golden, checkpoint: str | Path) -> Reference:
-    """Return the reference for the run in `golden`, with the weights in the folder `checkpoint`.
+def load_reference(golden: Golden, checkpoint: str | Path, *, stream: bool = False) -> Reference:
+    """Return the reference for the run in `golden`, with the weights in the folder `checkpoint`; `stream` leaves them on disk.
 
     Raises `InputError` if these are not the weights that the run was made with.
     """
     metadata = golden.metadata
     convention = metadata.get("convention", "transformers")
     model = Ovis2ForConditionalGeneration.from_pretrained(
-        checkpoint, dtype=metadata.get("dtype", "float32"), convention=convention
+        checkpoint, dtype=metadata.get("dtype", "float32"), convention=convention, stream=stream
     )
     if metadata.get("weights", recorded := fingerprint(model.weights)) != recorded:
         raise InputError(

@@ -1,12 +1,15 @@
 """The verdicts of a comparison as a table and as JSON."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 from ml_dtypes import finfo
 
-from ovis2_ref.golden.compare import Comparison, Row
+from ovis2_ref.golden.compare import Comparison
+from ovis2_ref.golden.judge import ACCEPTED, Row
 from ovis2_ref.runtime.arrays import DTYPES
 
 HEADINGS = ("tap", "verdict", "error", "band", "from golden", "")
@@ -15,23 +18,26 @@ ULP = "units in the last place"
 
 def verdict_line(comparison: Comparison) -> str:
     """Return one line: the candidate is right, or the first wrong value, why it is wrong, and how many values inherit it."""
+    words = list(comparison.remarks)
     if not comparison.rows:
-        return "NOTHING COMPARED: no array of the candidate could be matched to a tap (give --names)"
-    wrong, inherited = comparison.of("wrong"), comparison.of("inherited")
+        if not words:
+            words = ["NOTHING COMPARED: no array of the candidate has the name of a tap (give --names)"]
+        return "; ".join(words)
+    wrong, inherited, accepted = (comparison.of(*kinds) for kinds in (("wrong",), ("inherited",), ACCEPTED))
     if not wrong:
-        counts = {
-            verdict: len(comparison.of(verdict))
-            for verdict in ("equal", "rounding", "lower type", "equivalent", "unchecked")
-        }
-        return f"RIGHT: {len(comparison.rows)} values, " + ", ".join(
-            f"{count} {name}" for name, count in counts.items() if count
-        )
+        refused = " NOT ACCEPTED (--strict)" if accepted and comparison.strict else ""
+        kinds = Counter(f"in {row.note}" if row.verdict == "lower type" else "that change nothing" for row in accepted)
+        what = " and ".join(f"{count} values {kind}" for kind, count in kinds.items())
+        counts = {verdict: len(comparison.of(verdict)) for verdict in ("equal", "rounding", *ACCEPTED, "unchecked")}
+        total = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        right = f"WRONG, with {what}{refused}" if refused else f"RIGHT, with {what}" if what else "RIGHT"
+        return "; ".join([*words, f"{right}: {len(comparison.rows)} values, {total}"])
     first, *others = wrong
     named = dict.fromkeys(each.cause.name for each in first.causes)
     further = [
         name for row in others for name in dict.fromkeys(each.cause.name for each in row.causes) if name not in named
     ]
-    words = [f"WRONG: {first.tap}: {reason(first, comparison.claimed)}"]
+    words += [f"WRONG: {first.tap}: {reason(first, comparison.claimed)}"]
     words += [f"further causes: {', '.join(dict.fromkeys(further))}"] if further else []
     unknown = sum(not row.causes for row in others)
     words += [f"{unknown} more wrong for unknown reasons"] if unknown else []
@@ -49,7 +55,7 @@ def reason(row: Row, claimed: str) -> str:
         others = row.causes[0].names[1:]
         names += f" or {', or '.join(others)}, which this run can't tell apart" if others else ""
         return f"{names} (with {change} the reference reproduces it to {units:.2g} {ULP}). Look at: {looks}"
-    return f"unknown ({row.note})" if row.note else "unknown: no known mistake reproduces it"
+    return f"unknown ({row.note})" if row.note else "unknown: no known mistake reproduces it, and no simple difference"
 
 
 def table(comparison: Comparison, *, everything: bool = False) -> str:
@@ -61,8 +67,16 @@ def table(comparison: Comparison, *, everything: bool = False) -> str:
     left_out = len(comparison.rows) - len(shown)
     if left_out:
         text.append(f"({left_out} values that are equal or differ by rounding: --all shows them)")
-    text += [f"no tap found for {name}" for name in comparison.unmatched]
+    text += [f"no tap found for {name}{guessed(comparison, name)}" for name in comparison.unmatched]
     return "\n".join([*text, verdict_line(comparison)])
+
+
+def guessed(comparison: Comparison, name: str) -> str:
+    """Return what an array without a tap is most like; it takes a map of names to have it judged."""
+    for guess in comparison.guesses:
+        if guess.name == name:
+            return f" (a guess: {100 * guess.likeness:.0f} % like {guess.tap}; give --names to have it judged)"
+    return ""
 
 
 def _cells(row: Row, claimed: str) -> tuple[str, ...]:
@@ -88,10 +102,14 @@ def as_json(comparison: Comparison) -> str:
             "verdict": verdict_line(comparison),
             "passes": comparison.passes,
             "claimed": comparison.claimed,
+            "strict": comparison.strict,
+            "remarks": comparison.remarks,
             "unmatched": comparison.unmatched,
+            "guesses": [guess._asdict() for guess in comparison.guesses],
             "values": [_entry(row) for row in comparison.rows],
         },
         indent=1,
+        allow_nan=False,
     )
 
 
@@ -101,7 +119,7 @@ def _entry(row: Row) -> dict[str, Any]:
             "name": each.cause.name,
             "others": each.names[1:],
             "taps": each.taps,
-            "error": each.error,
+            "error": _finite(each.error),
             "look": each.cause.look,
             "thread": each.cause.thread,
         }
@@ -112,9 +130,14 @@ def _entry(row: Row) -> dict[str, Any]:
         "name": row.match.name,
         "match": row.match.how,
         "verdict": row.verdict,
-        "error": row.error,
-        "band": row.band,
-        "difference": row.difference,
+        "error": _finite(row.error),
+        "band": _finite(row.band),
+        "difference": _finite(row.difference),
         "note": row.note,
         "causes": list(causes),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a number, or None where it is none that JSON has."""
+    return value if value is not None and isfinite(value) else None

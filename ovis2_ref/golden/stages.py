@@ -23,6 +23,11 @@ GIVEN = "image.given"
 INPUTS = ("image.picture", "pixel_values", "input_ids", "attention_mask", "position_ids")
 """The inputs of a run, which are always recorded: without them nothing can be computed again."""
 
+INTEGERS = (
+    "image.picture", "image.grid", "image.canvas", "image.tiles", "input_ids", "attention_mask", "position_ids", "generated",
+)  # fmt: skip
+"""The values that are whole numbers."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -94,7 +99,7 @@ def numbered(tap: str, step: int) -> str:
 @lru_cache(maxsize=2**16)
 def split_number(tap: str) -> tuple[str, int]:
     """Return the name of a tap without its pass, and its pass."""
-    match = re.fullmatch(r"(.*)#(\d+)", tap)
+    match = re.fullmatch(r"(.*)#([1-9]\d{0,5})", tap)
     return (match[1], int(match[2])) if match else (tap, 1)
 
 

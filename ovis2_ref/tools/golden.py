@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.runtime.arrays import DTYPES
 from ovis2_ref.tiny import SAMPLE, TINY
+from ovis2_ref.tools.terminal import printable
 
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1, "": 1}
 
@@ -42,6 +44,10 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     compare.add_argument("candidate", metavar="CANDIDATE", help="a file of the same format, written by a port")
     compare.add_argument("--checkpoint", metavar="FOLDER", default=TINY, help="the weights that both were made with")
     compare.add_argument("--names", metavar="MAP", help="transformers, original, vllm, llama_cpp, or a JSON file")
+    compare.add_argument(
+        "--strict", action="store_true", help="accept neither lower types nor values that change nothing"
+    )
+    compare.add_argument("--stream", action="store_true", help="leave the weights on disk; read each when it is needed")
     compare.add_argument("--all", action="store_true", help="show the values that are right, too")
     compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
     compare.add_argument("--html", metavar="FILE", help="write a page, too")
@@ -100,6 +106,8 @@ def _record(arguments: argparse.Namespace) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from ovis2_ref.golden import compare, read_golden
     from ovis2_ref.golden.names import read_names
     from ovis2_ref.golden.page import page
@@ -108,16 +116,18 @@ def _compare(arguments: argparse.Namespace) -> int:
 
     golden, candidate = read_golden(arguments.golden), read_golden(arguments.candidate)
     names = None if arguments.names is None else read_names(arguments.names)
-    comparison = compare(golden, candidate, load_reference(golden, arguments.checkpoint), names)
+    reference = load_reference(golden, arguments.checkpoint, stream=arguments.stream)
+    show = partial(tqdm, unit="value", disable=None, leave=False)
+    comparison = compare(golden, candidate, reference, names, strict=arguments.strict, show=show)
+    print(as_json(comparison) if arguments.json else table(comparison, everything=arguments.all))
     if arguments.html is not None:
         _write(arguments.html, page(comparison))
-    print(as_json(comparison) if arguments.json else table(comparison, everything=arguments.all))
     return 0 if comparison.passes else 1
 
 
 def _write(path: str, text: str) -> None:
     try:
-        Path(path).write_text(text, "utf-8")
+        Path(path).write_text(printable(text), "utf-8")
     except OSError as error:
         raise InputError(f"{path} can't be written ({error.strerror})") from error
 

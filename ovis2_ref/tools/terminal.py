@@ -9,7 +9,9 @@ import sys
 from contextlib import suppress
 from typing import Any, TextIO
 
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 LONGEST = 2000
 """Characters of an error; a list of faults is cut there."""
 

@@ -13,7 +13,7 @@ from transformers.models.ovis2 import modeling_ovis2
 from transformers.models.qwen2 import modeling_qwen2
 
 from ovis2_ref import TINY, Ovis2ForConditionalGeneration, Ovis2Processor
-from ovis2_ref.golden import Golden, compare, read_golden, record, record_transformers
+from ovis2_ref.golden import Comparison, Golden, compare, read_golden, record, record_transformers
 from ovis2_ref.golden.causes.runs import Rules, rules
 from ovis2_ref.golden.probes import uneven
 from ovis2_ref.golden.reference import load_reference
@@ -106,6 +106,10 @@ class Bench:
                 mistake(bench)
             bench.run(self._folder / "run")
         return read_golden(self._folder / "run")
+
+    def compared(self, mistake: Mistake) -> Comparison:
+        """Return the comparison of the run with the mistake."""
+        return compare(self.golden, self._recorded(mistake), self.reference)
 
     def seen(self, mistake: Mistake) -> Seen:
         """Return what compare says of the run with the mistake."""
