@@ -143,9 +143,9 @@ class Bands:
         """Take the recorded values, which a judge may change; `claimed` is the type that the candidate says it computes in."""
         self.stages, self.known, self._reference = stages, known, reference
         self.claimed = claimed
-        self.truth = self.replay()
-        """The stages in float64."""
         self._replays: dict[tuple[str, str], Replay] = {}
+        self.truth = self._replay_in(DTYPES["float64"])
+        """The stages in float64."""
 
     def replay(
         self, dtype: np.dtype = DTYPES["float64"], arithmetic: Arithmetic = PLAIN, changed: Stages | None = None
@@ -165,19 +165,29 @@ class Bands:
         return Replay({**self.stages, **(changed or {})}, reference, known, DTYPES[self.claimed], dtype)
 
     def _replay_in(self, dtype: np.dtype, arithmetic: Arithmetic = PLAIN, changed: Stages | None = None) -> Replay:
-        """Return a replay that is kept, with its computed values, for later taps; with stages changed, a new one."""
-        if changed:
-            return self.replay(dtype, arithmetic, changed)
+        """Return a replay that is kept, with its computed values, for later taps.
+
+        One with stages changed is new, and takes over what the kept one has computed of the stages before them.
+        """
         key = dtype.name, arithmetic.name
         if key not in self._replays:
             self._replays[key] = self.replay(dtype, arithmetic)
-        return self._replays[key]
+        if not changed:
+            return self._replays[key]
+        replay = self.replay(dtype, arithmetic, changed)
+        replay.take_over(self._replays[key], changed)
+        return replay
+
+    def with_mistake(self, changed: Stages) -> Replay:
+        """Return a replay in float64 with some stages changed."""
+        return self._replay_in(DTYPES["float64"], PLAIN, changed)
 
     def band(self, tap: str, truth: Array, fit: Fit, error: float, changed: Stages | None = None) -> float:
         """Return the largest error that the tap may have, with some stages `changed`. `error` is the one that it has.
 
         Any rounded value may be off by a unit in the last place (as exp and cos of two libraries are). In float64 the truth
-        itself is rounded. Where values were stored in a lower type, they were computed from others than the stored ones. Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
+        itself is rounded. Where values were stored in a lower type, they were computed from others than the stored ones.
+        Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
         """
         if changed:
             band = self._band(tap, truth, fit, changed, (PLAIN,))

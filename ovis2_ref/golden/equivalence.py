@@ -25,7 +25,7 @@ def reach(bands: Bands, tap: str, inputs: Mapping[str, Array]) -> set[str] | Non
             if name in users:
                 users[name].append(stage.tap)
     group = {name for name in bands.known if name in users and users[name] == users[tap]} | {tap}
-    if tap not in bands.known or tap.startswith("lm_head."):  # rows alone; and nothing that follows judges the logits
+    if tap not in bands.known:  # rows alone
         return None
     try:
         true = {name: bands.truth.stage(name) for name in group}

@@ -1,6 +1,6 @@
 """Replay: compute stages again from recorded inputs, in any type and any arithmetic."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +80,17 @@ class Replay:
         for name in segment(self._stages, tap, {*self._known, *self._computed})[:-1]:
             self._computed[name] = self._formula(name)
         return self._formula(tap)
+
+    def take_over(self, base: "Replay", changed: Iterable[str]) -> None:
+        """Take the computed values of another replay of the same recorded values, except of `changed` stages and what follows
+        from them.
+        """
+        affected = set(changed)
+        for tap, array in base._computed.items():  # in an order in which inputs come first
+            if tap in affected or not affected.isdisjoint(base._stages[tap].inputs):
+                affected.add(tap)
+            else:
+                self._computed[tap] = array
 
     def _formula(self, tap: str) -> Array:
         """Compute the stage's formula from its inputs, which are known."""

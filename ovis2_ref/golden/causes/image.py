@@ -150,6 +150,20 @@ IMAGE_CAUSES: tuple[Cause, ...] = (
     ),
     Cause("channels: blue first", VALUES, each_tile(lambda tile: tile[::-1]), "red, green, blue"),
     Cause(
+        "channels: blue first",
+        ("image.picture",),
+        lambda m, w, picture: picture[::-1],
+        "red, green, blue",
+        recorded_only=True,
+    ),
+    Cause(
+        "channels: blue first, after normalising",
+        VALUES,
+        lambda m, w, y, *_: y[:, ::-1],
+        "red, green, blue",
+        of_result=True,
+    ),
+    Cause(
         "pixels: rows and columns swapped",
         VALUES,
         each_tile(lambda tile: tile.swapaxes(1, 2)),

@@ -1,12 +1,13 @@
 """Mistakes in which weight goes where, and further ones of a layer: names, rows, types, residuals, frequencies."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from ml_dtypes import float8_e4m3fn
+from ml_dtypes import bfloat16, float8_e4m3fn
 
 from ovis2_ref.golden.causes import Cause
-from ovis2_ref.golden.causes.layers import PRODUCTS, WEIGHTS, norm_with, part_of, product_with, root
+from ovis2_ref.golden.causes.layers import NORMS, PRODUCTS, WEIGHTS, norm_with, part_of, product_with, quantised, root
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.runtime.arrays import Array, sum_dtype
 from ovis2_ref.runtime.weights import Weights
@@ -26,17 +27,21 @@ def product_of(name: str) -> Callable[..., Array]:
     return lambda m, w, x: m.arithmetic.linear(x, part_of(m, w, name))
 
 
-def of_layer_before(name: str) -> Callable[..., Array]:
-    """Return the formula of the linear layer called `name` with the weights of the layer before."""
+def in_layer_before(weights: Mapping[str, Array], name: str) -> Array:
+    """Return the weight that the layer before has in the place of the one called `name`; the first layer has its own."""
+    before = re.sub(r"(?<=\.layers\.)\d+(?=\.)", lambda number: str(max(int(number[0]) - 1, 0)), name)
+    return weights[before]
 
-    def compute(m: Reference, w: Weights, x: Array) -> Array:
-        whole, _, number = w.name.rpartition(".")
-        if not number.isdigit():
-            raise ValueError(f"{w.name} is no layer")
-        before: Weights = m.weights / whole / str(max(int(number) - 1, 0))
-        return m.arithmetic.linear(x, part_of(m, before, name))
 
-    return compute
+def all_in_bfloat16(weights: Mapping[str, Array], name: str) -> Array:
+    """Return a weight rounded to bfloat16."""
+    return weights[name].astype(bfloat16).astype(weights[name].dtype)
+
+
+def matrices_in_8_bits(weights: Mapping[str, Array], name: str) -> Array:
+    """Return a weight in 8 bits, if it is a matrix: norms and biases stay, as in llama.cpp."""
+    weight = weights[name]
+    return quantised(weight) if weight.ndim == 2 else weight
 
 
 def in_blocks(weight: Array, bits: int) -> Array:
@@ -104,9 +109,11 @@ def _loaded() -> Iterator[Cause]:
             )
     for name in PRODUCTS:
         taps = (f"*.{name}.output",)
-        yield Cause(
-            "weights: of the layer before", taps, of_layer_before(name), f"the number of the layer in {name}'s name"
-        )
+        if name != "head_linear":
+            look = f"the number of the layer in {name}'s name"
+            yield Cause(
+                "weights: of the layer before", (f"*.layers.*.{name}.output",), None, look, weights=in_layer_before
+            )
         for title, change in (
             ("weights: in 4 bits (Q4_0)", lambda weight: in_blocks(weight, 4)),
             ("weights: in 8 bits, a scale for each row", by_rows),
@@ -123,8 +130,33 @@ def _loaded() -> Iterator[Cause]:
             )
 
 
+IN_LAYERS = tuple(f"*.layers.*.{name}.output" for name in (*PRODUCTS, *NORMS))
+WITH_WEIGHTS = (*(f"*.{name}.output" for name in (*PRODUCTS, *NORMS)), "*.patch_embedding.output", "*.head_norm.output")
+ENDS = ("*.embeddings.output", "*.embed_tokens.output", "*_table.output", "*.inputs_embeds", "lm_head.output")
+
 LOADING_CAUSES: tuple[Cause, ...] = (
     *_loaded(),
+    Cause(
+        "weights: a whole layer of the layer before",
+        IN_LAYERS,
+        None,
+        "the number of the layer in the names of its weights, norms too",
+        weights=in_layer_before,
+    ),
+    Cause(
+        "weights: all rounded to bfloat16, norms, biases and tables too",
+        (*WITH_WEIGHTS, *ENDS),
+        None,
+        "the type that the checkpoint was converted to",
+        weights=all_in_bfloat16,
+    ),
+    Cause(
+        "weights: all matrices in 8 bits (Q8_0), head and tables too",
+        (*WITH_WEIGHTS, *ENDS),
+        None,
+        "the type that the checkpoint was converted to",
+        weights=matrices_in_8_bits,
+    ),
     *(
         Cause(
             "weights: rows of q and k in the order of neighbouring pairs",

@@ -163,6 +163,17 @@ PROMPT_CAUSES: tuple[Cause, ...] = (
         prompt_only=True,
         of_result=True,
     ),
+    *(
+        Cause(
+            f"rotary: a step's position one too {word}",
+            POSITIONS,
+            lambda m, w, y, *_, shift=shift: y + shift * (y.shape[1] == 1),
+            "a new token's position is the count of the tokens before it",
+            of_result=True,
+            recorded_only=True,
+        )
+        for word, shift in (("low", -1), ("high", 1))
+    ),
     Cause(
         "visual tokens: left out",
         MERGED,

@@ -85,7 +85,7 @@ class ProbeRun:
         dtype = DTYPES[self.claimed]
         for cause in CATALOGUE:
             places = found.setdefault(cause.name, {})
-            taps = [tap for tap in self.stages if tap not in self.given]
+            taps = [tap for tap in self.stages if tap not in self.given and not cause.recorded_only]
             for tap, stage in with_mistake(cause, self.stages, taps).items():
                 replay = Replay({**self.stages, tap: stage}, self.reference, self.right, dtype, dtype)
                 try:

@@ -43,10 +43,9 @@ def without_patch_bias(m: Reference, w: Weights, pixels: Array) -> Array:
     return m.arithmetic.times(patches, kernel.reshape(len(kernel), -1).T)
 
 
-def positions_shifted(m: Reference, w: Weights, x: Array) -> Array:
-    """Add the position embeddings from the second row on, as if the first were a class token's."""
-    table = (w / "position_embedding")["weight"]
-    return x + np.concatenate([table[1:], table[:1]])
+def positions_shifted(by: int) -> Callable[..., Array]:
+    """Return the sum of patches and position embeddings from another row on, as if the first were a class token's."""
+    return lambda m, w, x: x + np.roll((w / "position_embedding")["weight"], by, axis=0)
 
 
 def positions_transposed(m: Reference, w: Weights, x: Array) -> Array:
@@ -122,7 +121,13 @@ VISION_CAUSES: tuple[Cause, ...] = (
     ),
     Cause("patch: bias missing", PATCHES, without_patch_bias, "patch_embedding.bias"),
     Cause(
-        "positions: shifted by one", POSITIONS, positions_shifted, "AIMv2 has no class token: patch 0 has position 0"
+        "positions: shifted by one",
+        POSITIONS,
+        positions_shifted(-1),
+        "AIMv2 has no class token: patch 0 has position 0",
+    ),
+    Cause(
+        "positions: shifted by one, late", POSITIONS, positions_shifted(1), "patch 0 has position 0, not the last one"
     ),
     Cause("positions: grid transposed", POSITIONS, positions_transposed, "positions are counted row by row"),
     Cause("positions: not added", POSITIONS, lambda m, w, x: x, "embeddings.position_embedding.weight"),
