@@ -97,13 +97,16 @@ class Fit(NamedTuple):
     rows: Array | None = None
     hidden: Array | None = None
     """True for rows (all axes but the last) whose numbers don't matter."""
+    whole: tuple[int, ...] | None = None
+    """The shape of the value of which `rows` were kept."""
 
     def __call__(self, array: Array) -> Array:
         """Return the part of `array` that corresponds."""
+        shape = self.whole or self.shape
+        if array.ndim == len(shape) == 3 and array.shape[1] > shape[1]:
+            array = array[:, -shape[1] :]
         if self.rows is not None:
-            return self.without_padding(array.reshape(-1, array.shape[-1])[self.rows])
-        if array.ndim == len(self.shape) == 3 and array.shape[1] > self.shape[1]:
-            array = array[:, -self.shape[1] :]
+            array = array.reshape(-1, array.shape[-1])[self.rows]
         return self.without_padding(array)
 
     def without_padding(self, part: Array) -> Array:

@@ -19,6 +19,7 @@ import numpy as np
 from ovis2_ref import ops
 from ovis2_ref.activations import ACTIVATIONS
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.reading import read_json
 from ovis2_ref.golden.bands import MARGIN, row_error
 from ovis2_ref.golden.file import Golden, read_golden, write_golden
 from ovis2_ref.image.filters import FILTERS, windows
@@ -211,26 +212,50 @@ def check_cases(folder: str | Path, module: str | Path) -> Iterator[Result]:
 
     A float64 output may have an error of 1e-12; a float32 one twice that of the cases' own, or two units in the last place.
     """
-    golden, index = (
-        read_golden(Path(folder) / "cases.safetensors"),
-        json.loads((Path(folder) / "index.json").read_text()),
-    )
+    index = read_index(folder)
+    golden = read_golden(Path(folder) / "cases.safetensors")
     if not Path(module).is_file():
         raise InputError(
-            f"there is no file {str(module)!r}; give a Python file with functions called {', '.join(index)}"
+            f"there is no file {str(module)!r}; give a Python file with functions called {', '.join(COMPONENTS)}"
         )
-    functions = runpy.run_path(str(module))
+    try:
+        functions = runpy.run_path(str(module))
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"{module} can't be run ({type(error).__name__}: {str(error)[:200]}); it is imported first"
+        ) from error
     for name in (name for name in index if callable(functions.get(name))):
         for dtype in DTYPES:
             wrong = [fault for i in range(COUNT) if (fault := _fault(golden, index, name, i, dtype, functions[name]))]
             yield Result(name, dtype, len(wrong), COUNT, wrong[0] if wrong else "")
 
 
+def read_index(folder: str | Path) -> dict[str, Any]:
+    """Return cases/index.json. Raises `InputError` if it isn't what `write_cases` writes, `CheckpointError` if it is no JSON."""
+    index = read_json(folder, "index.json")
+    for name, entry in index.items():
+        good = name in COMPONENTS and isinstance(entry, dict) and entry.keys() >= {"inputs", "numbers"}
+        good = good and isinstance(entry["numbers"], list) and len(entry["numbers"]) == COUNT
+        good = good and all(isinstance(numbers, dict) for numbers in entry["numbers"])
+        if (
+            not good
+            or not isinstance(entry["inputs"], list)
+            or not all(isinstance(key, str) for key in entry["inputs"])
+        ):
+            raise InputError(
+                f"{folder}/index.json: the entry {name!r:.80} is damaged; write the cases again (golden cases)"
+            )
+    return index
+
+
 def _fault(golden: Golden, index: Any, name: str, i: int, dtype: str, function: Callable[..., Any]) -> str:
     """Return what is wrong with a function's output on a case; nothing if it is right."""
     numbers, prefix = index[name]["numbers"][i], f"{name}.{i}.{dtype}."
-    inputs = [numbers[key] if key in numbers else golden.taps[prefix + key].copy() for key in index[name]["inputs"]]
-    expected, truth = golden.taps[prefix + "output"], golden.taps[f"{name}.{i}.float64.output"]
+    try:
+        inputs = [numbers[key] if key in numbers else golden.taps[prefix + key].copy() for key in index[name]["inputs"]]
+        expected, truth = golden.taps[prefix + "output"], golden.taps[f"{name}.{i}.float64.output"]
+    except KeyError as error:
+        raise InputError(f"the cases have no {error}; write them again (golden cases)") from error
     try:
         output = np.asarray(function(*inputs))
     except Exception as error:

@@ -84,11 +84,6 @@ def _factor(tap: str, x: Array, y: Array, others: object) -> Iterator[str]:
     factor = float((x * y).sum()) / size
     if _same(x, factor * y, deviation):
         yield f"a constant factor of {factor:.6g}"
-    scattered = x != 0
-    if 0.5 < scattered.mean() < 1:
-        factor = float((x * y).sum() / (y[scattered] ** 2).sum())
-        if _same(x, np.where(scattered, factor * y, 0), deviation):
-            yield f"{1 - scattered.mean():.1%} of the numbers are 0, scattered, the others have the factor {factor:.4g}"
 
 
 def _offset(tap: str, x: Array, y: Array, others: object) -> Iterator[str]:
@@ -100,7 +95,7 @@ def _offset(tap: str, x: Array, y: Array, others: object) -> Iterator[str]:
     low, high = float(x.min()), float(x.max())
     if _same(x, np.clip(y, low, high), deviation):
         yield f"cut off at {low:.4g} and {high:.4g}"
-    levels = np.unique(np.abs(x).ravel()[:: max(1, x.size // 4096)])
+    levels = np.unique(np.round(np.abs(x).ravel()[:: max(1, x.size // 4096)], 6))
     if 2 < len(levels) < min(256, x.size // 8):
         step = float(np.diff(levels).min())
         if step and np.allclose(x / step, np.round(x / step), atol=1e-3) and np.abs(difference).max() < 1.01 * step:
@@ -170,8 +165,19 @@ def _parts(tap: str, x: Array, y: Array) -> Iterator[str]:
     ]
     for _, axis in found:
         x, y = (np.compress(~clean[axis], array, axis) for array in (x, y))
-    how = next(_each_slice(names, x, y), "")
+    how = next(_each_slice(names, x, y), "") or ("" if places else _scattered(x, y))
     yield _join(f"only {' of '.join(places)}" if places else "", how)
+
+
+def _scattered(x: Array, y: Array) -> str:
+    """Return how many numbers are 0, as after dropout."""
+    kept = x != 0
+    if not 0.5 < kept.mean() < 1 or not (y[kept] ** 2).sum():
+        return ""
+    factor = float((x * y).sum() / (y[kept] ** 2).sum())
+    if not _same(x, np.where(kept, factor * y, 0), float(np.linalg.norm(x - y))):
+        return ""
+    return f"{1 - kept.mean():.1%} of the numbers are 0, scattered, the others have the factor {factor:.4g}"
 
 
 def _each_slice(names: tuple[str, ...], x: Array, y: Array) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The golden file: arrays by tap in execution order, and metadata of the run. README.md describes the format."""
 
 import json
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 
 from ovis2_ref.checkpoint.safetensors_file import open_with_metadata
 from ovis2_ref.errors import InputError
+from ovis2_ref.files.checks import is_whole, shown
 from ovis2_ref.files.reading import parse_json
 from ovis2_ref.files.writing import replacing
 
@@ -25,6 +27,13 @@ KINDS = {
 }  # fmt: skip
 """The number types that a golden file may hold, in safetensors' spelling."""
 SPELLINGS = {dtype: kind for kind, dtype in KINDS.items()}
+ENTRIES = {
+    "dtype": str, "convention": str, "device": str, "weights": str, "prompt": str,
+    "config": dict, "generation_config": dict, "libraries": dict, "inputs": dict, "image_processor": dict, "rows": dict,
+}  # fmt: skip
+"""The entries of the metadata and what they are, where they are there."""
+WORDS = {str: "a text", dict: "an object"}
+MOST_ROWS = 2**40
 STEP = 2**20
 """Bytes copied at a time."""
 
@@ -89,9 +98,39 @@ def read_golden(path: str | Path) -> Golden:
     metadata = {"version": VERSION} if text is None else parse_json(text.encode(), f"{path}: the metadata")
     if metadata.get("version") != VERSION:
         raise InputError(
-            f"{path} is a golden file of version {metadata.get('version')!r}; this program reads {VERSION}"
+            f"{path} is a golden file of version {metadata.get('version')!r:.80}; this program reads {VERSION}"
         )
-    return Golden(taps, metadata)
+    for entry, kind in ENTRIES.items():
+        if not isinstance(metadata.get(entry), kind | None):
+            raise InputError(f"{path}: {entry!r} in the metadata is {shown(metadata[entry])}, not {WORDS[kind]}")
+    golden = Golden(taps, {name: value for name, value in metadata.items() if value is not None})
+    for name in taps:
+        if name.endswith(ROWS):
+            _expect_rows(golden, name.removesuffix(ROWS), str(path))
+    return golden
+
+
+def _expect_rows(golden: Golden, name: str, path: str) -> None:
+    """Raise `InputError` unless the rows that are kept of a tap are some of its rows, in order."""
+    kept = golden.metadata.get("rows", {}).get(name)
+    shape = kept.get("shape") if isinstance(kept, dict) else None
+    if kept is not None and not (isinstance(shape, list) and 0 < len(shape) <= 8 and all(map(is_whole, shape))):
+        raise InputError(
+            f"{path}: the metadata of the rows of {name!r} has the shape {shown(shape)}, not a list of whole numbers"
+        )
+    if name not in golden or len(golden.shape(name)) != 2:
+        raise InputError(
+            f"{path}: {name + ROWS!r} is there, but no array {name!r} of two axes: the rows that were kept"
+        )
+    rows = golden.taps[name + ROWS]
+    most = MOST_ROWS if shape is None else math.prod(shape[:-1])
+    rising = (
+        rows.ndim == 1 and rows.dtype.kind in "iu" and np.all(np.diff(rows) > 0) and len(rows) == golden.shape(name)[0]
+    )
+    if not (rising and len(rows) and rows[0] >= 0 and rows[-1] < most):
+        raise InputError(
+            f"{path}: {name + ROWS!r} should hold a rising index below {most} for each of the rows of {name!r}"
+        )
 
 
 def write_golden(path: str | Path, golden: Golden) -> None:

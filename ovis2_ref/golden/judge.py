@@ -18,7 +18,7 @@ import numpy as np
 
 from ovis2_ref.checkpoint.names import TEXT
 from ovis2_ref.config import Ovis2Config
-from ovis2_ref.golden.bands import Bands, Fit, row_error
+from ovis2_ref.golden.bands import Bands, Fit, not_finite, row_error
 from ovis2_ref.golden.causes.search import Explanation, explain
 from ovis2_ref.golden.differences import describe
 from ovis2_ref.golden.equivalence import reach
@@ -81,7 +81,8 @@ class Judge:
         """Return the verdict on one value."""
         row = Row(tap, match)
         value = without_masked(match.array) if split_number(tap)[0].endswith(".scores") else match.array
-        fit = Fit(value.shape, value.dtype, match.rows, self._padding(tap, value, match.rows))
+        hidden = self._padding(tap, match.whole or value.shape)
+        fit = Fit(value.shape, value.dtype, match.rows, hidden, match.whole)
         value = fit.without_padding(value)
         expected = self._golden_value(tap, match)
         if expected is not None:
@@ -102,23 +103,14 @@ class Judge:
             self._look_back(row)
         return row
 
-    def _padding(self, tap: str, value: Array, rows: Array | None) -> Array | None:
+    def _padding(self, tap: str, shape: tuple[int, ...]) -> Array | None:
         """Return true for the rows of padding tokens in a value of the prompt's pass, whose numbers are of no use to anyone."""
         mask = self._bands.known.get("attention_mask")
         name, step = split_number(tap)
-        if mask is None or step > 1 or mask.all() or not name.startswith((TEXT, "position_ids")):
-            return None
-        if rows is not None:
-            whole = shape_of(self._golden, tap)
-            if whole is None:
-                return None
-            shape = whole
-        else:
-            shape = value.shape
-        if len(shape) == 2:  # positions: a number for each token
-            return None
-        token_axis = 2 if len(shape) == 4 else 1
-        if len(shape) < 3 or (shape[0], shape[token_axis]) != mask.shape:
+        tokens = (
+            (shape[0], shape[-2]) if len(shape) in (3, 4) else ()
+        )  # (batch, tokens, hidden), (batch, heads, tokens, keys)
+        if mask is None or step > 1 or not name.startswith(TEXT) or tokens != mask.shape or mask.all():
             return None
         hidden = (mask == 0)[:, None] if len(shape) == 4 else mask == 0
         return np.broadcast_to(hidden, shape[:-1]).reshape(-1)
@@ -128,7 +120,7 @@ class Judge:
         if tap not in self._golden or self._golden.rows(tap) is not None:
             return None
         expected = self._golden.taps[tap]
-        expected = Fit(match.array.shape, match.array.dtype, match.rows)(expected)
+        expected = Fit(match.array.shape, match.array.dtype, match.rows, None, match.whole)(expected)
         return expected if expected.shape == match.array.shape else None
 
     def _by_golden(self, row: Row, value: Array, expected: Array | None) -> None:
@@ -205,6 +197,10 @@ class Judge:
 
     def _account_for(self, row: Row, value: Array, truth: Array | None, fit: Fit) -> None:
         """Find why a value is wrong, and whether that matters; say how it differs where no mistake explains it."""
+        if truth is not None and truth.shape == value.shape and not_finite(value, truth).any():
+            self._wrong[row.tap] = row
+            row.note = describe(row.tap, value, truth, self._others)
+            return
         error = np.inf if row.error is None else row.error
         named = {name for each in self._wrong.values() for cause in each.causes for name in cause.names}
         row.causes = explain(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ class Match:
     """How it was matched, and how its layout was changed; "" where it has the tap's name and layout."""
     rows: Array | None = None
     """The rows that the candidate kept, if not all."""
+    whole: tuple[int, ...] | None = None
+    """The shape of the value that these rows are of, where it is known."""
 
 
 class Guess(NamedTuple):
@@ -120,7 +123,10 @@ def _place(golden: Golden, candidate: Golden, name: str, taps: list[str], how: s
     if not taps:
         return {}
     if rows is not None:
-        return {taps[0]: Match(name, array, _words(how, f"{len(rows)} rows"), rows)}
+        shape = shape_of(candidate, name) or shape_of(golden, taps[0])
+        if shape is not None and (array.shape[-1] != shape[-1] or rows[-1] >= prod(shape[:-1])):
+            return {}
+        return {taps[0]: Match(name, array, _words(how, f"{len(rows)} rows"), rows, shape)}
     parts = [array]
     if len(taps) > 1:
         widths = [(shape_of(golden, split_number(tap)[0]) or (0,))[-1] for tap in taps]
@@ -183,7 +189,7 @@ def _by_content(golden: Golden, candidate: Golden, matches: Matches) -> list[Gue
         shape = shape_of(golden, tap)
         if tap in matches.found or golden.rows(tap) is not None or shape is None:
             continue
-        for name in (name for name, size in sizes.items() if size == int(np.prod(shape, dtype=np.int64)) > 1):
+        for name in (name for name, size in sizes.items() if size == prod(shape) > 1):
             expected = golden.taps[tap]
             layout = arrange(candidate.taps[name], shape, expected)
             likeness = 0.0 if layout is None else similarity(layout.array, expected)
@@ -197,11 +203,13 @@ def _by_content(golden: Golden, candidate: Golden, matches: Matches) -> list[Gue
 
 
 def shape_of(golden: Golden, tap: str) -> tuple[int, ...] | None:
-    """Return the shape of a golden file's value, whole also where only rows of it are kept; None if it has none."""
+    """Return the shape of a golden file's value; where only rows of it are kept, that of the whole value, if it is known."""
     if tap not in golden:
         return None
     kept: Mapping[str, Any] | None = golden.metadata.get("rows", {}).get(tap)
-    return tuple(kept["shape"]) if kept else golden.shape(tap)
+    if kept:
+        return tuple(kept["shape"])
+    return golden.shape(tap) if golden.rows(tap) is None else None
 
 
 def _words(*words: str) -> str:

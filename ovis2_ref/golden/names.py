@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ovis2_ref.errors import InputError
-from ovis2_ref.files.reading import parse_json
+from ovis2_ref.files.checks import shown
+from ovis2_ref.files.reading import open_regular, parse_json
 
 Names: TypeAlias = Mapping[str, str | list[str]]
 READY = ("transformers", "original", "vllm", "llama_cpp")
@@ -29,10 +30,11 @@ def read_names(source: str | Path) -> Names:
     path = Path(source)
     if not path.is_file() or path.stat().st_size > LIMIT:
         raise InputError(f"there is no map of names {str(source)!r}; give a JSON file, or one of {', '.join(READY)}")
-    names = parse_json(path.read_bytes(), str(path))
+    with open_regular(path.resolve()) as file:
+        names = parse_json(file.read(LIMIT), str(path))
     for name, taps in names.items():
         if not isinstance(taps, str | list) or not all(isinstance(tap, str) for tap in taps):
-            raise InputError(f"{path}: {name!r} should be a tap or a list of taps, not {taps!r}")
+            raise InputError(f"{path}: {name!r} should be a tap or a list of taps, not {shown(taps)}")
     return names
 
 

@@ -1,8 +1,8 @@
 """Thousands of hostile inputs, each in a separate process: `python -m tests.hostile.long_run KIND FIRST_SEED COUNT`.
 
-KIND is pictures, checkpoints, tokenizers or calls. Every case comes from its own seed, and has to end right or with our error,
-within the stated bounds of time and memory, without starting a program or opening a file outside its folder. The worst time and
-the worst memory are printed, as JSON, and every case that broke a rule, with its seed.
+KIND is golden, pictures, checkpoints, tokenizers or calls. Every case comes from its own seed, and has to end right or with our
+error, within the stated bounds of time and memory, without starting a program or opening a file outside its folder. The worst
+time and the worst memory are printed, as JSON, and every case that broke a rule, with its seed.
 """
 
 import json
@@ -144,7 +144,20 @@ def call_case(seed: int, folder: Path, pristine: Any) -> Case:
     return wrong_call(seed)
 
 
-CASES = {"pictures": picture_case, "checkpoints": checkpoint_case, "tokenizers": tokenizer_case, "calls": call_case}
+def golden_file_case(seed: int, folder: Path, pristine: Any) -> Case:
+    """Compare a golden file with something wrong in it."""
+    from tests.hostile.golden_files import golden_case
+
+    return golden_case(seed, folder, pristine)
+
+
+CASES = {
+    "golden": golden_file_case,
+    "pictures": picture_case,
+    "checkpoints": checkpoint_case,
+    "tokenizers": tokenizer_case,
+    "calls": call_case,
+}
 
 
 def run(kind: str, seeds: range) -> dict[str, Any]:
@@ -155,6 +168,10 @@ def run(kind: str, seeds: range) -> dict[str, Any]:
     pristine = originals() if kind == "pictures" else []
     if kind == "calls":
         import tests.hostile.wrong_calls  # noqa: F401  before the forks
+    if kind == "golden":
+        import tests.hostile.golden_files as golden_files
+
+        golden_files.reference()
     for seed in seeds:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "inside"
