@@ -24,6 +24,7 @@ from ovis2_ref.golden.differences import describe
 from ovis2_ref.golden.equivalence import reach
 from ovis2_ref.golden.file import Golden
 from ovis2_ref.golden.matching import Match, shape_of
+from ovis2_ref.golden.passes import VISUAL
 from ovis2_ref.golden.replay import UNFIT, MissingInputError, ancestors
 from ovis2_ref.golden.stages import is_input, split_number, without_masked
 from ovis2_ref.runtime.arrays import Array
@@ -137,7 +138,7 @@ class Judge:
             return value
         if truth.shape != value.shape:
             row.verdict = "wrong"
-            row.note = f"has the shape {shape_words(row.tap, value.shape)}; its inputs give {shape_words(row.tap, truth.shape)}"
+            row.note = other_shape(row.tap, value.shape, truth.shape)
             return value
         for form, note in self._forms(row.tap, value, truth):
             row.error = row_error(form, truth)
@@ -189,10 +190,7 @@ class Judge:
             if any(row_error(value[start : start + len(truth)], truth) < BATCH_PIXELS for start in starts):
                 return "rounding", "pictures of a batch"
         if value.shape != truth.shape:
-            return (
-                "wrong",
-                f"has the shape {shape_words(tap, value.shape)}; its inputs give {shape_words(tap, truth.shape)}",
-            )
+            return "wrong", other_shape(tap, value.shape, truth.shape)
         return "wrong", ""
 
     def _account_for(self, row: Row, value: Array, truth: Array | None, fit: Fit) -> None:
@@ -228,6 +226,15 @@ class Judge:
             row.verdict, row.note = "inherited", f"from {origin}"
         elif row.tap in self._harmless:
             row.verdict, row.note = "equivalent", f"from {self._harmless[row.tap]}"
+
+
+def other_shape(tap: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Return in words that a value has another shape than its inputs give."""
+    words = f"has the shape {shape_words(tap, found)}; its inputs give {shape_words(tap, wanted)}"
+    if tap.startswith(VISUAL) and found[1:] == wanted[1:] and found[0] < wanted[0]:
+        words += f": {found[0]} of {wanted[0]} tiles; record all of them, or a golden file of a picture of one tile"
+        words += ' (golden/README.md, "How to dump")'
+    return words
 
 
 def shape_words(tap: str, shape: tuple[int, ...]) -> str:

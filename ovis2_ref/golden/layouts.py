@@ -131,6 +131,6 @@ def _other_counts(array: Array, shape: tuple[int, ...]) -> Iterator[Layout]:
             yield from _permuted(array, (array.size // prod(shape[1:]), *shape[1:]))
         return
     whole = array.reshape((1,) * missing + array.shape)
-    scores = len(shape) == 4 and whole.shape[:2] == shape[:2]  # of other counts of queries and keys
+    scores = len(shape) == 4 and whole.shape[1] == shape[1]  # of other counts of queries and keys
     if len(shape) <= 2 or whole.shape[-1] == shape[-1] or scores:
         yield Layout(whole, "a batch of one" if missing else "")

@@ -136,7 +136,7 @@ def _place(golden: Golden, candidate: Golden, name: str, taps: list[str], how: s
     placed = {}
     for tap, part in zip(taps, parts, strict=True):
         value, numbers = _numbers(tap, part)
-        match = _arranged(golden, name, tap, value, _words(how, numbers))
+        match = _arranged(golden, candidate, name, tap, value, _words(how, numbers))
         if match is not None:
             placed[tap] = match
     return placed
@@ -154,7 +154,7 @@ def _numbers(tap: str, array: Array) -> tuple[Array, str]:
     return array, ""
 
 
-def _arranged(golden: Golden, name: str, tap: str, array: Array, how: str) -> Match | None:
+def _arranged(golden: Golden, candidate: Golden, name: str, tap: str, array: Array, how: str) -> Match | None:
     """Return the match of an array with a tap, in the tap's layout; None if it can't have it."""
     base, step = split_number(tap)
     shape = shape_of(golden, tap if tap in golden else base)
@@ -162,23 +162,16 @@ def _arranged(golden: Golden, name: str, tap: str, array: Array, how: str) -> Ma
         return Match(name, array, how)
     if is_input(tap) and (array.shape == shape or base == "image.picture"):  # other axes are mistakes, not layouts
         return Match(name, array, how)
-    if base.endswith(".k_rotated") and array.ndim > 1 and array.shape[-2] > shape[-2] and step <= golden_steps(golden):
-        before = golden_tokens(golden, step, "attention_mask") - shape[-2]
-        array, how = array[..., before : before + shape[-2], :], _words(how, "of all keys")
+    if base.endswith(".k_rotated") and array.ndim == 4 and tap in golden:
+        mask = numbered("attention_mask", step)
+        keys = shape_of(candidate, mask) or shape_of(golden, mask) or (0,)
+        if array.shape[-2] >= keys[-1] > 0 and (step > 1 or not array[:, :, keys[-1] :].any()):
+            count = shape[-2] if step > 1 else keys[-1]
+            how = how if array.shape[-2] == count else _words(how, "of all keys")
+            array = array[:, :, keys[-1] - count : keys[-1]]
     expected, rows = (golden.taps[tap], golden.rows(tap)) if tap in golden else (None, None)
     layout = arrange(array, shape, expected, rows)
     return None if layout is None else Match(name, layout.array, _words(how, layout.how))
-
-
-def golden_steps(golden: Golden) -> int:
-    """Return the number of passes of the language model in a golden file."""
-    return max((split_number(name)[1] for name in golden.names if name.startswith("input_ids")), default=1)
-
-
-def golden_tokens(golden: Golden, step: int, tap: str = "input_ids") -> int:
-    """Return the number of tokens in a pass, or, of the attention mask, up to it."""
-    shape = shape_of(golden, numbered(tap, step))
-    return shape[-1] if shape else 0
 
 
 def _by_content(golden: Golden, candidate: Golden, matches: Matches) -> list[Guess]:

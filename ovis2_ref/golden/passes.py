@@ -7,7 +7,7 @@ import numpy as np
 
 from ovis2_ref.checkpoint.names import TEXT
 from ovis2_ref.golden.file import Golden
-from ovis2_ref.golden.matching import Match, Matches, golden_tokens, shape_of
+from ovis2_ref.golden.matching import Match, Matches, shape_of
 from ovis2_ref.golden.stages import TABLE, is_input, numbered, split_number
 from ovis2_ref.runtime.arrays import Array
 
@@ -60,7 +60,7 @@ def _chunks(golden: Golden, found: dict[str, Match]) -> int:
     Its ids say so; where they weren't recorded, the count of tokens, if the last chunk has more than one: one token may as
     well be a step after another prompt.
     """
-    whole = golden_tokens(golden, 1)
+    whole = (shape_of(golden, "input_ids") or (0,))[-1]
     for tap in sorted(found, key=lambda tap: not tap.startswith("input_ids")):
         if split_number(tap)[1] > 1 or not tap.startswith(PER_TOKEN):
             continue

@@ -44,5 +44,5 @@ def load_reference(golden: Golden, checkpoint: str | Path, *, stream: bool = Fal
         prompt=metadata.get("prompt"),
         repetition_penalty=float(generation.get("repetition_penalty") or 1.0),
         stop_tokens=tuple(np.atleast_1d(stop).tolist() if stop is not None else ()),
-        pad_token=generation.get("pad_token_id"),
+        pad_token=generation.get("pad_token_id", processor.tokenizer.pad_token_id),
     )
