@@ -34,6 +34,7 @@ def add_golden(commands: Any, model: argparse.ArgumentParser) -> None:
     record.add_argument(
         "--only", metavar="PATTERN", action="append", default=[], help='taps to keep, such as "*.layers.3.*"'
     )
+    record.add_argument("--pad", metavar="N", type=int, help="pad the prompt in front, to N tokens")
     record.add_argument("--budget", metavar="SIZE", type=size, help="keep rows of what doesn't fit, such as 200MB")
     record.add_argument("--stream", action="store_true", help="leave the weights on disk; read each when it is needed")
     record.add_argument("-o", "--output", metavar="FILE", default="golden.safetensors", help="the file to write")
@@ -101,6 +102,11 @@ def _record(arguments: argparse.Namespace) -> None:
         tokens=arguments.tokens,
         only=arguments.only,
         budget=arguments.budget,
+        **(
+            {}
+            if arguments.pad is None
+            else {"padding": "max_length", "padding_side": "left", "max_length": arguments.pad}
+        ),
     )
     print(f"{arguments.output}: {Path(arguments.output).stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 

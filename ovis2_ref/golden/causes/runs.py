@@ -1,7 +1,7 @@
 """Whole runs with a mistake in them: whether it is named, and whether the rules that people compare ports by would see it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,12 @@ NMSE_LIMIT = 1e-2
 """Of the last token's logits; what llama.cpp's tests of models take."""
 COSINE_LIMIT = 0.99
 """Of the outputs of each layer."""
+
+FEW = re.compile(
+    r"image\.picture|pixel_values|input_ids|.*\.embeddings\.output|.*\.layers\.\d+\.output|.*\.tokens|.*\.inputs_embeds|lm_head\.output"
+    r"|generated"
+)
+"""What a port dumps at first: about 20 values of a prompt's pass."""
 
 
 class Rules(NamedTuple):
@@ -46,6 +52,8 @@ class Seen(NamedTuple):
     named: tuple[str, ...]
     """The mistakes that were named, the closest first; none if none is known."""
     rules: Rules
+    few: bool = False
+    """Whether it is named first where `FEW` values are recorded."""
 
 
 class ProbeRun:
@@ -98,13 +106,17 @@ class ProbeRun:
     def seen(self, mistake: str, changed: Stages) -> Seen:
         """Return what `compare` says of the run with a mistake: of its first wrong value."""
         values = self.values(changed)
-        bands = Bands(self.stages, self.reference, values, self.claimed)
-        named: tuple[str, ...] = (ROUNDING,)
-        for tap in (tap for tap in values if tap in changed):
-            named = named_at(bands, tap, values[tap])
-            if named != (ROUNDING,):
-                break
-        return Seen(mistake, named != (ROUNDING,), () if named == (ROUNDING,) else named, rules(self.right, values))
+        named = self._named(values, [tap for tap in values if tap in changed])
+        few = {tap: array for tap, array in values.items() if FEW.fullmatch(tap) or tap in self.given}
+        first = self._named(few, [tap for tap in few if tap not in self.given])
+        visible = named != (ROUNDING,)
+        return Seen(mistake, visible, named if visible else (), rules(self.right, values), first[:1] == (mistake,))
+
+    def _named(self, values: Values, taps: Iterable[str]) -> tuple[str, ...]:
+        """Return what is named at the first wrong one of `taps`, where `values` were recorded."""
+        bands = Bands(self.stages, self.reference, dict(values), self.claimed)
+        found = (named_at(bands, tap, values[tap]) for tap in taps)
+        return next((named for named in found if named != (ROUNDING,)), (ROUNDING,))
 
     def all_seen(self) -> Iterator[Seen]:
         """Make every known mistake that this run has a stage for."""

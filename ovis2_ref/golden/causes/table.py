@@ -83,19 +83,21 @@ def summary(matrix: Matrix) -> list[str]:
     return [
         f"{len(matrix)} mistakes, {len(shown)} times planted where they change something: {counts['1']} named first, "
         f"{counts['=']} named second, {counts['?']} unknown, {counts['!']} named wrongly",
+        f"named first in a dump of 20 values: {sum(seen.few for seen in shown)}",
         "the usual rules see: " + ", ".join(f"{name} {count}" for name, count in rules),
     ]
 
 
 def markdown(matrix: Matrix) -> str:
     """Return a table in Markdown: for each mistake, in how many probes each of the usual rules sees it, and it is named."""
-    heads = ["mistake", *RULES, "named", "probes"]
+    heads = ["mistake", *RULES, "named", "named in a dump of 20 values", "probes"]
     rows = []
     for mistake, row in matrix.items():
         shown = [seen for seen in row.values() if seen.visible]
         if shown:
             named = sum(mark(seen) == "1" for seen in shown)
-            rows.append([mistake, *_counts(seen.rules for seen in shown), str(named), str(len(shown))])
+            few = sum(seen.few for seen in shown)
+            rows.append([mistake, *_counts(seen.rules for seen in shown), str(named), str(few), str(len(shown))])
     lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *summary(matrix)])
 
