@@ -29,7 +29,7 @@ FEW = 512
 """Numbers of a value that is computed in more orders, if it is outside its band by no more than `IN_DOUBT` times."""
 IN_DOUBT = 20
 OUT_OF_QUESTION = 1000
-"""A mistake that leaves so many times the model's own band is rejected without sums in order, which take long."""
+"""A value that is outside of the model's own band by so many times is wrong, without sums in order."""
 EXPLAINED = 0.5
 """A lower type is named if computing in it explains more than half of a value's deviation (of its energy)."""
 ALIKE = 0.01
@@ -188,14 +188,14 @@ class Bands:
     def band(self, tap: str, truth: Array, fit: Fit, error: float, changed: Stages | None = None) -> float:
         """Return the largest error that the tap may have, with some stages `changed`. `error` is the one that it has.
 
+        Sums in order, which take long, are computed only where the error is neither within the model's own band nor far from it.
         Any rounded value may be off by a unit in the last place (as exp and cos of two libraries are). In float64 the truth
         itself is rounded. Where values were stored in a lower type, they were computed from others than the stored ones.
         Pixel values are made in float32 always, and then rounded to the type that they are recorded in.
         """
-        if changed:
-            band = self._band(tap, truth, fit, changed, (PLAIN,))
-            if error > OUT_OF_QUESTION * band:
-                return band
+        band = self._band(tap, truth, fit, changed, (PLAIN,))
+        if error <= band or error > OUT_OF_QUESTION * band > 0:
+            return band
         band = self._band(tap, truth, fit, changed, (PLAIN, IN_ORDER))
         if truth.size > FEW or not band < error <= IN_DOUBT * band:
             return band

@@ -1,6 +1,6 @@
 """Bring an array of another program into the layout of a tap: other axes, flattened, without a batch, cut off, padded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, permutations
 from math import prod
 from operator import mul
@@ -28,17 +28,19 @@ class Layout(NamedTuple):
 
 
 def arrange(
-    array: Array, shape: tuple[int, ...], expected: Array | None = None, rows: Array | None = None
+    array: Array, shape: tuple[int, ...], look_up: Callable[[], Array] | None = None, rows: Array | None = None
 ) -> Layout | None:
     """Return `array` in the layout of a tap of that shape, or, where it has other counts of tiles or tokens, of as many axes.
 
-    Of several possible layouts, take the one most like `expected`, of which only `rows` may be there; None if there is none.
+    Of several possible layouts, take the one most like the expected array, which is looked up only then, and of which only
+    `rows` may be there. Return None if there is no layout.
     """
     options = list(_layouts(array, shape))
     if not options:
         return None
-    if expected is None or len(options) == 1:
+    if look_up is None or len(options) == 1:
         return options[0]
+    expected = look_up()
 
     def alike(option: Layout) -> float:
         part = option.array

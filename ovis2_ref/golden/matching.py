@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -169,8 +170,9 @@ def _arranged(golden: Golden, candidate: Golden, name: str, tap: str, array: Arr
             count = shape[-2] if step > 1 else keys[-1]
             how = how if array.shape[-2] == count else _words(how, "of all keys")
             array = array[:, :, keys[-1] - count : keys[-1]]
-    expected, rows = (golden.taps[tap], golden.rows(tap)) if tap in golden else (None, None)
-    layout = arrange(array, shape, expected, rows)
+    layout = arrange(
+        array, shape, *((partial(golden.taps.__getitem__, tap), golden.rows(tap)) if tap in golden else ())
+    )
     return None if layout is None else Match(name, layout.array, _words(how, layout.how))
 
 
@@ -183,9 +185,9 @@ def _by_content(golden: Golden, candidate: Golden, matches: Matches) -> list[Gue
         if tap in matches.found or golden.rows(tap) is not None or shape is None:
             continue
         for name in (name for name, size in sizes.items() if size == prod(shape) > 1):
-            expected = golden.taps[tap]
-            layout = arrange(candidate.taps[name], shape, expected)
-            likeness = 0.0 if layout is None else similarity(layout.array, expected)
+            look_up = partial(golden.taps.__getitem__, tap)
+            layout = arrange(candidate.taps[name], shape, look_up)
+            likeness = 0.0 if layout is None else similarity(layout.array, look_up())
             if likeness > ALIKE:
                 pairs.append(Guess(name, tap, likeness))
     guesses: list[Guess] = []
