@@ -100,7 +100,8 @@ def explain(
         distance = _distance(bands, tap, value, fit, changed)
         band = _proof(bands, tap, value, fit, changed, distance, error)
         if band is not None:
-            return tuple(Explanation(one.cause, tuple(one.changed), distance, band) for one in (first, second))
+            in_order = sorted((first, second), key=lambda one: taps.index(next(iter(one.changed))))
+            return tuple(Explanation(one.cause, tuple(one.changed), distance, band) for one in in_order)
     return ()
 
 
