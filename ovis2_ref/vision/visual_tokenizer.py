@@ -13,9 +13,10 @@ from ovis2_ref.config import Ovis2VisionConfig
 from ovis2_ref.convention import Convention
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import shown
-from ovis2_ref.ops import layer_norm, linear, matmul, softmax
+from ovis2_ref.ops import layer_norm, linear, softmax
 from ovis2_ref.runtime.arrays import Array, rounded, widened
 from ovis2_ref.runtime.blocks import by_groups_of_rows
+from ovis2_ref.runtime.products import matmul
 from ovis2_ref.runtime.tape import differentiable
 from ovis2_ref.runtime.weights import Weights
 
