@@ -1,4 +1,4 @@
-"""The command `ovis2-ref exercise`: list, next, check, watch, hint, reset, solution, handout."""
+"""The command `ovis2-ref exercise`: list, next, check, watch, hint, reset, solution, handout, assemble."""
 
 import inspect
 import subprocess
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ovis2_ref.errors import InputError
 from ovis2_ref.exercises import course
+from ovis2_ref.exercises.assembling import assemble
 from ovis2_ref.exercises.catalogue import EXERCISES
 from ovis2_ref.exercises.exercise import Exercise
 from ovis2_ref.exercises.folder import Folder
@@ -51,6 +52,7 @@ def list_exercises(folder: Folder, request: Request) -> int:
         if exercise in chosen:
             mark = "✓" if exercise.name in folder.done else "→" if exercise is upcoming else " "
             print(f"{mark} {number:2d} {exercise.name:24} {exercise.minutes:2d} min  {exercise.title}")
+    print("\nThe last exercise is the whole model, on your functions: ovis2-ref exercise assemble")
     return 0
 
 
@@ -60,6 +62,7 @@ def show_next(folder: Folder, request: Request) -> int:
     exercise = folder.next(_of_session(folder, request))
     if exercise is None:
         print(f"All exercises{' of the session' if request.session else ''} are done.")
+        print("The whole model, on your functions: ovis2-ref exercise assemble")
         return 0
     print(f"{exercise.introduction}\n\nAbout {exercise.minutes} minutes.")
     print(f"Write it in {folder.file(exercise)}, then: ovis2-ref exercise check {exercise.name}")
@@ -170,6 +173,11 @@ def handout(folder: Folder, request: Request) -> int:
     return 0
 
 
+def show_assembled(folder: Folder, request: Request) -> int:
+    """Run the tiny model on the student's functions; 1 if it answers a sample otherwise than the project's."""
+    return assemble(folder)
+
+
 def _chosen(folder: Folder, request: Request) -> Exercise:
     if request.name is not None:
         return folder.named(request.name)
@@ -190,6 +198,7 @@ COMMANDS: dict[str, Callable[[Folder, Request], int]] = {
     "reset": reset,
     "solution": solution,
     "handout": handout,
+    "assemble": show_assembled,
 }
 
 

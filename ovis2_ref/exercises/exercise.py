@@ -62,6 +62,8 @@ class Exercise:
     """What to notice in them."""
     shown: Literal["numbers", "mask", "picture"] = "numbers"
     """How a result is drawn: its numbers, where a mask is open, or its levels from 0 (dark) to 255 (bright)."""
+    one_file: str = ""
+    """The function of `walkthroughs/ovis2.py` that has this formula; none where a greedy answer doesn't need it."""
     exact: bool = False
     """True where results have to agree to the last bit."""
 
@@ -79,6 +81,14 @@ class Exercise:
     def introduction(self) -> str:
         """Title, formula, and where in the model it stands."""
         return inspect.cleandoc(sys.modules[self.answer.__module__].__doc__ or "")
+
+    @property
+    def whereabouts(self) -> str:
+        """Where the formula stands in the model: in the one file, and in the package."""
+        modules = {function.__module__.replace(".", "/"): function.__qualname__ for function in reversed(self.solution)}
+        places = [f"{self.one_file} in walkthroughs/ovis2.py"] if self.one_file else []
+        places += [f"{name} in {module}.py" for module, name in reversed(modules.items())]
+        return f"In the model: {', '.join(places)}."
 
     @cached_property
     def source(self) -> str:
@@ -108,7 +118,7 @@ class Exercise:
         command = f"ovis2-ref exercise check {self.name}"
         notation = f"\n\n{NOTATION}" if needed else ""
         return (
-            f'"""Exercise {number} of {count}: {self.introduction}{notation}\n\n    {command}\n"""\n\n'
+            f'"""Exercise {number} of {count}: {self.introduction}\n\n{self.whereabouts}{notation}\n\n    {command}\n"""\n\n'
             f"{imports}\n\n{head}    ...\n"
         )
 

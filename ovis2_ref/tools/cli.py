@@ -152,6 +152,7 @@ EXERCISE_ACTIONS = {
     "reset": "restore a file, and forget its progress",
     "solution": "the project's own function, once yours is right",
     "handout": "one page on a session of the course",
+    "assemble": "run the whole model on your functions",
 }
 
 

@@ -13,6 +13,7 @@ from ovis2_ref.exercises.folder import file_name
 from tests.exercises.equivalent import EQUIVALENT
 from tests.exercises.figures import LEAST_REJECTED, cells, measure, unlisted
 from tests.exercises.write import FOLDER, README, exercise_list
+from tests.test_package import ROOT
 
 WRONG = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.wrong]
 
@@ -27,6 +28,14 @@ class TestExercise:
         text = exercise.text(number, len(EXERCISES))
         assert (FOLDER / file_name(number, exercise)).read_text() == text
         assert exercise.is_untouched(text)
+
+    def test_the_head_says_where_the_formula_stands(self, exercise):
+        """In the one file, and in the package."""
+        text = (ROOT.parent / "walkthroughs" / "ovis2.py").read_text(encoding="utf-8")
+        assert not exercise.one_file or f"def {exercise.one_file}(" in text
+        assert exercise.whereabouts in exercise.text(1, 1)
+        for function in exercise.solution:
+            assert f"{function.__module__.replace('.', '/')}.py" in exercise.whereabouts
 
     def test_untouched_fails(self, exercise):
         """A function that returns None is right nowhere; nor is one that returns its first argument."""

@@ -8,6 +8,8 @@ left of the region's pixels. Ovis2 chooses the grid of a picture by it.
 
 A region of 8 x 4 pixels in tiles of 4 x 4: f = 1/2, so 4 x 2 = 8 pixels are left of 32.
 
+In the model: covering_area in walkthroughs/ovis2.py, covering_area in ovis2_ref/image/tiling.py.
+
     ovis2-ref exercise check covering_area
 """
 

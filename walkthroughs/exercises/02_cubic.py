@@ -7,6 +7,8 @@ pixel's centre; Keys (1981) made it of two cubic polynomials, with a free number
     a|x|^3 - 5a|x|^2 + 8a|x| - 4a                for 1 <= |x| < 2
     0                                            beyond
 
+In the model: bicubic in walkthroughs/ovis2.py, bicubic in ovis2_ref/image/filters.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -7,6 +7,8 @@ are divided by their root mean square, and each is multiplied by a learned weigh
 
 The mean is taken over the last axis, for every token on its own. No mean is subtracted, unlike in LayerNorm.
 
+In the model: rms_norm in walkthroughs/ovis2.py, rms_norm in ovis2_ref/ops.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -8,6 +8,8 @@ and the choice of the next token use it.
 exp(1000) overflows. A number that is subtracted from all x_i of a row divides out again, so subtract the row's maximum: the
 largest power is then exp(0) = 1.
 
+In the model: softmax in walkthroughs/ovis2.py, softmax in ovis2_ref/ops.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -5,6 +5,8 @@ token's on its own (Ba et al., 2016).
 
     y = w (x - mean) / sqrt(var + eps) + b,    var = mean((x - mean)^2)
 
+In the model: layer_norm in walkthroughs/ovis2.py, layer_norm in ovis2_ref/ops.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -7,6 +7,8 @@ subtract each channel's mean and divide by its standard deviation.
 
 White in Ovis2's first channel: (1 - 0.481) / 0.269 = 1.93. Its means and deviations are those of CLIP.
 
+In the model: pillow_values in walkthroughs/ovis2.py, pillow_values in ovis2_ref/image/values.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

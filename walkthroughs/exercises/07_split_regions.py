@@ -6,6 +6,8 @@ the division leaves over.
 
 A picture of 5 x 7 pixels (height x width) in 1 row and 3 columns: (0, 0, 2, 5), (2, 0, 4, 5), (4, 0, 7, 5).
 
+In the model: covering_grid in walkthroughs/ovis2.py, split_regions in ovis2_ref/image/tiling.py.
+
     ovis2-ref exercise check split_regions
 """
 

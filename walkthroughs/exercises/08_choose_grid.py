@@ -5,6 +5,8 @@ all regions over the picture's area). Ovis2 takes the fewest tiles that keep mor
 those that keep most. If no grid keeps enough, it takes the one that keeps most of all, and of equals the one with fewer
 tiles.
 
+In the model: covering_grid in walkthroughs/ovis2.py, covering_grid in ovis2_ref/image/tiling.py.
+
     ovis2-ref exercise check choose_grid
 """
 

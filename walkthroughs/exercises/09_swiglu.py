@@ -7,6 +7,8 @@ other goes through, and a third product comes down again (Shazeer, 2020, eq. 6).
 
 A weight is stored as (outputs, inputs), torch's layout, so W x for rows of x is x @ W.T.
 
+In the model: feed_forward in walkthroughs/ovis2.py, feed_forward in ovis2_ref/ops.py, silu in ovis2_ref/activations.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -6,6 +6,8 @@ makes a distribution of them (Lu et al., 2024, section 3).
 
     softmax(LayerNorm(W x)),    LayerNorm(z) = w (z - mean) / sqrt(var + 1e-5) + b
 
+In the model: visual_tokens in walkthroughs/ovis2.py, visual_tokens in ovis2_ref/vision/visual_tokenizer.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -8,6 +8,8 @@ row that is expected under it: the mean of the table's rows, weighted by their p
 The table has more rows than there are words: the last rows belong to the indicators, tokens that mark a picture's
 beginning, its rows and so on in the prompt. Their probability is always 0.
 
+In the model: merge_embeddings in walkthroughs/ovis2.py, embed_visual_tokens in ovis2_ref/vision/visual_tokenizer.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -7,6 +7,8 @@ values with these weights (Vaswani et al., 2017, eq. 1).
 
 Products of longer vectors spread more; the division by sqrt(head_dim) keeps the softmax from saturating.
 
+In the model: attend in walkthroughs/ovis2.py, attend in ovis2_ref/ops.py, attention in ovis2_ref/vision/encoder.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

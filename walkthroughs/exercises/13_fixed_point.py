@@ -6,6 +6,8 @@ from zero.
 
     with 1 bit:  0.25 -> 0.5    -0.25 -> -0.5    0.2 -> 0    -0.7 -> -0.5
 
+In the model: windows in walkthroughs/ovis2.py, fixed_point in ovis2_ref/image/filters.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -7,6 +7,8 @@ product, and its sums are rounded to bytes at once.
 
 The cubic filter has negative weights, so a sum can leave the range of a byte at a sharp edge: it is clipped.
 
+In the model: pillow_resize in walkthroughs/ovis2.py, resample_axis in ovis2_ref/image/resize.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

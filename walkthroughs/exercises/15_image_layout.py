@@ -11,6 +11,8 @@ With @ for a tile's atoms, the thumbnail first, a grid of 2 rows and 3 columns i
 so <IMG_COL> stands between the tiles of a row, and <IMG_ROW> between rows. A grid of 1 x 1 has no tiles after <IMG_GRID>:
 its thumbnail is all there is.
 
+In the model: image_placeholder in walkthroughs/ovis2.py, picture_layout in ovis2_ref/text/layout.py.
+
     ovis2-ref exercise check image_layout
 """
 

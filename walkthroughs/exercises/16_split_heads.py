@@ -7,6 +7,8 @@ side by side, so head h has the numbers h d to (h + 1) d - 1, with d = hidden / 
 
 With heads before tokens, one matrix product over the last two axes serves all of them.
 
+In the model: attention in walkthroughs/ovis2.py, split_heads in ovis2_ref/ops.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

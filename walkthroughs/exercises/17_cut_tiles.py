@@ -6,6 +6,8 @@ picture.
 
     (channels, rows side, columns side)  ->  (tiles, channels, side, side)
 
+In the model: cut_canvas in walkthroughs/ovis2.py, cut_canvas in ovis2_ref/image/cutting.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

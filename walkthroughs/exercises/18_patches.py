@@ -8,6 +8,8 @@ column.
 
 Pixels to the right of and below the last whole patch are not looked at.
 
+In the model: patch_embedding in walkthroughs/ovis2.py, patch_embedding in ovis2_ref/vision/encoder.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -9,6 +9,8 @@ squares come in reading order, and so do the patches inside a square. With strid
                8  9 10 11
               12 13 14 15
 
+In the model: merge_patches in walkthroughs/ovis2.py, merge_patches in ovis2_ref/vision/visual_tokenizer.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

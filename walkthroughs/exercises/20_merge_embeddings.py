@@ -6,6 +6,8 @@ own row goes.
 
 The result is all that the language model ever sees of a picture.
 
+In the model: merge_embeddings in walkthroughs/ovis2.py, merge_embeddings in ovis2_ref/merge.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

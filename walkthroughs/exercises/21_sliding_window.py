@@ -9,6 +9,8 @@ then the last tokens, and the first of them stands at position keys - queries.
                          ■ ■ ■ ■ ·           · · ■ ■ ·
                          ■ ■ ■ ■ ■           · · · ■ ■
 
+In the model: causal in walkthroughs/ovis2.py, causal_mask in ovis2_ref/language/masks.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -8,6 +8,8 @@ queries.
 Why not -infinity? A query at padding sees nothing at all. A row of equal finite numbers gives equal weights there; a row of
 -infinity gives NaN.
 
+In the model: causal in walkthroughs/ovis2.py, causal_mask in ovis2_ref/language/masks.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -8,6 +8,8 @@ the position; each pair turns at its own speed (Su et al., 2021, section 3.2.2).
 Pair 0 turns by 1 radian a token, the last by little more than 1 / theta. cos and sin of the angles are the same in all
 layers and heads, so they are computed once.
 
+In the model: rotary_tables in walkthroughs/ovis2.py, rotary_tables in ovis2_ref/language/rope.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -7,6 +7,8 @@ number i + head_dim / 2: the first half of the head holds the a's, the second ha
 
 The product of a turned query and a turned key then depends only on how far apart the two tokens are.
 
+In the model: rotate in walkthroughs/ovis2.py, rotate in ovis2_ref/language/rope.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

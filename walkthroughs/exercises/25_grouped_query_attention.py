@@ -6,6 +6,8 @@ use key head 0, queries 2 and 3 key head 1 (Ainslie et al., 2023).
 
     softmax(q k^T / sqrt(head_dim) + mask) v,    then the heads side by side
 
+In the model: attend in walkthroughs/ovis2.py, attend in ovis2_ref/ops.py, attention in ovis2_ref/language/attention.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -5,6 +5,8 @@ text, and asks again, until the end token comes or enough tokens are made. The e
 
     prompt [1, 2]  ->  model([1, 2]) has its highest logit at 5  ->  model([1, 2, 5]) ...
 
+In the model: greedy in walkthroughs/ovis2.py, greedy in ovis2_ref/generation/greedy.py.
+
     ovis2-ref exercise check greedy
 """
 

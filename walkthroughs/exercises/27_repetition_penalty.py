@@ -5,6 +5,8 @@ likely: its score is divided by the penalty, or, where it is negative, multiplie
 
     score / penalty  for score > 0,    score penalty  for score < 0
 
+In the model: repetition_penalty in ovis2_ref/generation/processors.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -7,6 +7,8 @@ probability of p or more together, and rules out the others with a score of -inf
 
 The likeliest token always stays.
 
+In the model: top_p in ovis2_ref/generation/truncation.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

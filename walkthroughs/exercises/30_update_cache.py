@@ -7,6 +7,8 @@ until it is.
     length 2, capacity 4, one new token:  [a b . .]  ->  [a b c .]
     length 4, capacity 4, one new token:  [a b c d]  ->  [a b c d e . . .]
 
+In the model: update_cache in walkthroughs/ovis2.py, KVCache.update in ovis2_ref/language/cache.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

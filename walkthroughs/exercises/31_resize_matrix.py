@@ -8,6 +8,8 @@ lies at c = (i + 1/2) s among the old ones, and with f a filter that is cut off 
 with j from 0 to size_in - 1, and every row divided by its sum. A picture that shrinks stretches the filter (t > 1): every
 old pixel counts, which is what "antialias" means.
 
+In the model: windows in walkthroughs/ovis2.py, windows in ovis2_ref/image/filters.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

@@ -8,6 +8,8 @@ Converting rounds to the nearest such number, and where two are as near, to the 
 
 Bits can be looked at with x.view(np.uint32), and a number made of them with bits.view(np.float32).
 
+In the model: widened in ovis2_ref/runtime/arrays.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 

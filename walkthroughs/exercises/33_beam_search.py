@@ -11,6 +11,8 @@ of its tokens' log-probabilities. In each step
 After the last step the beams are finished as well. The answer is the finished text with the highest score / length, where
 length counts the new tokens, the end token among them; of equals, the one that was finished first.
 
+In the model: beam_search in ovis2_ref/generation/beam.py.
+
     ovis2-ref exercise check beam_search
 """
 

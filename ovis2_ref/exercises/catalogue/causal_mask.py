@@ -58,6 +58,7 @@ EXERCISE = Exercise(
     answer=causal_mask,
     expected=one_by_one,
     cases=cases,
+    one_file="causal",
     minutes=10,
     hints=(
         "Two conditions: the key isn't after the query, and the key isn't padding. Which shapes have they?",

@@ -74,6 +74,7 @@ EXERCISE = Exercise(
     answer=choose_grid,
     expected=one_by_one,
     cases=cases,
+    one_file="covering_grid",
     minutes=12,
     hints=(
         "Two cases: some grid keeps enough, or none does. What is compared first in each?",

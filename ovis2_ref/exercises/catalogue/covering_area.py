@@ -51,6 +51,7 @@ EXERCISE = Exercise(
     answer=covering_area,
     expected=project,
     cases=cases,
+    one_file="covering_area",
     minutes=5,
     hints=(
         "Only a region that is too large changes. What does its longer edge become?",

@@ -37,6 +37,7 @@ EXERCISE = Exercise(
     answer=cubic,
     expected=filters.bicubic,
     cases=cases,
+    one_file="bicubic",
     minutes=8,
     hints=(
         "The weight is the same on both sides, so begin with |x|. Then there are three pieces.",

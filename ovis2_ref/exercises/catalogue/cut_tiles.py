@@ -57,6 +57,7 @@ EXERCISE = Exercise(
     answer=cut_tiles,
     expected=sliced,
     cases=cases,
+    one_file="cut_canvas",
     minutes=12,
     hints=(
         "Split the height into (rows, side) and the width into (columns, side). Which axes come first in the result?",

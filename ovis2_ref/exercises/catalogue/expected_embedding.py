@@ -49,6 +49,7 @@ EXERCISE = Exercise(
     answer=expected_embedding,
     expected=project,
     cases=cases,
+    one_file="merge_embeddings",
     minutes=6,
     hints=(
         "A sum over words of probability times row: which product of matrices is that?",

@@ -44,6 +44,7 @@ EXERCISE = Exercise(
     answer=fixed_point,
     expected=filters.fixed_point,
     cases=cases,
+    one_file="windows",
     minutes=8,
     hints=(
         "Scale so that the multiples become whole numbers, round, and scale back.",

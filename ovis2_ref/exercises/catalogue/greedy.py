@@ -58,6 +58,7 @@ EXERCISE = Exercise(
     answer=greedy,
     expected=from_behind,
     cases=cases,
+    one_file="greedy",
     minutes=8,
     hints=(
         "A loop of at most new_tokens steps. What does the model have to see in each?",

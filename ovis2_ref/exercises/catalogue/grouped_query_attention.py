@@ -73,6 +73,7 @@ EXERCISE = Exercise(
     answer=grouped_query_attention,
     expected=head_by_head,
     cases=cases,
+    one_file="attend",
     minutes=12,
     hints=(
         (

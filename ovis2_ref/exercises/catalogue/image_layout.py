@@ -51,6 +51,7 @@ EXERCISE = Exercise(
     answer=image_layout,
     expected=project,
     cases=cases,
+    one_file="image_placeholder",
     minutes=12,
     hints=(
         (

@@ -54,6 +54,7 @@ EXERCISE = Exercise(
     answer=layer_norm,
     expected=project,
     cases=cases,
+    one_file="layer_norm",
     minutes=8,
     hints=(
         "Subtract the mean of each token's features, then divide by their standard deviation.",

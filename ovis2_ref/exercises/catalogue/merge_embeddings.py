@@ -87,6 +87,7 @@ EXERCISE = Exercise(
     answer=merge_embeddings,
     expected=one_by_one,
     cases=cases,
+    one_file="merge_embeddings",
     minutes=10,
     hints=(
         "Begin with a copy of the text's embeddings. Where are the atoms? Where is each indicator?",

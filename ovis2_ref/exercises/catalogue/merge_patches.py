@@ -56,6 +56,7 @@ EXERCISE = Exercise(
     answer=merge_patches,
     expected=project,
     cases=cases,
+    one_file="merge_patches",
     minutes=10,
     hints=(
         "Give the patches their grid back, and split both its sides as you did when cutting patches.",

@@ -60,6 +60,7 @@ EXERCISE = Exercise(
     answer=patches,
     expected=sliced,
     cases=cases,
+    one_file="patch_embedding",
     minutes=10,
     hints=(
         "Split the height into (rows, p) and the width into (columns, p): six axes. Which come first in the result?",

@@ -44,6 +44,7 @@ EXERCISE = Exercise(
     answer=pixel_values,
     expected=project,
     cases=cases,
+    one_file="pillow_values",
     minutes=8,
     hints=(
         "The formula goes number by number: which shape must mean have to meet its channel?",

@@ -73,6 +73,7 @@ EXERCISE = Exercise(
     answer=resize_matrix,
     expected=project,
     cases=cases,
+    one_file="windows",
     minutes=15,
     hints=(
         "A column of centres, a row of old pixels: their difference has the shape of W.",

@@ -52,6 +52,7 @@ EXERCISE = Exercise(
     answer=resize_pass,
     expected=in_whole_numbers,
     cases=cases,
+    one_file="pillow_resize",
     minutes=6,
     hints=(
         "One product, whose sums are no bytes, and then four small steps to get back to bytes.",

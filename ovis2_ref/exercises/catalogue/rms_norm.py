@@ -49,6 +49,7 @@ EXERCISE = Exercise(
     answer=rms_norm,
     expected=project,
     cases=cases,
+    one_file="rms_norm",
     minutes=8,
     hints=(
         "One number for each token: the mean of the squares of its features. What has to happen to its shape?",

@@ -53,6 +53,7 @@ EXERCISE = Exercise(
     answer=rotary_tables,
     expected=one_by_one,
     cases=cases,
+    one_file="rotary_tables",
     minutes=10,
     hints=(
         "First one frequency for each pair, then every position times every frequency.",

@@ -53,6 +53,7 @@ EXERCISE = Exercise(
     answer=rotate,
     expected=project,
     cases=cases,
+    one_file="rotate",
     minutes=10,
     hints=(
         "Split the head into its two halves, a and b, and give cos and sin an axis for the heads.",

@@ -57,6 +57,7 @@ EXERCISE = Exercise(
     answer=scaled_attention,
     expected=summed,
     cases=cases,
+    one_file="attend",
     minutes=10,
     hints=(
         "Three steps: scores (queries, keys), weights by a softmax over the keys, and their product with the values.",

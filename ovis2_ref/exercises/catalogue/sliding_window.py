@@ -62,6 +62,7 @@ EXERCISE = Exercise(
     answer=sliding_window,
     expected=one_by_one,
     cases=cases,
+    one_file="causal",
     minutes=10,
     hints=(
         "Compare two positions: a column of those of the queries, a row of those of the keys.",

@@ -46,6 +46,7 @@ EXERCISE = Exercise(
     answer=softmax,
     expected=project,
     cases=cases,
+    one_file="softmax",
     minutes=8,
     hints=(
         "Two steps: powers that can't overflow, then each over the sum of its row.",

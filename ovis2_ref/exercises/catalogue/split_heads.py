@@ -49,6 +49,7 @@ EXERCISE = Exercise(
     answer=split_heads,
     expected=head_by_head,
     cases=cases,
+    one_file="attention",
     minutes=8,
     hints=(
         "Two steps: the last axis becomes two, then two axes change places.",

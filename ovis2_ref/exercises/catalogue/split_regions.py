@@ -52,6 +52,7 @@ EXERCISE = Exercise(
     answer=split_regions,
     expected=project,
     cases=cases,
+    one_file="covering_grid",
     minutes=12,
     hints=(
         "Two loops, rows outside, columns inside. Where does region (row, column) begin?",

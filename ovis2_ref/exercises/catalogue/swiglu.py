@@ -48,6 +48,7 @@ EXERCISE = Exercise(
     answer=swiglu,
     expected=project,
     cases=cases,
+    one_file="feed_forward",
     minutes=8,
     hints=(
         "Three products and one activation. Only one of the two that go up is activated.",

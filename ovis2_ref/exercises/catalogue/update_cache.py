@@ -69,6 +69,7 @@ EXERCISE = Exercise(
     answer=update_cache,
     expected=concatenated,
     cases=cases,
+    one_file="update_cache",
     minutes=12,
     hints=(
         "First the capacity: double it while the new keys don't fit. Then two slices are filled.",

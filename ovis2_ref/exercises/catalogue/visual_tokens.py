@@ -66,6 +66,7 @@ EXERCISE = Exercise(
     answer=visual_tokens,
     expected=with_numpys_statistics,
     cases=cases,
+    one_file="visual_tokens",
     minutes=10,
     hints=(
         "Three steps that you have written before: a linear layer, LayerNorm, softmax. Over which axis?",
