@@ -47,6 +47,14 @@ EQUIVALENT: dict[str, dict[str, str]] = {
             "differs where a sum of probabilities is exactly p, and rounding alone decides whether it is"
         ),
     },
+    "dequantize": {
+        "shifts, mask = (np.arange(0, 32, bits), 2 ** bits - 1) -> "
+        "shifts, mask = (np.arange(0, 31, bits), 2 ** bits - 1)": "no number of 2 bits or more begins at the last bit",
+        "q = (qweight[:, None] >> shifts[:, None] & mask).reshape(-1, qweight.shape[1]) -> "
+        "q = (qweight[:, None] >> shifts[:, None] & mask).reshape(-2, qweight.shape[1])": "any negative length is -1",
+        "z = (qzeros[:, :, None] >> shifts & mask).reshape(len(qzeros), -1) -> "
+        "z = (qzeros[:, :, None] >> shifts & mask).reshape(len(qzeros), -2)": "any negative length is -1",
+    },
     "beam_search": {
         BEAMS.format(SORTED.format("3 * beams")): "at most `beams` of them end, so 2 beams hold all that go on",
         BEAMS.format(SORTED.format("")): "at most `beams` of them end, so 2 beams hold all that go on",

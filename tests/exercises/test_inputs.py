@@ -42,6 +42,14 @@ UNNOTICED: dict[str, dict[str, str]] = {
         "logits: one more": SHIFT,
         **dict.fromkeys(("uniform: absolute", "uniform: at most 1", "uniform: at least -1"), DOMAIN),
     },
+    "dequantize": {
+        **dict.fromkeys(("g_idx: absolute", "g_idx: at least -1"), DOMAIN),
+        **dict.fromkeys(("scales: absolute", "scales: at most 1", "scales: at least -1"), DOMAIN),
+        **dict.fromkeys(
+            (f"bits: axis {axis}" for axis in ("-1 of qweight", "-2 of qzeros", "-1 of scales", "-2 of scales")),
+            "such a length is `bits` itself, or doesn't fit",
+        ),
+    },
 }
 """Exercise -> a change of its inputs that alters no result -> why that is as it should be."""
 

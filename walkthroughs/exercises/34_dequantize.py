@@ -9,6 +9,8 @@ A word holds f = 32 / bits numbers, the first in its lowest bits. The words of q
 inputs r f to r f + f - 1 of output o. The words of z lie along the outputs: word (g, p) holds the outputs p f to p f + f - 1 of
 group g.
 
+In the model: dequantize in ovis2_ref/checkpoint/gptq.py.
+
 Shapes stand in the signature: Float[np.ndarray, "tokens hidden"] is an array of floats with two axes, tokens and
 hidden. Axes of the same name have the same length; *batch is any number of axes, also none.
 
