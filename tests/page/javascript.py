@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ovis2_ref.model import Ovis2ForConditionalGeneration
+from ovis2_ref.ops import softmax
 from ovis2_ref.page.live import half_weights, live_model
 from ovis2_ref.runtime.taps import recording
 from ovis2_ref.text.processor import Ovis2Processor
@@ -87,8 +88,10 @@ def drawn_question(seed: int) -> tuple[np.ndarray, str]:
     return scene.render(), question.request
 
 
-def changed_answer(pictures: Sequence[np.ndarray], question: str, changes: dict[str, list]) -> list[int]:
-    """Return the answer's ids of the package's model under `changes` (model/model.mjs), written with the package's own means.
+def changed_answer(
+    pictures: Sequence[np.ndarray], question: str, changes: dict[str, list]
+) -> tuple[list[int], list[float]]:
+    """Return the answer's ids of the package's model under `changes` (model/model.mjs), and the chance of each.
 
     hidden: a mask in which only the token itself sees such a token; words and swapped: embeddings put together by hand; heads:
     columns of 0 in o_proj.
@@ -113,6 +116,7 @@ def changed_answer(pictures: Sequence[np.ndarray], question: str, changes: dict[
     table = weights["model.visual_embeddings_table.weight"]
     embeddings[0, np.array(ids) == config.image_token_id] = flat @ table[: flat.shape[1]]
     answer: list[int] = []
+    chances: list[float] = []
     hidden = np.zeros(len(ids) + 64, bool)
     hidden[changes.get("hidden", [])] = True
     cache = None
@@ -123,7 +127,8 @@ def changed_answer(pictures: Sequence[np.ndarray], question: str, changes: dict[
         output = model(inputs_embeds=embeddings, attention_mask=last, past_key_values=cache, logits_to_keep=1)
         cache = output.past_key_values
         answer.append(int(output.logits[0, -1].argmax()))
+        chances.append(float(softmax(output.logits)[0, -1].max()))
         if answer[-1] in rounded_model().generation_config["eos_token_id"]:
             break
         embeddings = model.get_input_embeddings(np.array([answer[-1:]]))
-    return answer
+    return answer, chances

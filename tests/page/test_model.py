@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,20 @@ def folder(tmp_path_factory):
 def drawn_sizes(count):
     """Return sizes (height, width): one pixel, extreme ratios, the sizes of tiles and canvases, and drawn ones."""
     rng = np.random.default_rng(0)
-    hard = [(1, 1), (1, 97), (89, 1), (64, 64), (128, 64), (63, 65), (192, 192), (3, 200), (300, 7), (64, 1000)]
+    hard = [
+        (1, 1),
+        (1, 97),
+        (89, 1),
+        (64, 64),
+        (128, 64),
+        (63, 65),
+        (192, 192),
+        (3, 200),
+        (300, 7),
+        (64, 1000),
+        (300, 150),
+        (200, 120),
+    ]
     return hard + [tuple(np.exp(rng.uniform(0, np.log(400), 2)).astype(int).tolist()) for _ in range(count - len(hard))]
 
 
@@ -68,12 +82,16 @@ def test_pixel_values_are_equal_to_the_bit(folder):
     )
 )
 def test_tokens_are_equal(folder, texts):
-    """Any text has the same ids, and they decode to the same text."""
+    """Any text has the same words and ids, and these decode to the same text."""
     (folder / "texts.json").write_text(json.dumps(texts))
     results = json.loads(node("tokenize.mjs", folder))
     tokenizer = tiny_processor().tokenizer
-    assert [ids for ids, _ in results] == [tokenizer.encode(text) for text in texts]
-    assert [text for _, text in results] == [tokenizer.decode(tokenizer.encode(text)) for text in texts]
+    split = tokenizer._backend.pre_tokenizer.pre_tokenize_str
+    for (words, _, _), text in zip(results, texts, strict=True):
+        composed = unicodedata.normalize("NFC", text)
+        assert words == [composed[first:last] for _, (first, last) in split(composed)]
+    assert [ids for _, ids, _ in results] == [tokenizer.encode(text) for text in texts]
+    assert [text for _, _, text in results] == [tokenizer.decode(tokenizer.encode(text)) for text in texts]
 
 
 def check_answers(folder, seeds):
@@ -100,13 +118,14 @@ def test_a_hundred_answers_are_equal(folder):
 def drawn_changes(seed, inputs):
     """Return one or two changes of a run: of each kind in turn."""
     rng, config = np.random.default_rng(seed), rounded_model().config
+    last = inputs["input_ids"].size - 1
     tiles, tokens = len(inputs["pixel_values"]), config.vision_config.tokens_per_tile
     atoms = np.flatnonzero(inputs["input_ids"][0] == config.image_token_id).reshape(tiles, tokens)
     text = config.text_config
     kinds = {
         "tile": lambda: {"hidden": atoms[rng.integers(tiles)].tolist()},
         "word": lambda: {"words": [[int(rng.integers(tiles * tokens)), int(rng.integers(251))] for _ in range(6)]},
-        "token": lambda: {"hidden": rng.integers(0, inputs["input_ids"].size, 3).tolist()},
+        "token": lambda: {"hidden": [0, *rng.integers(1, last, 2).tolist(), last]},
         "swap": lambda: {"swapped": [rng.integers(0, tiles, 2).tolist()]},
         "head": lambda: {
             "heads": [[int(rng.integers(text.num_hidden_layers)), int(rng.integers(text.num_attention_heads))]]
@@ -126,8 +145,10 @@ def test_changed_answers_are_equal(folder):
         jobs.append(job(folder, f"changed{seed}", [picture], question, changes=changes))
         expected.append(changed_answer([picture], question, changes))
         plain.append(changed_answer([picture], question, {}))
-    assert [result["answer"] for result in run_jobs(folder, jobs)] == expected
-    assert sum(one != other for one, other in zip(expected, plain, strict=True)) >= 4
+    for result, (ids, chances) in zip(run_jobs(folder, jobs), expected, strict=True):
+        assert result["answer"] == ids
+        np.testing.assert_allclose(result["chances"], chances, rtol=1e-9)  # float64, some 6,000 additions
+    assert sum(one[0] != other[0] for one, other in zip(expected, plain, strict=True)) >= 4
 
 
 def test_two_pictures_and_none(folder):

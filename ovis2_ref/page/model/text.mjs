@@ -6,6 +6,9 @@ const WORDS = new RegExp(
   "gu",
 );
 
+/** The words of a text, each of which byte-pair encoding splits by itself. */
+export const split_words = (text) => Array.from(text.normalize("NFC").matchAll(WORDS), ([word]) => word);
+
 /** The prompt for one question about `pictures` pictures, as Ovis2's chat template renders it. */
 export function render_chat(question, pictures) {
   return (
@@ -63,7 +66,7 @@ export class Tokenizer {
     const ids = [];
     for (const part of text.split(this.control)) {
       if (this.special.has(part)) ids.push(this.special.get(part));
-      else for (const [word] of part.normalize("NFC").matchAll(WORDS)) ids.push(...this.merge(word).map((piece) => this.ids.get(piece)));
+      else for (const word of split_words(part)) ids.push(...this.merge(word).map((piece) => this.ids.get(piece)));
     }
     return ids;
   }

@@ -1,4 +1,4 @@
-// node run_jobs.mjs FOLDER: answer every job, and print a list of {ids, answer} or {error}.
+// node run_jobs.mjs FOLDER: answer every job, and print a list of {ids, answer, chances} or {error}.
 import { run } from "../../../ovis2_ref/page/model/run.mjs";
 import { read_jobs, read_model } from "./reading.mjs";
 
@@ -8,7 +8,8 @@ const results = read_jobs(process.argv[2]).map(({ pictures, question, changes })
     const running = run(model, pictures, question, changes ?? {}), { ids } = running.next().value;
     let part = running.next();
     while (!part.done) part = running.next();
-    return { ids, answer: part.value.steps.map(({ id }) => id) };
+    const { steps } = part.value;
+    return { ids, answer: steps.map(({ id }) => id), chances: steps.map(({ layers }) => layers.at(-1).chosen) };
   } catch (error) {
     return { error: error.message };
   }
