@@ -150,7 +150,7 @@ def with_adapter(tensors: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     modules = {key: _module(key.removeprefix(PREFIX)) for key in stored}
     for key in (key for key, (_, factor) in modules.items() if factor is None):
         for name, place in _targets(modules[key][0], tensors, folder):
-            found[name] = stored[key] if place is None else stored[key].third(place)
+            found[name] = _part(stored[key], place)
     if found.get(EMBEDDINGS) is not tensors.get(EMBEDDINGS):
         found.setdefault(HEAD, tensors[EMBEDDINGS])  # a tied head keeps the weights that it had
     for module in dict.fromkeys(module for module, factor in modules.values() if factor):
@@ -158,8 +158,13 @@ def with_adapter(tensors: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         scale = _scale(settings, module, a.shape[0], folder)
         for name, place in _targets(f"{module}.weight", tensors, folder):
             base = found[EMBEDDINGS if name not in found else name]  # a tied head isn't stored
-            found[name] = AdaptedTensor(base, a, b if place is None else b.third(place), scale)
+            found[name] = AdaptedTensor(base, a, _part(b, place), scale)
     return found
+
+
+def _part(tensor: StoredTensor, place: int | None) -> StoredTensor:
+    """Return a third of a tensor, or the whole one for None, or where it has no rows (then it is misshapen)."""
+    return tensor if place is None or not tensor.shape else tensor.third(place)
 
 
 def _factors(stored: Mapping[str, StoredTensor], module: str, folder: Path) -> tuple[StoredTensor, StoredTensor]:
@@ -188,7 +193,7 @@ def _targets(key: str, tensors: Mapping[str, Any], folder: Path) -> list[tuple[s
     for name in (transformers_name(key), f"{TEXT}.{key.removeprefix('model.')}"):
         fused = {name.replace(".qkv.", f".{part}_proj."): place for place, part in enumerate("qkv")}
         parts: dict[str, int | None] = dict(fused) if ".qkv." in name else {name: None}
-        if set(parts) <= {*tensors, HEAD}:
+        if set(parts) <= ({*tensors, HEAD} if EMBEDDINGS in tensors else set(tensors)):
             return list(parts.items())
     raise CheckpointError(
         f"{folder}: the adapter changes {shown(key)}, which this model doesn't have, or which can't be changed here"

@@ -227,6 +227,8 @@ def _head_is_tied(config: Ovis2Config, tensors: Mapping[str, Tensor]) -> bool:
     head, table = tensors.get(HEAD), tensors.get(EMBEDDINGS)
     if not claimed or head is None or table is None:
         return claimed
+    if not (isinstance(head, StoredTensor) and isinstance(table, StoredTensor)):
+        return False  # packed or adapted: it is a matrix of its own
     if (head.shape, head.kind) != (table.shape, table.kind) or head.kind not in WEIGHT_DTYPES:
         return False
     return all(np.array_equal(ours, theirs) for ours, theirs in zip(head.blocks(), table.blocks(), strict=True))

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from ovis2_ref import Ovis2ForConditionalGeneration
+from ovis2_ref.checkpoint import safetensors_file
 from ovis2_ref.checkpoint.adapter import adapted
 from ovis2_ref.checkpoint.conversion import convert_original
 from ovis2_ref.checkpoint.loading import load_weights, read_config
@@ -164,8 +165,9 @@ def test_an_adapter_on_packed_weights(base: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*the adapter in")
-def test_a_tied_head(tmp_path: Path) -> None:
+def test_a_tied_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A head of its own is changed alone; a table that was trained leaves the head as it was."""
+    monkeypatch.setattr(safetensors_file, "BLOCK", 100)
     base = recorded_copy(tmp_path / "base")
     plain = load_weights(base, read_config(base))
     assert HEAD not in plain
@@ -197,6 +199,7 @@ REFUSED = {
     "needs two matrices": ({}, {"lora_B": None}),
     "which this model doesn't have": ({}, {"other": True}),
     "which don't make": ({}, {"lora_B": (31, 2)}),
+    "lm_head.weight: adapted by": ({}, {"head": (31, 2)}),
 }
 
 
@@ -204,7 +207,9 @@ REFUSED = {
 def test_adapters_that_are_refused(base: Path, tmp_path: Path, words: str) -> None:
     settings_, changes = REFUSED[words]
     tensors = factors(key=LAYER.replace("q_proj", "z_proj") if "other" in changes else LAYER)
-    for factor in (name for name in changes if name != "other"):
+    if "head" in changes:
+        tensors = factors(2, 31, 32, "base_model.model.lm_head")
+    for factor in (name for name in changes if name.startswith("lora")):
         shape = changes[factor]
         del tensors[f"{LAYER}.{factor}.weight"]
         tensors |= {} if shape is None else {f"{LAYER}.{factor}.weight": np.ones(shape, np.float32)}
