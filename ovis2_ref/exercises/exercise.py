@@ -7,12 +7,14 @@ answer is an edit of the answer's body, so two of them combine, and a student wh
 import ast
 import copy
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -128,7 +130,8 @@ class Exercise:
         Raises ValueError where an edit doesn't find its text exactly once, or two change the same letters.
         """
         head, body = self._head_and_body
-        spans = sorted(self._span(body, mistake, *edit) for mistake in mistakes for edit in mistake.edits)
+        edits = [(mistake, *edit) for mistake in mistakes for edit in mistake.edits]
+        spans = sorted(span for edit in edits for span in self._spans(body, *edit))
         for (_, end, _), (start, _, _) in pairwise(spans):
             if start <= end:
                 raise ValueError(f"{self.name}: two mistakes change the same letters")
@@ -136,14 +139,15 @@ class Exercise:
             body = body[:start] + new + body[end:]
         return self.compiled(head + body)
 
-    def _span(self, body: str, mistake: Wrong, old: str, new: str) -> tuple[int, int, str]:
-        """Return where the body changes, from the first letter to the last that does, and what stands there then."""
+    def _spans(self, body: str, mistake: Wrong, old: str, new: str) -> Iterator[tuple[int, int, str]]:
+        """Yield what changes in the body, word by word: from where, to where, and what stands there then."""
         if body.count(old) != 1:
             raise ValueError(f"{self.name}, {mistake.name!r}: {old!r} stands {body.count(old)} times in the answer")
-        left = _alike(old, new)
-        right = _alike(old[left:][::-1], new[left:][::-1])
-        start = body.index(old)
-        return start + left, start + len(old) - right, new[left : len(new) - right]
+        before, after = (re.findall(r"\w+|\s+|.", text) for text in (old, new))
+        ends = [body.index(old), *(body.index(old) + end for end in accumulate(map(len, before)))]
+        for kind, i, j, k, n in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+            if kind != "equal":
+                yield ends[i], ends[j], "".join(after[k:n])
 
     def compiled(self, source: str, **names: Any) -> Callable[..., Any]:
         """Return the function that `source` defines, which sees the names of the answer's module and `names`."""
@@ -172,11 +176,6 @@ class Exercise:
             isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
             for node in functions[-1].body
         )
-
-
-def _alike(a: str, b: str) -> int:
-    """Return how many letters two texts have in common at their beginning."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _function(source: str) -> ast.FunctionDef:
