@@ -137,7 +137,7 @@ def test_weights_by_name(model: Any) -> None:
 
 
 def test_a_hub_id_is_looked_up_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Snapshots of a branch, of a commit, and of no such; HF_HOME, HF_HUB_CACHE and cache_dir."""
+    """Snapshots of a branch, of a commit, and of no such; HF_HOME, HF_HUB_CACHE, its earlier name, and cache_dir."""
     snapshots = tmp_path / "hub" / "models--someone--Ovis2" / "snapshots"
     (snapshots / "abc123").mkdir(parents=True)
     (snapshots.parent / "refs").mkdir()
@@ -147,6 +147,13 @@ def test_a_hub_id_is_looked_up_in_the_cache(tmp_path: Path, monkeypatch: pytest.
     expected = (snapshots / "abc123").resolve()
     assert checkpoint_folder("someone/Ovis2") == checkpoint_folder("someone/Ovis2", revision="abc123") == expected
     assert checkpoint_folder("someone/Ovis2", cache_dir=tmp_path / "hub") == expected
+    with monkeypatch.context() as earlier:
+        earlier.setenv("HF_HOME", str(tmp_path / "elsewhere"))
+        earlier.setenv("HUGGINGFACE_HUB_CACHE", str(tmp_path / "hub"))
+        assert checkpoint_folder("someone/Ovis2") == expected
+        earlier.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere"))
+        with pytest.raises(CheckpointError, match="hf download"):
+            checkpoint_folder("someone/Ovis2")
     for name, revision in (("someone/Other", None), ("someone/Ovis2", "v2")):
         with pytest.raises(CheckpointError, match=f"hf download {name}"):
             checkpoint_folder(name, revision=revision)
