@@ -24,6 +24,7 @@ from ovis2_ref.page.sizes import image_options, model_data, sizes
 from ovis2_ref.runtime.arrays import to_host
 from ovis2_ref.runtime.taps import listening
 from ovis2_ref.runtime.weights import Weights
+from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, ORIGINAL_IDS
 
 MOST_TOKENS = 64
 """Tokens of a recorded answer at most."""
@@ -33,6 +34,7 @@ MOST_ATTENTION = 5_500_000
 """Bytes of attention, compressed, at most: 7.4 MB in base64."""
 ALL_ATTENTION = 12_000_000
 """Weights of attention, of all tokens on all tokens in all heads, up to which all are tried."""
+ORIGINAL_NAMES = {number: name for name, number in ORIGINAL_IDS.items()}
 LONGEST_EDGE = 1024
 """Pixels along an edge of a picture as it is shown."""
 
@@ -131,9 +133,7 @@ def record_run(
     left_out = [f"The model itself, so nothing can be changed: {reason}."]
     reference = Reference(model.parts, model.config, model.convention, processor=processor)
     about = model_data(checkpoint, parameters(model.config), "recorded in " + model.compute_dtype.name, "")
-    return page_data(keeper, reference, prompt, about, left_out) | {
-        "config": configuration(model.config, model.generation_config)
-    }
+    return page_data(keeper, reference, prompt, about, left_out)
 
 
 def page_data(
@@ -145,14 +145,16 @@ def page_data(
     steps = [lens(keeper, step, reference) for step in range(len(keeper.generated))]
     ids = [*keeper.ids, *keeper.generated]
     shown = {number for step in steps for layer in step["layers"] for number, _ in layer["top"]}
-    texts = {number: tokenizer.decode([number]) for number in {*ids, *shown}}
-    if keeper.words is not None and keeper.words["count"] > KEPT:
+    texts = {number: ORIGINAL_NAMES.get(number) or tokenizer.decode([number]) for number in {*ids, *shown}}
+    if keeper.words is None:
+        left_out.append("Visual tokens: they were not recorded.")
+    elif keeper.words["count"] > KEPT:
         left_out.append(f"All but the {KEPT} likeliest words of each visual token.")
     left_out.append("The visual embeddings and the hidden states.")
     return {
         "model": about,
         "live": None,
-        "config": configuration(reference.config, {}),
+        "config": configuration(reference.config, {}) | placeholders(reference),
         "sizes": sizes(reference.config),
         "image": image_options(reference.processor.image_processor),
         "question": prompt,
@@ -166,7 +168,7 @@ def page_data(
         "port": None,
         "recording": {
             "pictures": [shown_picture(picture, grid) for picture, grid in zip(keeper.pictures, keeper.grids, strict=True)],
-            "tiles": shown_tiles(keeper),
+            "tiles": shown_tiles(keeper, reference.convention.crop_before_resize),
             "ids": ids,
             "prompt_length": len(keeper.ids),
             "texts": [texts[number] for number in ids],
@@ -176,6 +178,16 @@ def page_data(
             "steps": steps,
         },
     }  # fmt: skip
+
+
+def placeholders(reference: Reference) -> dict[str, Any]:
+    """Return the ids that stand for visual tokens and indicators in a prompt."""
+    if reference.convention.placeholders_in_vocabulary:
+        return {}
+    return {
+        "image_token_id": ORIGINAL_IDS[IMAGE_ATOM],
+        "visual_indicator_token_ids": [ORIGINAL_IDS[name] for name in INDICATORS],
+    }
 
 
 def packed_attention(keeper: Keeper, left_out: list[str]) -> dict[str, Any] | None:
@@ -234,20 +246,36 @@ def shown_picture(picture: np.ndarray, grid: tuple[int, int]) -> dict[str, Any]:
     return {"height": picture.shape[1], "width": picture.shape[2], "grid": list(grid), "image": address(image)}
 
 
-def shown_tiles(keeper: Keeper) -> list[dict[str, Any]]:
+def tile_regions(size: tuple[int, int], grid: tuple[int, int], crops: bool) -> list[np.ndarray]:
+    """Return (left, upper, right, lower) of each tile in a picture of `size` (height, width), the thumbnail first.
+
+    A tile is a fraction of the stretched picture, or, with `crops`, a crop in the middle of its square (the authors).
+    """
+    (height, width), (rows, columns) = size, grid
+    if crops:
+        regions = [np.array(region, float) for region in split_regions(height, width, grid)]
+    else:
+        cells = split_regions(rows, columns, grid)
+        regions = [np.array(cell) * (width / columns, height / rows, width / columns, height / rows) for cell in cells]
+    if len(regions) > 1:
+        regions.insert(0, np.array([0.0, 0.0, width, height]))
+    return [_square(region) for region in regions] if crops else regions
+
+
+def _square(region: np.ndarray) -> np.ndarray:
+    """Return the square around the middle of a region whose side is its longer edge."""
+    middle, edges = (region[:2] + region[2:]) / 2, region[2:] - region[:2]
+    return np.concatenate([middle - edges.max() / 2, middle + edges.max() / 2])
+
+
+def shown_tiles(keeper: Keeper, crops: bool) -> list[dict[str, Any]]:
     """Return each tile: its picture, the part of it that it shows, and its levels as an image."""
     tiles = []
-    for number, (picture, (rows, columns)) in enumerate(zip(keeper.pictures, keeper.grids, strict=True)):
-        height, width = picture.shape[1:]
-        fractions = [
-            np.array(region) / (columns, rows, columns, rows)
-            for region in split_regions(rows, columns, (rows, columns))
-        ]
-        regions = [(np.array([0.0, 0, 1, 1])), *fractions] if rows * columns > 1 else fractions
-        levels = keeper.levels.get(number)
-        for i, region in enumerate(regions):
-            left, upper, right, lower = (region * (width, height, width, height)).tolist()
-            image = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))).crop((left, upper, right, lower))
+    for number, (picture, grid) in enumerate(zip(keeper.pictures, keeper.grids, strict=True)):
+        whole, levels = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))), keeper.levels.get(number)
+        for i, region in enumerate(tile_regions((whole.height, whole.width), grid, crops)):
+            left, upper, right, lower = region.tolist()
+            image = whole.crop((round(left), round(upper), round(right), round(lower)))
             if levels is not None:
                 image = Image.fromarray(np.ascontiguousarray(levels[i].transpose(1, 2, 0)))
             image.thumbnail((512, 512))

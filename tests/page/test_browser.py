@@ -247,6 +247,35 @@ def test_a_recording(browser, golden, folder):
     assert "left out" in browser.run("ovis2.set({tab: 'picture'}); return document.querySelector('.panel').textContent")
 
 
+@pytest.mark.parametrize("kept", [(), ("tokens",), ("self_attn.weights",)])
+def test_a_recording_with_few_values(browser, golden, folder, kept):
+    """What a golden file doesn't hold is said to be left out; every view opens."""
+    run = read_golden(golden)
+    inputs = ("image.picture", "image.grid", "input_ids")
+    taps = {name: run.taps[name] for name in run.names if name in inputs or name.split("#")[0].endswith(kept or "?")}
+    write_golden(folder / "few.safetensors", replace(run, taps=taps))
+    write_golden_page(folder / "few.html", str(folder / "few.safetensors"), None, TINY)
+    browser.open(folder / "few.html")
+    for _, _, text in browser.run(EVERY_VIEW, VIEWS[:-1]):
+        assert len(text) > 80
+    browser.run("ovis2.go_guide(0)")
+    while browser.run("return !document.querySelector('[data-key=\"guide next\"]').disabled"):
+        browser.click("guide next")
+
+
+def test_a_recording_of_the_authors_convention(browser, folder):
+    """Negative placeholders are found, and tiles are squares around crops."""
+    path = str(folder / "original.safetensors")
+    assert main(["golden", "record", "--convention", "original", "-o", path]) == 0
+    write_golden_page(folder / "original.html", path, None, TINY)
+    browser.open(folder / "original.html")
+    kinds = browser.run("return ovis2.record.tokens.map(({kind}) => kind)")
+    assert kinds.count("atom") == 16 * browser.run("return ovis2.record.tiles.length") == 112
+    assert kinds.count("row") == 2 and kinds.count("column") == 3
+    for _, _, text in browser.run(EVERY_VIEW, VIEWS[:-1]):
+        assert len(text) > 80
+
+
 def test_the_port_view(browser, golden, folder):
     """A candidate with wrong pixels and a hostile name: the first wrong stage, the map of wrong pixels, the named cause."""
     run = read_golden(golden)

@@ -52,4 +52,7 @@ function looked_at(record) {
 const doubtful = ({ steps }) => steps.reduce((best, step, i) => (step.layers.at(-1).chosen < steps[best].layers.at(-1).chosen ? i : best), 0);
 
 /** The steps for a page: those that it can show. */
-export const guide_steps = (app) => STEPS.filter((step) => app.live || !step.live).filter((step) => app.record?.attention || !["prompt", "layers"].includes(step.tab)).filter((step) => app.record?.steps.length || step.tab !== "answer");
+export function guide_steps({ live, record }) {
+  const needs = { patches: record?.words, words: record?.words, embeddings: record?.words, prompt: record?.words && record.attention, layers: record?.attention, answer: record?.steps.length };
+  return STEPS.filter((step) => (live || !step.live) && (!(step.tab in needs) || needs[step.tab]));
+}

@@ -2,6 +2,7 @@
 
 import { bar, button, choice, make, percent } from "./dom.mjs";
 import { KINDS } from "./map.mjs";
+import { left_out } from "./panels.mjs";
 import { bare, range, visible } from "./record.mjs";
 
 /** The token whose attention is shown: the chosen one, else the one that predicts the chosen step of the answer. */
@@ -39,7 +40,7 @@ function attention_controls(app) {
 /** The prompt as tokens, coloured by the attention of the chosen one. */
 export function prompt_panel(app) {
   const { record, state } = app;
-  if (!record?.attention) return [];
+  if (!record?.attention) return left_out(record);
   const position = shown_position(app), weights = shown_weights(app), known = weights.map((weight) => weight ?? 0);
   const most = Math.max(...known.filter((_, i) => i !== position || state.direction === "from"), 1e-9);
   const token = record.tokens[position], missing = state.direction === "from" && !record.has_attention(position);
@@ -124,7 +125,7 @@ function shares(app, weights) {
 /** All heads of all layers: how much of the shown token's attention goes to the picture; each can be looked through, and switched off. */
 export function layers_panel(app) {
   const { record, state } = app;
-  if (!record?.attention) return [];
+  if (!record?.attention) return left_out(record);
   const position = shown_position(app), { layers, heads } = record.attention, token = record.tokens[position];
   if (!record.has_attention(position)) return [make("p", { class: "error" }, "This recording has no attention of this token. Choose one of the answer.")];
   const off = (layer, head) => state.changes.heads.some(([l, h]) => l === layer && h === head);
@@ -150,7 +151,7 @@ export function layers_panel(app) {
 /** A token of the answer: its likeliest alternatives, and how they rose from layer to layer. */
 export function answer_panel(app) {
   const { record, state } = app;
-  if (!record?.steps.length) return [];
+  if (!record?.steps.length) return left_out(record);
   const step = record.steps[Math.min(state.step, record.steps.length - 1)], final = step.layers.at(-1);
   const rows = final.top.map(({ id, text, chance }) => make("tr", { class: id === step.id ? "best" : "" }, make("th", { scope: "row" }, visible(text)), make("td", { class: "wide" }, bar(chance))));
   const steps = record.steps.map((one, i) => button(bare(one.text), () => app.set({ step: i, position: null }), { class: "token answer", key: `step ${i}`, "aria-current": one === step ? "true" : null }));

@@ -28,9 +28,14 @@ export function describe_cell(app, atom) {
   const { record, state } = app;
   if (state.tab === "picture" && state.scene) return "Drag a shape to move it. Drag on empty ground to draw one.";
   if (!record || atom === null || atom === undefined) return "Point at a cell, or choose one.";
-  const [[word, chance]] = record.words_of(atom), meaning = app.meaning(word);
   const { patches, stride } = app.data.sizes, numbers = record.patches_of(atom, patches, stride).join(", ");
-  return `${record.named(atom)} · patches ${numbers} · token ${record.positions[atom]} of the prompt · likeliest word ${word}${meaning ? ` (${meaning})` : ""} ${percent(chance)}`;
+  return `${record.named(atom)} · patches ${numbers} · token ${record.positions[atom]} of the prompt${word_of(app, atom)}`;
+}
+
+function word_of(app, atom) {
+  if (!app.record.words) return "";
+  const [[word, chance]] = app.record.words_of(atom), meaning = app.meaning(word);
+  return ` · likeliest word ${word}${meaning ? ` (${meaning})` : ""} ${percent(chance)}`;
 }
 
 /** The editor, where the picture can be changed; else the maps. */

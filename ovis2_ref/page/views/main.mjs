@@ -61,7 +61,7 @@ class App {
   /** The cell that the panel is about: the chosen one, or, where a panel is about one cell, the one that shows most. */
   get atom() {
     const { atom, tab } = this.state;
-    return atom === null && this.record && ["patches", "words", "embeddings"].includes(tab) ? most_certain(this.record) : atom;
+    return atom === null && this.record?.words && ["patches", "words", "embeddings"].includes(tab) ? most_certain(this.record) : atom;
   }
 
   /** The picture of the shown run, to draw maps on. */
@@ -254,6 +254,7 @@ class App {
       const most = Math.max(...values, 1e-9);
       return (atom) => Math.sqrt(values[atom] / most);
     };
+    if (state.tab === "words" && !record.words) return {};
     if (state.tab === "words" && state.word !== null) return { light: strength(record.positions.map((_, atom) => record.chance(atom, state.word))), says: `Bright: where word ${state.word} is likely.` };
     if (state.tab === "words") {
       const colours = word_colours(record), [[ground]] = record.common_words(1);

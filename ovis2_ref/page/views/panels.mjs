@@ -86,7 +86,7 @@ const region_text = ({ left, upper, right, lower }) => `${Math.round(upper)} to 
 export function patches_panel(app) {
   const { record, data } = app, { patches, stride, vision_hidden, side } = data.sizes;
   if (!record) return [];
-  const { atom } = app, { tile, row, column } = record.place(atom), count = Math.sqrt(patches), size = 320, ratio = 2;
+  const atom = app.atom ?? 0, { tile, row, column } = record.place(atom), count = Math.sqrt(patches), size = 320, ratio = 2;
   const canvas = make("canvas", { width: size * ratio, height: size * ratio, role: "img", "aria-label": `Tile ${tile} with its ${patches} patches` });
   const context = canvas.getContext("2d"), image = app.tile_image(tile), step = (size * ratio) / count;
   context.imageSmoothingEnabled = false;
@@ -125,10 +125,13 @@ export function patches_panel(app) {
   ];
 }
 
+/** What a panel says that has nothing to show. */
+export const left_out = (record) => (record ? [make("p", { class: "note" }, "This recording has left it out.")] : []);
+
 /** The distribution of a visual token, and where a word is used. */
 export function words_panel(app) {
   const { record, state } = app;
-  if (!record) return [];
+  if (!record?.words) return left_out(record);
   const common = record.common_words(9), colours = word_colours(record), chosen = app.atom, { word } = state;
   const rows = record.words_of(chosen).map(([one, chance]) => make(
     "tr", { class: one === word ? "best" : "" },
@@ -175,7 +178,7 @@ export function most_certain(record) {
 /** The embedding of a visual token, and the cells whose embeddings are like it. */
 export function embeddings_panel(app) {
   const { record, data } = app, { hidden } = data.sizes;
-  if (!record) return [];
+  if (!record?.words) return left_out(record);
   const { atom } = app, parts = record.words_of(atom).slice(0, 6);
   const sum = parts.flatMap(([word, chance], i) => [i ? " + " : "", make("b", {}, chance.toFixed(3)), ` · table[${word}]`]);
   const head = [make("h3", {}, `The embedding of ${record.named(atom)}`), make("p", { class: "formula" }, "e = ", sum, " + …")];
