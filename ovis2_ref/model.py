@@ -20,6 +20,7 @@ from ovis2_ref.compat.tensors import with_tensors
 from ovis2_ref.errors import InputError
 from ovis2_ref.files.checks import check_flags, shown, whole
 from ovis2_ref.generation.generative_model import GenerativeModel
+from ovis2_ref.gradients import value_and_gradient
 from ovis2_ref.language.cache import KVCache, StaticCache
 from ovis2_ref.language.decoder import decoder, embed_tokens
 from ovis2_ref.language.forward_pass import forward_pass
@@ -242,6 +243,35 @@ class Ovis2ForConditionalGeneration(AuthorsNames, GenerativeModel, Ovis2Model):
             loss, logits, output.past_key_values, output.hidden_states, output.attentions, output.image_hidden_states
         )
         return result if return_dict else result.to_tuple()
+
+    @with_tensors
+    @engaged
+    def loss_and_gradients(
+        self, labels: Array, num_items_in_batch: int | None = None, **inputs: Any
+    ) -> tuple[Array, dict[str, Array]]:
+        """Return the loss and its gradients by name: of every weight, and of `inputs_embeds` and `pixel_values` if given.
+
+        `inputs` are those of `forward`; this call takes the place of `loss.backward()`. A tied head has its gradient under the
+        text table's name. The loss is a mean over the labels, or their sum divided by `num_items_in_batch`. Within `recording()`
+        the gradient of each recorded value follows as NAME.gradient.
+        Raises `InputError` as `forward` does.
+        """
+        given = dict[str, Array]()
+        for name in ("inputs_embeds", "pixel_values"):
+            if inputs.get(name) is not None:
+                given[name] = checked_array(name, inputs[name], self.xp).astype(self.compute_dtype, copy=False)
+        labels = checked_array("labels", labels, self.xp)
+        share = 1.0
+        if num_items_in_batch is not None:
+            share = int((labels[:, 1:] != -100).sum()) / whole("num_items_in_batch", num_items_in_batch, 1)
+
+        def loss_of(w: Weights) -> Array:
+            weights = {name: w[name] for name in self.weights}
+            model = Ovis2ForConditionalGeneration(self.config, weights, self.convention)
+            recorded = {name: w[name] for name in given}
+            return model(**inputs | recorded, labels=labels, use_cache=False).loss * share
+
+        return value_and_gradient(loss_of, dict(self.weights) | given)
 
     @cached_property
     def model(self) -> Ovis2Model:

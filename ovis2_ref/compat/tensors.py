@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from functools import wraps
+from functools import cache, wraps
 from types import ModuleType
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from ovis2_ref.errors import InputError
 from ovis2_ref.runtime.arrays import array_module, to_host
 
 CALLBACKS = {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"}
@@ -108,14 +109,34 @@ def _inwards(value: Any) -> Any:
 
 
 def _outwards(value: Any, device: Any) -> Any:
-    """Return `value` with tensors for arrays, in tuples, lists and records too."""
+    """Return `value` with tensors for arrays, in tuples, lists, dictionaries and records too."""
     if is_array(value):
         return to_tensor(value, device)
+    if type(value) is dict:
+        return {key: _outwards(part, device) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_outwards(part, device) for part in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _outwards(getattr(value, f.name), device) for f in fields(value)})
+        parts = {f.name: _outwards(getattr(value, f.name), device) for f in fields(value)}
+        if parts.get("loss") is not None:
+            parts["loss"] = parts["loss"].as_subclass(_loss_class())
+        return replace(value, **parts)
     return value
+
+
+@cache
+def _loss_class() -> type:
+    """Return the class of a loss among tensors: a tensor that says how to get its gradients."""
+    torch: Any = torch_module()
+
+    class Loss(torch.Tensor):
+        def backward(self, *_: Any, **__: Any) -> None:
+            raise InputError(
+                "this loss knows no way back: call model.loss_and_gradients(labels=..., **inputs), which returns the loss "
+                "and its gradient by every weight"
+            )
+
+    return Loss
 
 
 def _callback(value: Any, device: Any) -> Any:

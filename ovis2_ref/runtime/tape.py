@@ -207,6 +207,8 @@ UFUNCS: dict[np.ufunc, tuple[Piece, tuple[Piece, ...]]] = {
     np.tanh: (lambda a: np.tanh(a), (lambda dy, a: dy * (1 - np.tanh(a) ** 2),)),
 }
 """Operations on arrays between formulas: what each computes, and the gradients of its arguments."""
+COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
+"""Operations whose results are no numbers and have no gradient."""
 
 
 class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
@@ -231,6 +233,8 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
         return len(self.value)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *arguments: Any, **options: Any) -> Any:
+        if ufunc in COMPARISONS and method == "__call__":
+            return ufunc(*map(_plain, arguments))
         if ufunc not in UFUNCS or method != "__call__" or options:
             raise InputError(
                 f"np.{ufunc.__name__} of a recorded array has no gradient here; write a formula with a rule"
