@@ -2,9 +2,9 @@
 # # 16. Training the tiny model: what was supervised
 #
 # The tiny model learned from drawn scenes, whose truth is known, in three stages: the vision tower alone, the language
-# model alone on made-up visual tokens, and the language model on what the tower sees. Training itself takes torch
-# (`python -m ovis2_ref.tiny.training --work FOLDER`, see `ovis2_ref/tiny/README.md`). What it minimises is shown here with
-# NumPy: the labels, the two losses, a gradient by hand, and a visual head trained anew in a moment.
+# model alone on made-up visual tokens, and the language model on what the tower sees. `python -m ovis2_ref.tiny.training
+# --work FOLDER` trains one again (see `ovis2_ref/tiny/README.md`). What training minimises is shown here: the labels, the
+# two losses, a gradient by hand, and a visual head trained anew in a moment.
 
 # %%
 import csv
@@ -15,7 +15,7 @@ from show import TINY, WORDS, ask, centres, coverage, keep, load, shape
 from ovis2_ref import Ovis2ForConditionalGeneration, recording
 from ovis2_ref.checkpoint.random_weights import random_weights
 from ovis2_ref.ops import softmax
-from ovis2_ref.tiny.training.questions import ASKERS
+from ovis2_ref.tiny.training.evaluate import USUAL
 from ovis2_ref.tiny.training.questions import ask as make_question
 from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, FIRST_TRAINING_SEED, draw_scene
 from ovis2_ref.tools.charts import bars, curves
@@ -153,7 +153,7 @@ print(f"{question.request!r} -> {question.answer!r}: loss {float(output.loss):.4
 
 # %%
 by_kind = {}
-for kind in ASKERS:
+for kind in USUAL:
     values = []
     for seed in range(200, 208):
         one = draw_scene(seed)
