@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 ROOM = Path(__file__).parent
-IMPORT = re.compile(r'^import .* from "(.+)";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import [^;]* from "(.+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=const |function|async |class )", re.MULTILINE)
 
 

@@ -38,4 +38,5 @@ def image_options(image: Ovis2ImageProcessor) -> dict[str, Any]:
         "max_tiles": image.max_patches,
         "threshold": image.covering_threshold if covering else None,
         "transposed": image.convention.transposed_grid,
+        "crops": image.convention.crop_before_resize,
     }

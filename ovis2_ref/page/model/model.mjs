@@ -49,8 +49,10 @@ function patches_of({ shape: [tiles, channels, side], data }, patch) {
 
 /** x + attention(norm1(x)), then x + ffn(norm2(x)). */
 function block(x, w, config) {
-  x = w.tap("after_attention", add(x, vision_attention(rms_norm(x, w.part("rms_norm1"), config.rms_norm_eps), w.part("attention"), config)));
-  return w.tap("output", add(x, feed_forward(rms_norm(x, w.part("rms_norm2"), config.rms_norm_eps), w.part("ffn"))));
+  const norm1 = rms_norm(x, w.part("rms_norm1"), config.rms_norm_eps);
+  x = w.tap("after_attention", add(x, vision_attention(norm1, w.part("attention"), config)));
+  const norm2 = rms_norm(x, w.part("rms_norm2"), config.rms_norm_eps);
+  return w.tap("output", add(x, feed_forward(norm2, w.part("ffn"))));
 }
 
 /** out_proj(softmax(q k^T / sqrt(head_dim)) v), all heads; nothing is masked. */
@@ -222,9 +224,10 @@ export function decoder(x, w, config, cache, { hidden = [], heads = [] } = {}) {
   w.part("rotary_emb").tap("cos", pass.cos);
   w.part("rotary_emb").tap("sin", pass.sin);
   for (let i = 0; i < config.num_hidden_layers; i++) {
-    const layer = w.part("layers").part(i);
-    x = layer.tap("after_attention", add(x, attention(rms_norm(x, layer.part("input_layernorm"), eps), layer.part("self_attn"), config, i, pass)));
-    x = layer.tap("output", add(x, feed_forward(rms_norm(x, layer.part("post_attention_layernorm"), eps), layer.part("mlp"))));
+    const layer = w.part("layers").part(i), norm1 = rms_norm(x, layer.part("input_layernorm"), eps);
+    x = layer.tap("after_attention", add(x, attention(norm1, layer.part("self_attn"), config, i, pass)));
+    const norm2 = rms_norm(x, layer.part("post_attention_layernorm"), eps);
+    x = layer.tap("output", add(x, feed_forward(norm2, layer.part("mlp"))));
   }
   cache.length += x.shape[1];
   return rms_norm(x, w.part("norm"), eps);

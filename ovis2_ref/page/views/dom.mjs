@@ -22,7 +22,11 @@ export function make(tag, options = {}, ...children) {
 
 /** A button that does `act`; `pressed` true or false makes it a switch. */
 export function button(text, act, { pressed, ...options } = {}) {
-  return make("button", { type: "button", "aria-pressed": pressed === undefined ? null : String(pressed), ...options, on: { click: act } }, text);
+  return make(
+    "button",
+    { type: "button", "aria-pressed": pressed === undefined ? null : String(pressed), ...options, on: { click: act } },
+    text,
+  );
 }
 
 /** A labelled choice among [value, text] pairs. */
@@ -50,7 +54,12 @@ export function percent(share) {
 /** A bar of a share of `most`, with its number. */
 export function bar(share, most = 1) {
   const width = `${(100 * Math.min(share / most, 1)).toFixed(1)}%`;
-  return make("span", { class: "bar" }, make("span", { class: "fill", style: { width } }), make("span", { class: "number" }, percent(share)));
+  return make(
+    "span",
+    { class: "bar" },
+    make("span", { class: "fill", style: { width } }),
+    make("span", { class: "number" }, percent(share)),
+  );
 }
 
 /** Sizes as (a, b, c). */

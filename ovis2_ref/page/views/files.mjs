@@ -1,6 +1,7 @@
 // Pictures into the page, and out of it: a file that the reader gives, decoded by the browser; bytes of the page's own data.
 
-const MOST_BYTES = 30e6, MOST_PIXELS = 16e6;
+const MOST_BYTES = 30e6,
+  MOST_PIXELS = 16e6;
 
 /** The bytes in a base64 text. */
 export const from_base64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -13,8 +14,10 @@ export async function inflate(text) {
 
 /** A picture that the reader gives, as {height, width, data}; transparent parts lie on white. Throws for one that is too large or none. */
 export async function read_picture(file) {
-  if (file.size > MOST_BYTES) throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; the page takes at most ${MOST_BYTES / 1e6}.`);
-  const address = URL.createObjectURL(file), image = new Image();
+  if (file.size > MOST_BYTES)
+    throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; the page takes at most ${MOST_BYTES / 1e6}.`);
+  const address = URL.createObjectURL(file),
+    image = new Image();
   try {
     image.src = address;
     await new Promise((resolve, reject) => ((image.onload = resolve), (image.onerror = reject)));
@@ -37,7 +40,8 @@ export async function read_picture(file) {
 
 /** A canvas that shows a picture pixel by pixel. */
 export function canvas_of({ height, width, data }) {
-  const canvas = document.createElement("canvas"), image = new ImageData(width, height);
+  const canvas = document.createElement("canvas"),
+    image = new ImageData(width, height);
   for (let i = 0; i < height * width; i++) image.data.set([data[3 * i], data[3 * i + 1], data[3 * i + 2], 255], 4 * i);
   Object.assign(canvas, { height, width }).getContext("2d").putImageData(image, 0, 0);
   return canvas;

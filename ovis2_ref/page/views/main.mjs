@@ -7,7 +7,17 @@ import { canvas_of, from_base64, inflate, read_picture } from "./files.mjs";
 import { guide_steps } from "./guide.mjs";
 import { answer_panel, attention_says, layers_panel, prompt_panel, shown_weights } from "./language_panels.mjs";
 import { answer_part, describe_cell, picture_part, question_part } from "./left.mjs";
-import { cosine, embeddings_panel, grid_panel, most_certain, patches_panel, picture_panel, tiles_panel, word_colours, words_panel } from "./panels.mjs";
+import {
+  cosine,
+  embeddings_panel,
+  grid_panel,
+  most_certain,
+  patches_panel,
+  picture_panel,
+  tiles_panel,
+  word_colours,
+  words_panel,
+} from "./panels.mjs";
 import { port_panel, port_values } from "./port_panel.mjs";
 import { live_record } from "./record.mjs";
 import { recorded } from "./recorded.mjs";
@@ -15,20 +25,70 @@ import { random_scene, render } from "./scene.mjs";
 import { EXTRA, STATIONS } from "./stations.mjs";
 
 const PANELS = {
-  picture: picture_panel, grid: grid_panel, tiles: tiles_panel, patches: patches_panel, words: words_panel, embeddings: embeddings_panel,
-  prompt: prompt_panel, layers: layers_panel, answer: answer_panel, change: change_panel, port: port_panel,
+  picture: picture_panel,
+  grid: grid_panel,
+  tiles: tiles_panel,
+  patches: patches_panel,
+  words: words_panel,
+  embeddings: embeddings_panel,
+  prompt: prompt_panel,
+  layers: layers_panel,
+  answer: answer_panel,
+  change: change_panel,
+  port: port_panel,
 };
 
 class App {
   constructor(root, data) {
-    Object.assign(this, { root, data, live: data.live !== null, records: { first: null, second: null }, sources: [], pictures: [], tile_images: new Map() });
+    Object.assign(this, {
+      root,
+      data,
+      live: data.live !== null,
+      records: { first: null, second: null },
+      sources: [],
+      pictures: [],
+      tile_images: new Map(),
+    });
     this.state = {
-      tab: data.port ? "port" : "picture", shown: "first", atom: null, position: null, layer: null, head: null, direction: "from", word: null, step: 0, unfolded: null,
-      changes: NO_CHANGES, form: { tile: 0, first: 1, second: 2, word: 0, token: 0, layer: 0, head: 0 }, question: data.question, scene: null, shape: -1,
-      brush: data.scenes && { kind: data.scenes.kinds[0], colour: Object.keys(data.scenes.colours)[0], rgb: Object.values(data.scenes.colours)[0] },
-      streaming: null, error: null, guide: null, theme: null,
+      tab: data.port ? "port" : "picture",
+      shown: "first",
+      atom: null,
+      position: null,
+      layer: null,
+      head: null,
+      direction: "from",
+      word: null,
+      step: 0,
+      unfolded: null,
+      changes: NO_CHANGES,
+      form: { tile: 0, first: 1, second: 2, word: 0, token: 0, layer: 0, head: 0 },
+      question: data.question,
+      scene: null,
+      shape: -1,
+      brush: data.scenes && {
+        kind: data.scenes.kinds[0],
+        colour: Object.keys(data.scenes.colours)[0],
+        rgb: Object.values(data.scenes.colours)[0],
+      },
+      streaming: null,
+      error: null,
+      guide: null,
+      theme: null,
     };
-    this.parts = Object.fromEntries(["header", "strip", "left", "inspector", "panel", "guide"].map((name) => [name, make(name === "header" ? "header" : name === "strip" ? "nav" : "section", { class: name, "aria-label": { strip: "The way of the picture", left: "Picture, question and answer", panel: "The chosen station", guide: "The guided way" }[name] })]));
+    this.parts = Object.fromEntries(
+      ["header", "strip", "left", "inspector", "panel", "guide"].map((name) => [
+        name,
+        make(name === "header" ? "header" : name === "strip" ? "nav" : "section", {
+          class: name,
+          "aria-label": {
+            strip: "The way of the picture",
+            left: "Picture, question and answer",
+            panel: "The chosen station",
+            guide: "The guided way",
+          }[name],
+        }),
+      ]),
+    );
     this.map = make("div", { class: "picture" });
     this.ask_part = make("div", { class: "ask" });
     this.answers = make("div", { class: "given" });
@@ -149,7 +209,8 @@ class App {
   }
 
   toggle_head(layer, head) {
-    const { heads } = this.state.changes, others = heads.filter(([l, h]) => l !== layer || h !== head);
+    const { heads } = this.state.changes,
+      others = heads.filter(([l, h]) => l !== layer || h !== head);
     this.change({ ...this.state.changes, heads: others.length < heads.length ? others : [...heads, [layer, head]] });
   }
 
@@ -164,7 +225,9 @@ class App {
     const which = this.waiting;
     this.waiting = null;
     if (!which) return;
-    const number = (this.count = (this.count ?? 0) + 1), { pictures } = this, { question, changes } = this.state;
+    const number = (this.count = (this.count ?? 0) + 1),
+      { pictures } = this,
+      { question, changes } = this.state;
     this.running = { number, which, pictures, started: performance.now() };
     this.state.streaming = { which, texts: [] };
     this.worker.postMessage({ run: number, pictures, question, changes: which === "second" ? changes : {} });
@@ -185,7 +248,10 @@ class App {
     this.times = { first: running.first - running.started, all: performance.now() - running.started, tokens: done?.steps.length ?? 0 };
     if (error !== undefined) Object.assign(this.state, { error });
     else {
-      this.records[running.which] = live_record({ start: running.start, done }, running.pictures, { tokenizer: this.tokenizer, config: this.data.live.config });
+      this.records[running.which] = live_record({ start: running.start, done }, running.pictures, {
+        tokenizer: this.tokenizer,
+        config: this.data.live.config,
+      });
       if (running.which === "first") this.sources = running.pictures.map(canvas_of);
       this.state.shown = running.which;
       if (running.which === "first" && this.changed()) this.waiting ??= "second";
@@ -201,7 +267,10 @@ class App {
     if (state.theme) document.documentElement.style.setProperty("color-scheme", state.theme);
     draw(parts.header, this.header());
     draw(parts.strip, this.strip());
-    draw(this.map, this.record || state.scene ? picture_part(this, this.map_values()) : make("p", { class: "note" }, "The model is looking …"));
+    draw(
+      this.map,
+      this.record || state.scene ? picture_part(this, this.map_values()) : make("p", { class: "note" }, "The model is looking …"),
+    );
     this.point(null);
     draw(this.ask_part, question_part(this));
     draw(this.answers, answer_part(this));
@@ -216,28 +285,83 @@ class App {
   }
 
   header() {
-    const { data, state } = this, dark = getComputedStyle(document.documentElement).colorScheme === "dark" || (!state.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+    const { data, state } = this,
+      dark =
+        getComputedStyle(document.documentElement).colorScheme === "dark" ||
+        (!state.theme && matchMedia("(prefers-color-scheme: dark)").matches);
     return [
-      make("div", {}, make("h1", {}, "Look inside Ovis2"), make("p", {}, `${data.model.name}: ${data.model.parameters} parameters, ${data.model.kind}`)),
-      make("div", { class: "row" },
-        button("Guided way", () => this.go_guide(state.guide === null ? 0 : null), { pressed: state.guide !== null, class: "primary", key: "guide", disabled: !this.record }),
-        button(dark ? "Light" : "Dark", () => this.set({ theme: dark ? "light" : "dark" }), { key: "theme", "aria-label": `Switch to ${dark ? "light" : "dark"} colours` })),
+      make(
+        "div",
+        {},
+        make("h1", {}, "Look inside Ovis2"),
+        make("p", {}, `${data.model.name}: ${data.model.parameters} parameters, ${data.model.kind}`),
+      ),
+      make(
+        "div",
+        { class: "row" },
+        button("Guided way", () => this.go_guide(state.guide === null ? 0 : null), {
+          pressed: state.guide !== null,
+          class: "primary",
+          key: "guide",
+          disabled: !this.record,
+        }),
+        button(dark ? "Light" : "Dark", () => this.set({ theme: dark ? "light" : "dark" }), {
+          key: "theme",
+          "aria-label": `Switch to ${dark ? "light" : "dark"} colours`,
+        }),
+      ),
     ];
   }
 
   strip() {
-    const { record, state, data } = this, extra = [...(this.live ? [EXTRA.change] : []), ...(data.port ? [EXTRA.port] : [])];
+    const { record, state, data } = this,
+      extra = [...(this.live ? [EXTRA.change] : []), ...(data.port ? [EXTRA.port] : [])];
     const station = (one) => {
       const icon = make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, make("path", { d: one.icon }));
-      const made = button("", () => this.set({ tab: one.id }), { class: "station", key: `station ${one.id}`, "aria-current": state.tab === one.id ? "step" : null });
-      made.append(icon, make("span", { class: "name" }, one.name), make("span", { class: "shape" }, one.shape && record ? one.shape(record, data.sizes) : one.shape ? "…" : (one.id === "change" ? (this.changed() ? "changed" : "nothing changed") : (data.port?.passes ? "right" : "wrong"))));
+      const made = button("", () => this.set({ tab: one.id }), {
+        class: "station",
+        key: `station ${one.id}`,
+        "aria-current": state.tab === one.id ? "step" : null,
+      });
+      made.append(
+        icon,
+        make("span", { class: "name" }, one.name),
+        make(
+          "span",
+          { class: "shape" },
+          one.shape && record
+            ? one.shape(record, data.sizes)
+            : one.shape
+              ? "…"
+              : one.id === "change"
+                ? this.changed()
+                  ? "changed"
+                  : "nothing changed"
+                : data.port?.passes
+                  ? "right"
+                  : "wrong",
+        ),
+      );
       return made;
     };
-    return [make("ol", { class: "stations" }, STATIONS.map((one) => make("li", {}, station(one)))), extra.length > 0 && make("ul", { class: "stations extra" }, extra.map((one) => make("li", {}, station(one))))];
+    return [
+      make(
+        "ol",
+        { class: "stations" },
+        STATIONS.map((one) => make("li", {}, station(one))),
+      ),
+      extra.length > 0 &&
+        make(
+          "ul",
+          { class: "stations extra" },
+          extra.map((one) => make("li", {}, station(one))),
+        ),
+    ];
   }
 
   panel() {
-    const { state } = this, station = STATIONS.find(({ id }) => id === state.tab) ?? EXTRA[state.tab];
+    const { state } = this,
+      station = STATIONS.find(({ id }) => id === state.tab) ?? EXTRA[state.tab];
     return [
       make("h2", { tabindex: -1 }, station.name),
       make("p", { class: "says" }, station.says),
@@ -255,19 +379,35 @@ class App {
       return (atom) => Math.sqrt(values[atom] / most);
     };
     if (state.tab === "words" && !record.words) return {};
-    if (state.tab === "words" && state.word !== null) return { light: strength(record.positions.map((_, atom) => record.chance(atom, state.word))), says: `Bright: where word ${state.word} is likely.` };
+    if (state.tab === "words" && state.word !== null)
+      return {
+        light: strength(record.positions.map((_, atom) => record.chance(atom, state.word))),
+        says: `Bright: where word ${state.word} is likely.`,
+      };
     if (state.tab === "words") {
-      const colours = word_colours(record), [[ground]] = record.common_words(1);
+      const colours = word_colours(record),
+        [[ground]] = record.common_words(1);
       const word = (atom) => record.words_of(atom)[0][0];
-      return { kind: (atom) => colours.get(word(atom)) ?? null, mark: (atom) => (word(atom) === ground ? null : String(word(atom))), says: "The likeliest word of each cell; the commonest is left out." };
+      return {
+        kind: (atom) => colours.get(word(atom)) ?? null,
+        mark: (atom) => (word(atom) === ground ? null : String(word(atom))),
+        says: "The likeliest word of each cell; the commonest is left out.",
+      };
     }
     if (state.tab === "embeddings" && record.visual) {
-      const chosen = this.atom, likes = record.positions.map((_, atom) => Math.max(cosine(record.visual, chosen, atom, this.data.sizes.hidden), 0) ** 2);
+      const chosen = this.atom,
+        likes = record.positions.map((_, atom) => Math.max(cosine(record.visual, chosen, atom, this.data.sizes.hidden), 0) ** 2);
       return { light: (atom) => likes[atom], says: `Bright: cells whose embeddings are like that of ${record.named(chosen)}.` };
     }
     if ((state.tab === "prompt" || state.tab === "layers" || state.tab === "answer") && record.attention) {
-      const weights = shown_weights(this), values = record.positions.map((position) => weights[position] ?? 0), most = Math.max(...values);
-      return { light: strength(values), mark: (atom) => (values[atom] > most / 3 && values[atom] > 0.001 ? (100 * values[atom]).toFixed(values[atom] < 0.1 ? 1 : 0) : null), says: attention_says(this) };
+      const weights = shown_weights(this),
+        values = record.positions.map((position) => weights[position] ?? 0),
+        most = Math.max(...values);
+      return {
+        light: strength(values),
+        mark: (atom) => (values[atom] > most / 3 && values[atom] > 0.001 ? (100 * values[atom]).toFixed(values[atom] < 0.1 ? 1 : 0) : null),
+        says: attention_says(this),
+      };
     }
     if (state.tab === "port") return port_values(this);
     const hidden = new Set(state.shown === "second" ? state.changes.hidden : []);
@@ -292,13 +432,26 @@ class App {
   guide() {
     const { guide: number } = this.state;
     if (number === null || !this.record) return null;
-    const steps = guide_steps(this), step = steps[number];
-    return make("div", { class: "guide-box", on: { keydown: (event) => event.key === "Escape" && this.go_guide(null) } },
-      make("div", { class: "guide-text", "aria-live": "polite" }, make("p", { class: "label" }, `Step ${number + 1} of ${steps.length}`), make("h2", {}, step.title), make("p", {}, step.text(this))),
-      make("div", { class: "row" },
+    const steps = guide_steps(this),
+      step = steps[number];
+    return make(
+      "div",
+      { class: "guide-box", on: { keydown: (event) => event.key === "Escape" && this.go_guide(null) } },
+      make(
+        "div",
+        { class: "guide-text", "aria-live": "polite" },
+        make("p", { class: "label" }, `Step ${number + 1} of ${steps.length}`),
+        make("h2", {}, step.title),
+        make("p", {}, step.text(this)),
+      ),
+      make(
+        "div",
+        { class: "row" },
         button("Back", () => this.go_guide(number - 1), { key: "guide back", disabled: number === 0 }),
         button("Next", () => this.go_guide(number + 1), { key: "guide next", class: "primary", disabled: number === steps.length - 1 }),
-        button("Close", () => this.go_guide(null), { key: "guide close" })));
+        button("Close", () => this.go_guide(null), { key: "guide close" }),
+      ),
+    );
   }
 }
 
@@ -310,7 +463,8 @@ function start_worker(app) {
   app.worker.onmessage = ({ data }) => app.hear(data);
   app.worker.onerror = (event) => app.set({ error: `The model can't run in this browser: ${event.message}` });
   app.tokenizer = new Tokenizer(app.data.live.tokenizer);
-  const bytes = from_base64(text("weights")), bits = new Uint16Array(bytes.buffer);
+  const bytes = from_base64(text("weights")),
+    bits = new Uint16Array(bytes.buffer);
   app.worker.postMessage({ load: app.data.live, bits }, [bits.buffer]);
 }
 

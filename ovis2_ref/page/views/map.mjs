@@ -10,7 +10,9 @@ export const KINDS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d
 /** Where each tile's cells lie: {atom, x, y, w, h} in the pixels of the picture. */
 function cells_of(record, tiles) {
   return tiles.flatMap((tile) => {
-    const { left, upper, right, lower } = record.tiles[tile].region, w = (right - left) / record.side, h = (lower - upper) / record.side;
+    const { left, upper, right, lower } = record.tiles[tile].region,
+      w = (right - left) / record.side,
+      h = (lower - upper) / record.side;
     return record.atoms(tile).map((atom) => {
       const { row, column } = record.place(atom);
       return { atom, x: left + column * w, y: upper + row * h, w, h };
@@ -32,13 +34,17 @@ function neighbour(cells, atom, dx, dy) {
  * called with the cell that was chosen or is pointed at.
  */
 export function picture_map({ record, source, tiles, label, key, light, kind, mark, selected, select, hover, largest = LARGEST }) {
-  const cells = cells_of(record, tiles), { height, width } = source, ratio = Math.min(window.devicePixelRatio || 1, 2);
+  const cells = cells_of(record, tiles),
+    { height, width } = source,
+    ratio = Math.min(window.devicePixelRatio || 1, 2);
   const scale = (largest / Math.max(height, width)) * ratio;
   const canvas = make("canvas", { width: Math.round(width * scale), height: Math.round(height * scale) });
   let pointed = null;
   const paint = () => draw_map(canvas, { record, source, cells, tiles, scale, ratio, light, kind, mark, selected, pointed });
   const at = (event) => {
-    const box = canvas.getBoundingClientRect(), x = ((event.clientX - box.left) / box.width) * width, y = ((event.clientY - box.top) / box.height) * height;
+    const box = canvas.getBoundingClientRect(),
+      x = ((event.clientX - box.left) / box.width) * width,
+      y = ((event.clientY - box.top) / box.height) * height;
     return cells.find((cell) => x >= cell.x && x < cell.x + cell.w && y >= cell.y && y < cell.y + cell.h)?.atom ?? null;
   };
   const point = (atom) => {
@@ -64,11 +70,15 @@ export function picture_map({ record, source, tiles, label, key, light, kind, ma
 }
 
 function draw_map(canvas, { record, source, cells, tiles, scale, ratio, light, kind, mark, selected, pointed }) {
-  const context = canvas.getContext("2d"), thin = Math.max(1, Math.round(ratio * 0.75));
+  const context = canvas.getContext("2d"),
+    thin = Math.max(1, Math.round(ratio * 0.75));
   context.imageSmoothingEnabled = scale < 1;
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
   for (const { atom, x, y, w, h } of cells) {
-    const box = [x * scale, y * scale, w * scale, h * scale], shown = light?.(atom) ?? null, colour = kind?.(atom) ?? null, text = mark?.(atom) ?? null;
+    const box = [x * scale, y * scale, w * scale, h * scale],
+      shown = light?.(atom) ?? null,
+      colour = kind?.(atom) ?? null,
+      text = mark?.(atom) ?? null;
     if (shown !== null) fill(context, box, `rgba(13, 17, 25, ${0.78 * (1 - shown)})`);
     if (colour !== null) fill(context, box, colour, 0.72);
     if (w * scale > 14 * ratio) outline(context, box, "rgba(255, 255, 255, 0.28)", thin);
@@ -80,7 +90,10 @@ function draw_map(canvas, { record, source, cells, tiles, scale, ratio, light, k
     outline(context, box, "rgba(13, 17, 25, 0.75)", 3 * thin);
     outline(context, box, "#fff", thin);
   }
-  for (const [atom, colour] of [[pointed, "#fff"], [selected, "#ffb000"]]) {
+  for (const [atom, colour] of [
+    [pointed, "#fff"],
+    [selected, "#ffb000"],
+  ]) {
     const cell = cells.find((one) => one.atom === atom);
     if (!cell) continue;
     const box = [cell.x * scale, cell.y * scale, cell.w * scale, cell.h * scale];

@@ -42,7 +42,8 @@ export class Record {
 
   /** Where an atom is: its tile, and its row and column among the tile's cells. */
   place(atom) {
-    const tile = Math.floor(atom / this.per_tile), cell = atom % this.per_tile;
+    const tile = Math.floor(atom / this.per_tile),
+      cell = atom % this.per_tile;
     return { tile, cell, row: Math.floor(cell / this.side), column: cell % this.side };
   }
 
@@ -53,7 +54,8 @@ export class Record {
 
   /** The numbers of the patches that an atom is made of, in a tile of so many patches, `stride` on a side of a cell. */
   patches_of(atom, patches, stride) {
-    const { row, column } = this.place(atom), count = Math.sqrt(patches);
+    const { row, column } = this.place(atom),
+      count = Math.sqrt(patches);
     return range(stride * stride).map((i) => (row * stride + Math.floor(i / stride)) * count + column * stride + (i % stride));
   }
 
@@ -103,7 +105,8 @@ export class Record {
     if (row === undefined) return null;
     if (to > from) return 0;
     if (layer !== null && head !== null) return this.attention.weight(row, layer, head, to);
-    const layers = layer === null ? range(this.attention.layers) : [layer], heads = head === null ? range(this.attention.heads) : [head];
+    const layers = layer === null ? range(this.attention.layers) : [layer],
+      heads = head === null ? range(this.attention.heads) : [head];
     let sum = 0;
     for (const l of layers) for (const h of heads) sum += this.attention.weight(row, l, h, to);
     return sum / (layers.length * heads.length);
@@ -111,7 +114,9 @@ export class Record {
 
   /** The weights from the token at `position` to all tokens, or (`to`) from all tokens to it; null where one is not there. */
   weights(layer, head, position, to = false) {
-    return this.tokens.map((token) => (to ? this.weight(layer, head, token.position, position) : this.weight(layer, head, position, token.position)));
+    return this.tokens.map((token) =>
+      to ? this.weight(layer, head, token.position, position) : this.weight(layer, head, position, token.position),
+    );
   }
 }
 
@@ -119,7 +124,9 @@ export const range = (count) => Array.from({ length: count }, (_, i) => i);
 
 /** The run that the worker computed, as a record. */
 export function live_record({ start, done }, pictures, model) {
-  const { tokenizer, config } = model, { heads, tokens, data } = done.attention, layers = config.text_config.num_hidden_layers;
+  const { tokenizer, config } = model,
+    { heads, tokens, data } = done.attention,
+    layers = config.text_config.num_hidden_layers;
   const weight = (row, layer, head, key) => data[((layer * heads + head) * tokens + row) * tokens + key];
   const run = {
     pictures: pictures.map(({ height, width }, i) => ({ height, width, grid: start.cuts[i].grid })),

@@ -24,21 +24,25 @@ export function render({ height, width, background: [top, bottom], shapes }) {
 }
 
 function half_to_even(value) {
-  const floor = Math.floor(value), rest = value - floor;
+  const floor = Math.floor(value),
+    rest = value - floor;
   return rest > 0.5 || (rest === 0.5 && floor % 2) ? floor + 1 : floor;
 }
 
 /** Blend one shape into the canvas by the part of each pixel that it covers. */
 function paint(canvas, height, width, { kind, x, y, radius, rgb }) {
-  const covers = COVERS[kind], offset = (i) => (i + 0.5) / POINTS;
+  const covers = COVERS[kind],
+    offset = (i) => (i + 0.5) / POINTS;
   for (let row = Math.max(0, Math.trunc(y - radius) - 1); row < Math.min(height, Math.trunc(y + radius) + 2); row++)
     for (let column = Math.max(0, Math.trunc(x - radius) - 1); column < Math.min(width, Math.trunc(x + radius) + 2); column++) {
       let inside = 0;
       for (let i = 0; i < POINTS * POINTS; i++) {
-        const u = (column + offset(i % POINTS) - x) / radius, v = (row + offset(Math.floor(i / POINTS)) - y) / radius;
+        const u = (column + offset(i % POINTS) - x) / radius,
+          v = (row + offset(Math.floor(i / POINTS)) - y) / radius;
         if (covers(u, v)) inside++;
       }
-      const alpha = inside / POINTS ** 2, place = (row * width + column) * 3;
+      const alpha = inside / POINTS ** 2,
+        place = (row * width + column) * 3;
       for (let c = 0; c < 3; c++) canvas[place + c] += alpha * (rgb[c] - canvas[place + c]);
     }
 }
@@ -46,12 +50,27 @@ function paint(canvas, height, width, { kind, x, y, radius, rgb }) {
 /** A scene with `count` shapes that are drawn by chance, apart from each other. */
 export function random_scene(colours, kinds, [height, width], count = 1 + Math.floor(Math.random() * 3)) {
   const level = Math.random() < 0.6 ? 200 + Math.floor(50 * Math.random()) : 15 + Math.floor(55 * Math.random());
-  const scene = { height, width, background: [[level, level, level], [level, level, level]], shapes: [] };
-  const longer = Math.max(height, width), least = Math.max(5.5, 0.1 * longer), most = Math.max(least, 0.22 * Math.min(height, width));
+  const scene = {
+    height,
+    width,
+    background: [
+      [level, level, level],
+      [level, level, level],
+    ],
+    shapes: [],
+  };
+  const longer = Math.max(height, width),
+    least = Math.max(5.5, 0.1 * longer),
+    most = Math.max(least, 0.22 * Math.min(height, width));
   for (let attempt = 0; scene.shapes.length < count && attempt < 2000; attempt++) {
-    const radius = least + Math.random() * (most - least), kind = pick(kinds), colour = pick(Object.keys(colours));
-    const x = radius + 1 + Math.random() * (width - 2 * radius - 2), y = radius + 1 + Math.random() * (height - 2 * radius - 2);
-    const apart = scene.shapes.every((other) => Math.hypot(x - other.x, y - other.y) > 1.3 * (radius + other.radius) && Math.abs(x - other.x) > 0.27 * width);
+    const radius = least + Math.random() * (most - least),
+      kind = pick(kinds),
+      colour = pick(Object.keys(colours));
+    const x = radius + 1 + Math.random() * (width - 2 * radius - 2),
+      y = radius + 1 + Math.random() * (height - 2 * radius - 2);
+    const apart = scene.shapes.every(
+      (other) => Math.hypot(x - other.x, y - other.y) > 1.3 * (radius + other.radius) && Math.abs(x - other.x) > 0.27 * width,
+    );
     const fresh = scene.shapes.every((other) => other.kind !== kind || other.colour !== colour);
     if (apart && fresh) scene.shapes.push({ kind, colour, x, y, radius, rgb: colours[colour] });
   }
@@ -64,7 +83,8 @@ const pick = (list) => list[Math.floor(Math.random() * list.length)];
 /** The topmost shape at the point (x, y), or -1. */
 export function shape_at({ shapes }, x, y) {
   return shapes.findLastIndex(({ kind, radius, ...shape }) => {
-    const u = (x - shape.x) / radius, v = (y - shape.y) / radius;
+    const u = (x - shape.x) / radius,
+      v = (y - shape.y) / radius;
     return COVERS[kind](u, v) || Math.hypot(u, v) < 0.5;
   });
 }
