@@ -1,157 +1,148 @@
 # %% [markdown]
 # # 00. From a picture to an answer
 #
-# The whole way of a picture through Ovis2, on the tiny checkpoint that the package carries. Every stage calls the
-# function that the model itself calls, prints the shape of what comes out, and compares it with the value that the
-# model made at that place. Each stage has a walkthrough of its own (01 to 11) that computes it once more from its
-# formula.
+# The whole way of a picture through Ovis2, on the tiny checkpoint that the package carries. Each stage is computed by
+# [`ovis2.py`](ovis2.py), all of Ovis2 in 200 lines of NumPy, and compared with the value that the package's model made
+# at that place. The two share no code. Read `ovis2.py` beside this page; walkthroughs 01 to 11 take one stage each.
 #
 # Run it as a script (`python walkthroughs/00_tour.py`, a few seconds), or cell by cell in an editor that knows `# %%`.
 # Letters for sizes: `n` tiles, `S` pixels on a side of a tile, `P` patches of a tile, `D` numbers for a patch, `s`
-# stride, `V` words of the visual vocabulary, `b` texts, `t` tokens of a text, `H` numbers for a token.
+# stride, `T` visual tokens of a tile (P / s^2), `V` words of the visual vocabulary, `t` tokens of the prompt, `H` numbers
+# for a token.
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import ask, check, keep, load, shape
+from show import TINY, ask, check, keep, large_tiles, load, shape
 
 from ovis2_ref import recording
-from ovis2_ref.language.cache import KVCache
-from ovis2_ref.language.decoder import embed_tokens, layer
-from ovis2_ref.language.forward_pass import forward_pass
-from ovis2_ref.merge import merge_embeddings
-from ovis2_ref.ops import linear, rms_norm
 from ovis2_ref.tiny import SAMPLE
-from ovis2_ref.tools.draw import draw_grid, draw_tiles
-from ovis2_ref.vision.encoder import block, embed_patches
-from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, indicator_embeddings, merge_patches, visual_tokens
+from ovis2_ref.tools.draw import draw_grid
 
 # %% [markdown]
-# ## The model and its processor
-# A checkpoint is a folder. The processor turns a picture and a text into arrays; the model turns arrays into arrays.
+# ## A checkpoint
+# A checkpoint is a folder: `config.json` says how many layers and heads there are, `model.safetensors` holds the
+# weights, `tokenizer.json` the vocabulary. `w` is a tree: each part of the model is a dictionary of its parts.
+
+# %%
+config, w = ovis2.read_config(TINY), ovis2.read_weights(TINY)
+vision, text = config["vision_config"], config["text_config"]
+tower, language = w["model"]["vision_tower"], w["model"]["language_model"]
+print("the parts of the model:", list(w["model"]))
+print("the parts of a block of the vision transformer:", list(tower["transformer"]["encoder"]["layers"]["0"]))
+
+# %% [markdown]
+# ## The package's run, recorded
+# `recording()` keeps every value that the package's model makes on the way, by name. Below, each stage is compared with
+# these.
 
 # %%
 model, processor = load()
-config, vision, text = model.config, model.config.vision_config, model.config.text_config
-tower, language = model.parts / "model" / "vision_tower", model.parts / "model" / "language_model"
-picture = Image.open(SAMPLE).convert("RGB")
-print(
-    f"a picture of {picture.width} x {picture.height} pixels; {sum(w.size for w in model.weights.values()):,} weights"
-)
-
-# %% [markdown]
-# ## Picture -> tiles (walkthroughs 01 and 02)
-# A grid is chosen, the picture is resized to the grid's canvas and cut. Tile 0 is the whole picture, small: the
-# thumbnail.
-
-# %%
-tiles = processor.image_processor(picture, return_tensors="np")
-grid = tuple(tiles["grids"][0].tolist())
-shape("tiles (n, 3, S, S)", tiles["pixel_values"])
-print(f"a grid of {grid[0]} rows and {grid[1]} columns, and the thumbnail")
-keep(draw_grid(np.asarray(picture), grid), "00_grid")
-
-# %%
-keep(draw_tiles(tiles["pixel_values"], grid), "00_tiles")
-
-# %% [markdown]
-# ## The prompt (06)
-# Each tile stands in the prompt as as many `<IMG_ATOM>` as it has visual tokens; indicators say where rows and columns
-# end.
-
-# %%
-inputs = ask(processor, picture, "Describe the image.")
-ids = inputs["input_ids"]
-shape("token ids (b, t)", ids)
-atoms = int((ids == config.image_token_id).sum())
-assert atoms == len(tiles["pixel_values"]) * vision.tokens_per_tile, "a tile has as many atoms as visual tokens"
-print(f"{atoms} of the {ids.size} tokens are <IMG_ATOM>: {len(tiles['pixel_values'])} tiles x {vision.tokens_per_tile}")
-
-# %% [markdown]
-# ## One forward pass, recorded
-# `recording()` keeps every value that the model makes on the way, by name. Below, each stage is compared with these.
-
-# %%
+question = "Describe the image."
+inputs = ask(processor, Image.open(SAMPLE).convert("RGB"), question)
 with recording() as values:
     output = model(**inputs)
 print(f"{len(values)} values, for example:", *list(values)[::40], sep="\n  ")
 
 # %% [markdown]
-# ## Tiles -> patches -> features (03 and 04)
-# Each patch becomes a row of D numbers. In a block every patch looks at every other patch of its tile (attention), then
-# passes a small network by itself (SwiGLU): x + f(norm(x)), twice. A vector that described the pixels of a patch comes
-# to describe what the patch is part of.
+# ## Picture -> tiles (walkthroughs 01 and 02)
+# Choose a grid, resize the picture to the grid's canvas, and cut it. Tile 0 is the thumbnail: the whole picture, small.
+# The package gets every byte of a tile right, and so does the one file: the largest difference has to be 0.
 
 # %%
-x = embed_patches(inputs["pixel_values"], tower / "transformer" / "embeddings", vision)
-check("patches (n, P, D)", x, values["model.vision_tower.transformer.embeddings.output"])
-for i in range(vision.num_hidden_layers):
-    x = block(x, tower / "transformer" / "encoder" / "layers" / i, vision)
-    check(f"after block {i}", x, values[f"model.vision_tower.transformer.encoder.layers.{i}.output"])
-features = rms_norm(x, tower / "transformer" / "rms_norm", vision.rms_norm_eps)
+picture = np.asarray(Image.open(SAMPLE).convert("RGB")).transpose(2, 0, 1)
+shape("picture (3, h, w)", picture)
+tiles, grid = ovis2.cut_canvas(picture, config["size"]["height"], config["max_patches"])
+pixels = ovis2.pillow_values(tiles, config["image_mean"], config["image_std"])
+check("pixel values (n, 3, S, S)", pixels, inputs["pixel_values"], 0)
+print(f"a grid of {grid[0]} rows and {grid[1]} columns, and the thumbnail")
+keep(draw_grid(picture.transpose(1, 2, 0), grid), "00_grid")
+
+# %%
+keep(large_tiles(pixels, grid), "00_tiles")
 
 # %% [markdown]
-# ## Features -> visual tokens -> visual embeddings (05)
-# s x s neighbouring patches are laid side by side, a linear head scores every word of a visual vocabulary, and softmax
-# makes a distribution of the scores. Its embedding is the expected row of a table: a text token picks one row, a visual
-# token mixes all.
+# ## Tiles -> patches -> features (03 and 04)
+# Each patch becomes a row of D numbers. In a block every patch looks at every other patch of its tile (attention), then
+# passes a small network by itself (SwiGLU): x + f(norm(x)), twice. At first a vector describes the pixels of its patch;
+# after the blocks it describes what the patch is part of.
 
 # %%
-merged = merge_patches(features, vision.hidden_stride)
-shape("merged (n, P/s^2, s^2 D)", merged)
-tokens = visual_tokens(merged, tower, vision, model.convention)
-check("visual tokens (n, P/s^2, V)", tokens, values["model.vision_tower.tokens"])
-np.testing.assert_allclose(tokens.sum(axis=-1), 1, rtol=1e-5, err_msg="a visual token is a distribution")
-table = model.weights["model.visual_embeddings_table.weight"]
-visual = embed_visual_tokens(tokens, table)
-check("visual embeddings (n, P/s^2, H)", visual, output.image_hidden_states)
+embeddings = tower["transformer"]["embeddings"]
+x = ovis2.patch_embedding(pixels, embeddings["patch_embedding"])
+check("patches (n, P, D)", x, values["model.vision_tower.transformer.embeddings.patch_embedding.output"])
+x = ovis2.rms_norm(x, embeddings["rms_norm"], vision["rms_norm_eps"]) + embeddings["position_embedding"]["weight"]
+for i in range(vision["num_hidden_layers"]):
+    x = ovis2.block(x, tower["transformer"]["encoder"]["layers"][str(i)], vision)
+    check(f"after block {i}", x, values[f"model.vision_tower.transformer.encoder.layers.{i}.output"])
+features = ovis2.rms_norm(x, tower["transformer"]["rms_norm"], vision["rms_norm_eps"])
+check("features", features, values["model.vision_tower.transformer.rms_norm.output"])
+
+# %% [markdown]
+# ## Features -> visual tokens (05)
+# Lay s x s neighbouring patches side by side. A linear head scores every word of a visual vocabulary, and softmax turns
+# the scores into probabilities.
+
+# %%
+merged = ovis2.merge_patches(features, vision["hidden_stride"])
+check("merged (n, T, s^2 D)", merged, values["model.vision_tower.merged"])
+tokens = ovis2.visual_tokens(merged, tower)
+check("visual tokens (n, T, V)", tokens, values["model.vision_tower.tokens"])
 print("the thumbnail, cell by cell, in its likeliest visual words:")
 print(tokens[0].argmax(axis=-1).reshape(4, 4))
 
 # %% [markdown]
-# ## Into the text (07)
-# Atoms get the visual embeddings in reading order, indicators the last rows of the same table; all else keeps its text
-# row.
+# ## The prompt (06)
+# Each tile becomes one `<IMG_ATOM>` per visual token; indicators mark where rows and columns end.
 
 # %%
-indicators = indicator_embeddings(table, vision)
-x = merge_embeddings(ids, embed_tokens(ids, language), visual, indicators, config)
-check("embeddings (b, t, H)", x, values["model.language_model.inputs_embeds"])
+prompt = ovis2.render_chat(ovis2.image_placeholder(grid, tokens.shape[1]), question)
+tokenizer = ovis2.Tokenizer.from_file(str(TINY / "tokenizer.json"))
+ids = np.array(tokenizer.encode(prompt).ids)
+assert np.array_equal(ids, inputs["input_ids"][0]), "the one file and the package should make the same prompt"
+atoms = int((ids == config["image_token_id"]).sum())
+print(f"{ids.size} token ids, {atoms} of them <IMG_ATOM>: {len(tiles)} tiles x {tokens.shape[1]} visual tokens")
+
+# %% [markdown]
+# ## Visual tokens meet the text (07)
+# A text token picks one row of the text table. A visual token has a probability for each row of the visual table, and
+# its embedding is the expected row. Indicators get the last five rows of the visual table.
+
+# %%
+x = ovis2.merge_embeddings(ids, tokens, w["model"], config)
+check("embeddings (t, H)", x, values["model.language_model.inputs_embeds"][0])
 
 # %% [markdown]
 # ## Embeddings -> hidden states -> logits (08 and 09)
-# Qwen2 reads the row from left to right: in its layers a token looks at itself and at the tokens before it. `this`
-# holds what the layers share: the rotation of each position, the mask, and the cache of keys and values.
+# Qwen2 repeats the same block. In three things its attention differs: queries and keys are rotated by their positions,
+# a token doesn't see later tokens, and several query heads share a head of keys and values. The logits are a score for
+# each token of the vocabulary; this model's output head is its embedding table.
 
 # %%
-cache = KVCache(text, batch=1, capacity=ids.shape[1] + 40, dtype=model.dtype, xp=np)
-this = forward_pass(x, text, cache=cache)
-for i in range(text.num_hidden_layers):
-    x = layer(x, language / "layers" / i, text, i, this)
-    check(f"after layer {i}", x, values[f"model.language_model.layers.{i}.output"])
-cache.advance(ids.shape[1])
-hidden = rms_norm(x, language / "norm", text.rms_norm_eps)
-logits = linear(hidden, language / "embed_tokens")  # the output head of this model is its embedding table
-check("logits (b, t, vocabulary)", logits, output.logits)
+caches = [[] for _ in range(text["num_hidden_layers"])]
+for i, cache in enumerate(caches):
+    x = ovis2.block(x, language["layers"][str(i)], text, cache)
+    check(f"after layer {i}", x, values[f"model.language_model.layers.{i}.output"][0])
+hidden = ovis2.rms_norm(x, language["norm"], text["rms_norm_eps"])
+logits = ovis2.linear(hidden, language["embed_tokens"])
+check("logits (t, vocabulary)", logits, output.logits[0])
 
 # %% [markdown]
 # ## Logits -> answer: the greedy loop (10 and 11)
-# Take the best token, put it behind the text, read it, and ask again, until the end token comes. What was read before
-# lies in the cache, so a step reads one token.
+# Take the likeliest token, append it to the text, read it, and ask again, until the end token comes. The caches hold
+# the keys and values of what was read before, so a step reads one token.
 
 # %%
-answer = [int(logits[0, -1].argmax())]
-while answer[-1] not in text.eos_token_id and len(answer) < 40:
-    x = embed_tokens(np.array([answer[-1:]]), language)
-    this = forward_pass(x, text, cache=cache)
-    for i in range(text.num_hidden_layers):
-        x = layer(x, language / "layers" / i, text, i, this)
-    cache.advance(1)
-    logits = linear(rms_norm(x, language / "norm", text.rms_norm_eps), language / "embed_tokens")
-    answer.append(int(logits[0, -1].argmax()))
-    print(processor.decode(answer))
+answer = [int(logits[-1].argmax())]
+while answer[-1] not in config["eos_token_id"] and len(answer) < 40:
+    x = language["embed_tokens"]["weight"][answer[-1:]]
+    logits = ovis2.linear(ovis2.decoder(x, language, text, caches), language["embed_tokens"])
+    answer.append(int(logits[-1].argmax()))
+    print(tokenizer.decode(answer))
 
 # %%
-generated = model.generate(**inputs, max_new_tokens=40)[0, ids.shape[1] :]
-assert generated.tolist() == answer, "the loop above makes the tokens that model.generate makes"
-print("answer:", processor.decode(answer, skip_special_tokens=True))
+generated = model.generate(**inputs, max_new_tokens=40)[0, ids.size :]
+assert generated.tolist() == answer, "the loop above should make the tokens that the package's model generates"
+assert tokenizer.decode(answer) == ovis2.describe(SAMPLE, question), "and `describe` puts the stages together"
+print("answer:", tokenizer.decode(answer))

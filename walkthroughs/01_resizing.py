@@ -3,17 +3,19 @@
 #
 # Before a picture is cut it is resized, and the model's input depends on every bit of that. Resizing is two matrix
 # products with small matrices that are nearly all zeros. The code that runs is `ovis2_ref/image/filters.py` (the
-# weights) and `ovis2_ref/image/resize.py` (the products). Source: Pillow, src/libImaging/Resample.c; Keys, 1981, "Cubic
+# weights) and `ovis2_ref/image/resize.py` (the products); in the one file, `ovis2.py`, it is `bicubic`, `windows` and
+# `pillow_resize`. Source: Pillow, src/libImaging/Resample.c; Keys, 1981, "Cubic
 # convolution interpolation for digital image processing".
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, keep, shape
+from plots import curves
+from show import SCENE, keep, panel, shape
 
 from ovis2_ref.image.filters import FILTERS, bicubic, fixed_point, windows
 from ovis2_ref.image.resize import pillow_resize, torch_resize, vertical_first
-from ovis2_ref.tools.charts import curves, panel
 from ovis2_ref.tools.draw import draw_weights
 
 picture = SCENE.render().transpose(2, 0, 1)  # channels first, as everywhere in the model
@@ -58,7 +60,7 @@ for i in range(size_out):
     weights[i, first:last] = row / row.sum()
 band = windows(size_in, size_out, FILTERS["bicubic"])
 np.testing.assert_allclose(weights, band.matrix(), atol=1e-12, err_msg="the weights are not the function's")
-np.testing.assert_allclose(weights.sum(axis=1), 1, err_msg="every row of weights sums to 1")
+np.testing.assert_allclose(weights, ovis2.windows(size_in, size_out), atol=2**-22, err_msg="ovis2.py has other weights")
 print(f"{size_in} -> {size_out} pixels: {(weights != 0).sum(axis=1).max()} weights in a row of {size_in}")
 
 # %%

@@ -3,19 +3,21 @@
 #
 # The vision transformer takes squares of one size. A larger picture is cut into a grid of tiles, and comes once more as
 # a whole, small: the thumbnail. How many rows and columns? The code that runs is `ovis2_ref/image/tiling.py`,
-# `cutting.py` and `values.py`.
+# `cutting.py` and `values.py`; in the one file, `ovis2.py`, it is `covering_area`, `covering_grid`, `cut_canvas` and
+# `pillow_values`.
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, keep, load, shape
+from plots import bars, heatmap
+from show import SCENE, keep, large_tiles, load, panel, shape
 
 from ovis2_ref.image.processor import Ovis2ImageProcessor
 from ovis2_ref.image.resize import pillow_resize
 from ovis2_ref.image.tiling import candidate_grids, covering_area, covering_grid, split_regions
 from ovis2_ref.tiny.training.scenes import draw_scene
-from ovis2_ref.tools.charts import bars, heatmap, panel
-from ovis2_ref.tools.draw import draw_grid, draw_tiles
+from ovis2_ref.tools.draw import draw_grid
 
 model, processor = load()
 images = processor.image_processor
@@ -47,20 +49,23 @@ print(f"{len(grids)} grids of up to {most} tiles; for a picture of {width} x {he
 
 # %% [markdown]
 # ## The choice
-# Take the fewest tiles that keep more than 90 % of the pixels; among as few, the grid that keeps most; if none keeps so
-# much, the best of all.
+# Take the grid of the fewest tiles that keeps more than 90 % of the pixels; among grids with that many tiles, the one
+# that keeps most. If no grid keeps 90 %, take the one that keeps most of all.
 
 # %%
 enough = {grid: score for grid, score in scores.items() if score > 0.9}
 chosen = min(enough, key=lambda grid: (grid[0] * grid[1], -enough[grid]))
 assert chosen == covering_grid(height, width, side, most), "covering_grid is another rule"
+assert chosen == ovis2.covering_grid(height, width, side, most), "ovis2.py has another rule"
 best = dict(sorted(scores.items(), key=lambda item: (item[0][0] * item[0][1], -item[1])))
 named = {
     f"{rows} x {columns}{' (chosen)' if (rows, columns) == chosen else ''}": score
     for (rows, columns), score in best.items()
 }
 keep(
-    bars(named, f"Part of the pixels of a {width} x {height} picture that each grid (rows x columns) keeps"),
+    bars(
+        named, f"How much of a {width} x {height} picture each grid (rows x columns) keeps", "part of the pixels kept"
+    ),
     "02_scores",
 )
 
@@ -79,7 +84,7 @@ found = {name: tuple(cut["grids"][0].tolist()) for name, cut in cuts.items()}
 print(found)
 assert found["transformers"] == found["original"][::-1], "one grid is the other, turned"
 pictures = [draw_grid(np.asarray(wide), grid) for grid in found.values()]
-pictures += [draw_tiles(cuts[name]["pixel_values"], grid) for name, grid in found.items()]
+pictures += [large_tiles(cuts[name]["pixel_values"], grid) for name, grid in found.items()]
 names = [f"{name}: {grid[0]} x {grid[1]}" for name, grid in found.items()] + ["its tiles", "its tiles"]
 keep(
     panel(pictures, "The grids of the two programs, and what their models see of the same picture", names, columns=2),
@@ -113,7 +118,7 @@ shape("pixel values (n, 3, S, S)", values)
 print(f"mean {images.image_mean}, std {images.image_std}; values from {values.min():.2f} to {values.max():.2f}")
 keep(
     panel(
-        [draw_grid(picture, grid), draw_tiles(values, grid)],
+        [draw_grid(picture, grid), large_tiles(values, grid)],
         "The sample: its grid, and its tiles as the model sees them",
     ),
     "02_tiles",
@@ -126,6 +131,7 @@ keep(
 # %%
 sizes = np.arange(40, 241, 20)
 counts = np.array([[np.prod(covering_grid(int(h), int(w), side, most)) for w in sizes] for h in sizes], float)
-caption = "Tiles (without the thumbnail) for pictures of each height (rows) and width (columns), in pixels"
-keep(heatmap(counts, caption, [str(size) for size in sizes], [str(size) for size in sizes], digits=0), "02_counts")
 assert counts[0, 0] == 1 and counts.max() <= most, "small pictures are one tile, and no picture is more than the most"
+labels = [str(size) for size in sizes]
+caption = "Tiles (without the thumbnail) for a picture of each size"
+keep(heatmap(counts, caption, "height in pixels", "width in pixels", labels, labels, digits=0), "02_counts")

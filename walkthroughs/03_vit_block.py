@@ -3,16 +3,18 @@
 #
 # A tile becomes a row of vectors, one for each 8 x 8 patch, and a block of AIMv2 changes each vector twice. Every
 # formula is computed here from NumPy alone and compared with the model's value. The code that runs is
-# `ovis2_ref/vision/encoder.py`. Fini et al., 2024, "Multimodal Autoregressive Pre-training of Large Vision Encoders"
+# `ovis2_ref/vision/encoder.py`; in the one file, `ovis2.py`, it is `patch_embedding`, `rms_norm`, `attention`,
+# `feed_forward` and `block`. Fini et al., 2024, "Multimodal Autoregressive Pre-training of Large Vision Encoders"
 # (AIMv2).
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, ask, check, keep, load, shape, tile_picture
+from plots import bars
+from show import SCENE, TINY, ask, check, keep, load, panel, shape, tile_picture
 
 from ovis2_ref import recording
-from ovis2_ref.tools.charts import bars, panel
 from ovis2_ref.vision.encoder import block, embed_patches
 
 model, processor = load()
@@ -114,7 +116,8 @@ def swiglu(x: np.ndarray, w) -> np.ndarray:
 
 out = middle + swiglu(rms_norm(middle, (first / "rms_norm2")["weight"]), first / "ffn")
 check("after the block (n, P, D)", out, values[name + "encoder.layers.0.output"])
-check("block does all of this", block(x, first, vision), out)
+parts = ovis2.read_weights(TINY)["model"]["vision_tower"]["transformer"]["encoder"]["layers"]["0"]
+check("ovis2.block does all of this", ovis2.block(x, parts, ovis2.read_config(TINY)["vision_config"]), out)
 
 # %% [markdown]
 # ## What the blocks do to a vector
@@ -129,8 +132,8 @@ for i in range(vision.num_hidden_layers):
     for part, a, b in (("attention", before, after), ("SwiGLU", after, done)):
         added[f"block {i}, {part}"] = float((np.linalg.norm(b - a, axis=-1) / np.linalg.norm(a, axis=-1)).mean())
     before = done
-caption = "Length of what is added, as part of the length of the vector that it is added to (mean of all patches)"
-keep(bars(added, caption), "03_added")
+caption = "How much each half of a block adds to the vector of a patch (mean over all patches)"
+keep(bars(added, caption, "length of what is added / length of the vector"), "03_added")
 
 # %% [markdown]
 # To see vectors of 128 numbers, take the three directions in which those of one stage differ most (principal
@@ -156,7 +159,10 @@ for stage, vectors in stages.items():
     pictures += as_colours(vectors)[:2]
     names += [stage, " "]
 pictures, names = pictures[::2] + pictures[1::2], names[::2] + names[1::2]
-caption = "The patches' vectors as colours: the three directions in which they differ most, stage by stage"
+caption = (
+    "The vector of each patch as a colour. Its red, green and blue are the three directions in which the vectors of that "
+    "stage differ most, so the colours of two stages can't be compared; alike colours within one picture are alike vectors."
+)
 keep(panel(pictures, caption, names, columns=len(pictures) // 2), "03_vectors")
 
 # %% [markdown]

@@ -2,18 +2,20 @@
 # # 04. Attention in the vision transformer
 #
 # What one head of one block computes, step by step, and where the heads of the tiny model look. The code that runs is
-# `attend` in `ovis2_ref/ops.py`. Vaswani et al., 2017, "Attention Is All You Need", equation 1:
+# `attend` in `ovis2_ref/ops.py`; in the one file, `ovis2.py`, it is `attend`, `softmax` and `attention`. Vaswani et al.,
+# 2017, "Attention Is All You Need", equation 1:
 #
 #     attention(q, k, v) = softmax(q k^T / sqrt(d)) v
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, ask, check, keep, load, shape, tile_picture
+from plots import bars, heatmap
+from show import SCENE, TINY, ask, check, keep, load, panel, shape, spotlight, tile_picture
 
 from ovis2_ref import recording
-from ovis2_ref.ops import attend, softmax, split_heads
-from ovis2_ref.tools.charts import bars, heatmap, panel, spotlight
+from ovis2_ref.ops import attend, softmax
 from ovis2_ref.vision.encoder import attention
 
 model, processor = load()
@@ -35,7 +37,7 @@ part = model.parts / "model" / "vision_tower" / "transformer" / "encoder" / "lay
 x = values[f"{name}{block}.rms_norm1.output"]
 q, k, v = (x @ (part / f"{which}_proj")["weight"].T for which in "qkv")
 shape("q (n, P, D)", q)
-q, k, v = (split_heads(y, d) for y in (q, k, v))
+q, k, v = (y.reshape(len(y), -1, heads, d).swapaxes(1, 2) for y in (q, k, v))
 shape("q in heads (n, heads, P, d)", q)
 
 # %% [markdown]
@@ -57,7 +59,6 @@ e = np.exp(scores - scores.max(axis=-1, keepdims=True))
 weights = e / e.sum(axis=-1, keepdims=True)
 check("weights (n, heads, P, P)", weights, values[f"{name}{block}.attention.weights"])
 check("ops.softmax does this", softmax(scores), weights)
-np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-5, err_msg="each row is a distribution over the patches")
 
 # %% [markdown]
 # ## Context: weights v, then the heads are joined
@@ -70,6 +71,9 @@ joined = context.transpose(0, 2, 1, 3).reshape(x.shape)
 check("context (n, P, D)", joined, values[f"{name}{block}.attention.context"])
 out = joined @ (part / "out_proj")["weight"].T
 check("attention does all of this", attention(x, part, vision), out)
+layers = ovis2.read_weights(TINY)["model"]["vision_tower"]["transformer"]["encoder"]["layers"]
+settings = ovis2.read_config(TINY)["vision_config"]
+check("and so does ovis2.attention", ovis2.attention(x, layers[str(block)]["attention"], settings), out)
 
 # %% [markdown]
 # ## Where a patch looks
@@ -114,11 +118,9 @@ far = np.array(
     ]
 )
 far -= distance.mean()
-caption = (
-    f"How much further than {distance.mean():.2f} patches, the mean of uniform attention, a head looks; blue: nearer"
-)
-row_names, column_names = [f"block {i}" for i in range(len(far))], [f"head {h}" for h in range(heads)]
-keep(heatmap(far, caption, row_names, column_names, digits=2, cell=70), "04_distance")
+caption = f"How much further (red) or nearer (blue) a head looks than uniform attention, {distance.mean():.2f} patches"
+row_names, column_names = [str(i) for i in range(len(far))], [str(h) for h in range(heads)]
+keep(heatmap(far, caption, "block", "head", row_names, column_names, digits=2), "04_distance")
 
 # %% [markdown]
 # ## How sharp a head is
@@ -129,8 +131,8 @@ sharpness = {}
 for i in range(vision.num_hidden_layers):
     p = values[f"{name}{i}.attention.weights"]
     sharpness[f"block {i}"] = float(np.exp(-(p * np.log(p + 1e-30)).sum(axis=-1)).mean())
-caption = "Patches that a patch attends to, exp(entropy): mean over heads, patches and tiles; 64 at most"
-keep(bars(sharpness, caption, digits=1), "04_sharpness")
+caption = "Between how many patches a patch divides its attention (mean over heads, patches and tiles)"
+keep(bars(sharpness, caption, "exp(entropy), in patches; 64 at most", digits=1), "04_sharpness")
 
 # %% [markdown]
 # ## What the scale is for

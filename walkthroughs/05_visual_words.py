@@ -3,18 +3,20 @@
 #
 # A text has a vocabulary and a table with a row for each word. Ovis gives pictures the same: a visual vocabulary and a
 # table of its own. Since a patch is rarely one word, a visual token is a distribution over all words, and its embedding
-# the expected row. The code that runs is `ovis2_ref/vision/visual_tokenizer.py`. Lu et al., 2024, "Ovis: Structural
+# the expected row. The code that runs is `ovis2_ref/vision/visual_tokenizer.py`; in the one file, `ovis2.py`, it is
+# `merge_patches`, `layer_norm` and `visual_tokens`. Lu et al., 2024, "Ovis: Structural
 # Embedding Alignment for Multimodal Large Language Model", section 3.
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, WORDS, ask, check, coverage, keep, load, shape, tile_picture
+from plots import heatmap
+from show import SCENE, TINY, WORDS, ask, check, coverage, keep, load, panel, shape, spotlight, tile_picture
 
 from ovis2_ref import recording
 from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, COLOURS, KINDS, draw_scene
-from ovis2_ref.tools.charts import heatmap, panel, spotlight
-from ovis2_ref.vision.visual_tokenizer import merge_patches, visual_tokens
+from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens, merge_patches
 
 model, processor = load()
 vision = model.config.vision_config
@@ -49,7 +51,8 @@ normed = normed * (tower / "head_norm")["weight"] + (tower / "head_norm")["bias"
 e = np.exp(normed - normed.max(axis=-1, keepdims=True))
 tokens = e / e.sum(axis=-1, keepdims=True)
 check("visual tokens (n, P/s^2, V)", tokens, values["model.vision_tower.tokens"])
-check("visual_tokens does all of this", visual_tokens(merged, tower, vision, model.convention), tokens)
+one_file = ovis2.read_weights(TINY)["model"]["vision_tower"]
+check("ovis2.visual_tokens does all of this", ovis2.visual_tokens(ovis2.merge_patches(features, s), one_file), tokens)
 
 # %% [markdown]
 # ## Embeddings: sum_w token_w table_w
@@ -58,8 +61,8 @@ check("visual_tokens does all of this", visual_tokens(merged, tower, vision, mod
 # %%
 table = model.weights["model.visual_embeddings_table.weight"]
 check("visual embeddings (n, P/s^2, H)", tokens @ table[: tokens.shape[-1]], output.image_hidden_states)
-certain = np.eye(tokens.shape[-1], dtype=np.float32)[[7]]
-check("a token that is sure of word 7", certain @ table[:-5], table[[7]])
+sure_of_7 = np.eye(tokens.shape[-1], dtype=np.float32)[[7]]
+check("a token that is sure of word 7 looks up row 7", embed_visual_tokens(sure_of_7, table), table[[7]])
 
 # %% [markdown]
 # ## What the words of this model mean
@@ -79,7 +82,8 @@ pictures = [Image.fromarray(thumbnail).resize((180, 180))]
 pictures += [spotlight(thumbnail, tokens[0, :, WORDS.index(word)].reshape(cells, cells), 180) for word in likely]
 names = ["the thumbnail", *(f"word: {word}, up to {tokens[0, :, WORDS.index(word)].max():.2f}" for word in likely)]
 caption = (
-    "The thumbnail, lit by the probability of each word that is the likeliest one somewhere: 16 cells, a word each"
+    "Where the thumbnail shows each visual word: a cell is as bright as the word's probability there (dark: 0, fully lit: the "
+    "word's highest). Shown are the words that are the likeliest one in some cell."
 )
 keep(panel(pictures, caption, names), "05_words")
 
@@ -128,13 +132,13 @@ def table_of(of_truth: np.ndarray, of_found: np.ndarray, count: int) -> np.ndarr
 both = (truth > 0) & (found > 0) & known
 shown, said = (truth[both] - 1) % len(COLOURED_SHAPES), (found[both] - 1) % len(COLOURED_SHAPES)
 parts = table_of(shown // len(KINDS), said // len(KINDS), len(COLOURS))
-caption = "Colour: what a cell shows (rows), what its word says (columns); a row sums to 1"
-keep(heatmap(parts, caption, list(COLOURS), list(COLOURS), digits=2, cell=52), "05_colours")
+caption = "Colours: which part of the cells of each colour has a word of which colour"
+keep(heatmap(parts, caption, "the cell shows", "its word says", list(COLOURS), list(COLOURS), digits=2), "05_colours")
 
 # %%
 parts = table_of(shown % len(KINDS), said % len(KINDS), len(KINDS))
-caption = "Kind: what a cell shows (rows), what its word says (columns); a row sums to 1"
-keep(heatmap(parts, caption, KINDS, KINDS, digits=2, cell=64), "05_kinds")
+caption = "Kinds: which part of the cells of each kind of shape has a word of which kind"
+keep(heatmap(parts, caption, "the cell shows", "its word says", KINDS, KINDS, digits=2), "05_kinds")
 
 # %% [markdown]
 # ## The rows of the table
@@ -153,4 +157,4 @@ neither = ~one_colour & ~one_kind & (index[:, None] != index)
 for what, pairs in (("colour", one_colour), ("kind", one_kind), ("neither", neither)):
     print(f"mean cosine of two shapes that share {what:8}: {cosines[pairs].mean():+.2f}")
 caption = "Cosines of the coloured shapes' rows in the visual embedding table"
-keep(heatmap(cosines, caption, COLOURED_SHAPES, COLOURED_SHAPES), "05_table")
+keep(heatmap(cosines, caption, "shape", "shape", COLOURED_SHAPES, COLOURED_SHAPES), "05_table")

@@ -3,17 +3,19 @@
 #
 # The language model reads one row of tokens. A picture of several tiles is laid out in that row: each tile as a run of
 # placeholders, and between the runs five indicator tokens that say where the grid's rows and columns end. The code that
-# runs is `ovis2_ref/text/layout.py`.
+# runs is `ovis2_ref/text/layout.py` and `chat.py`; in the one file, `ovis2.py`, it is `image_placeholder` and
+# `render_chat`.
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, answer, ask, keep, load
+from plots import bars
+from show import SCENE, answer, ask, keep, load, panel
 
 from ovis2_ref.text.layout import IMAGE_ATOM, INDICATORS, ORIGINAL_IDS, image_placeholder, picture_layout
 from ovis2_ref.tiny.training.questions import listed
 from ovis2_ref.tiny.training.scenes import draw_scene
-from ovis2_ref.tools.charts import bars, panel
 from ovis2_ref.tools.draw import draw_grid
 
 model, processor = load()
@@ -29,7 +31,7 @@ per_tile = config.vision_config.tokens_per_tile
 messages = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe the image."}]}]
 text = processor.apply_chat_template(messages, add_generation_prompt=True)
 print(text)
-assert text.count("<image>") == 1, "one mark for one picture"
+assert text == ovis2.render_chat("<image>", "Describe the image."), "the one file should make the same prompt"
 
 # %% [markdown]
 # ## The layout of a grid
@@ -56,6 +58,7 @@ def from_the_rule(grid: tuple[int, int]) -> str:
 
 for grid in ((1, 1), (1, 3), (2, 2), (3, 2)):
     assert from_the_rule(grid) == image_placeholder(grid, per_tile), f"the layout of {grid} is not the rule's"
+    assert from_the_rule(grid) == ovis2.image_placeholder(grid, per_tile), f"ovis2.py lays {grid} out differently"
 
 # %% [markdown]
 # ## The row that the model reads
@@ -77,7 +80,7 @@ print(f"{np.isin(ids, config.visual_indicator_token_ids).sum()} indicators, the 
 # %%
 side, across = 18, 32
 kinds = np.where(ids == config.image_token_id, 2, np.where(np.isin(ids, config.visual_indicator_token_ids), 1, 0))
-palette = [(225, 225, 225), (0, 0, 0), (250, 190, 60), *((120 + 25 * i, 150 + 15 * i, 235) for i in range(5))]
+palette = [(225, 225, 225), (0, 0, 0), (230, 159, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (213, 94, 0)]
 which = np.where(kinds == 2, 2 + (np.cumsum(kinds == 2) - 1) // per_tile, kinds)
 squares = np.zeros((-(-ids.size // across) * across, 3), np.uint8) + 255
 squares[: ids.size] = np.array(palette)[which]
@@ -87,7 +90,10 @@ legend = [Image.new("RGB", (40, 14), colour) for colour in palette[: 2 + len(inp
 meaning = ["text", "indicator", "thumbnail", *(f"tile {i}" for i in range(1, len(inputs["pixel_values"])))]
 strip = panel([Image.fromarray(squares)], f"The prompt, {across} tokens a line, from the first to the last")
 picture = draw_grid(SCENE.render(), grid)
-keep(panel([strip, picture, panel(legend, " ", meaning)], "A picture as the model reads it", columns=3), "06_prompt")
+keep(
+    panel([strip, panel(legend, "What each colour is", meaning, 7), picture], "A picture as the model reads it", (), 1),
+    "06_prompt",
+)
 
 # %% [markdown]
 # ## The grid can be read back
@@ -132,8 +138,10 @@ while asked < 30:
     changed = ({}, {"input_ids": exchanged}, {"pixel_values": shuffled})
     for name, change in zip(right, changed, strict=True):
         right[name] += answer(model, processor, {**given, **change}) == listed(scene.shapes)
-caption = "Right descriptions (in per cent of 30 scenes)"
-keep(bars({name: 100 * count / asked for name, count in right.items()}, caption, digits=0), "06_indicators")
+shares = {name: 100 * count / asked for name, count in right.items()}
+keep(
+    bars(shares, "Right descriptions after a change of the prompt", "per cent of 30 scenes", digits=0), "06_indicators"
+)
 
 # %% [markdown]
 # If the bars are nearly alike, this model, whose scenes all fit into a thumbnail, has found that it needs neither the

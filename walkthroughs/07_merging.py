@@ -3,19 +3,21 @@
 #
 # The language model gets vectors, not ids. Text ids become rows of the text table, and the placeholders' rows are
 # replaced: atoms by visual embeddings, indicators by rows of the visual table. After that nothing distinguishes a
-# visual vector from another. The code that runs is `ovis2_ref/merge.py`.
+# visual vector from another. The code that runs is `ovis2_ref/merge.py`; in the one file,
+# `ovis2.py`, it is `merge_embeddings`.
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, WORDS, answer, ask, check, coverage, keep, load, shape, tile_picture
+from plots import bars
+from show import SCENE, TINY, WORDS, answer, ask, check, coverage, keep, load, panel, shape, tile_picture
 
 from ovis2_ref import recording
 from ovis2_ref.language.decoder import embed_tokens
 from ovis2_ref.merge import merge_embeddings
 from ovis2_ref.tiny.training.questions import listed, with_article
 from ovis2_ref.tiny.training.scenes import COLOURED_SHAPES, draw_scene
-from ovis2_ref.tools.charts import bars, panel
 from ovis2_ref.vision.visual_tokenizer import embed_visual_tokens
 
 model, processor = load()
@@ -41,8 +43,9 @@ for number, indicator in enumerate(config.visual_indicator_token_ids):
 check("merged embeddings (b, t, H)", x, values["model.language_model.inputs_embeds"])
 images = model.get_image_features(inputs["pixel_values"])
 indicators = images.visual_indicator_features
-ours = merge_embeddings(ids, embed_tokens(ids, language), images.pooler_output, indicators, config)
-check("merge_embeddings does all of this", ours, x)
+tokens = values["model.vision_tower.tokens"]
+merged = ovis2.merge_embeddings(ids[0], tokens, ovis2.read_weights(TINY)["model"], ovis2.read_config(TINY))
+check("ovis2.merge_embeddings does all of this", merged[None], x)
 
 # %% [markdown]
 # There are as many atoms as visual tokens, or something is wrong with the inputs. The model says so:
@@ -77,10 +80,8 @@ print("unchanged:", say(ids, visual))
 # Wherever the likeliest word is of a red circle, put the row of the same word of a purple triangle. The picture stays as
 # it is.
 
+
 # %%
-tokens = values["model.vision_tower.tokens"]
-
-
 def with_words(tokens: np.ndarray, old: str, new: str) -> np.ndarray:
     """Return the tokens: where the likeliest word is of `old`, the certain word of `new` of the same column and part."""
     changed = tokens.copy()
@@ -138,17 +139,22 @@ while asked < 30:
         if embeddings is exchanged:
             expected = expected.lower().replace(with_article(old), with_article(new)).capitalize()
         right[name] += say(given["input_ids"], embeddings) == expected
-caption = "Right descriptions (in per cent of 30 scenes), after a change of the visual embeddings"
-keep(bars({name: 100 * count / asked for name, count in right.items()}, caption, digits=0), "07_changed")
+shares = {name: 100 * count / asked for name, count in right.items()}
+keep(
+    bars(shares, "Right descriptions after a change of the visual embeddings", "per cent of 30 scenes", digits=0),
+    "07_changed",
+)
 
 # %%
 assert right["as it is"] >= 24, "the model describes most scenes correctly"
 assert right["a shape's words exchanged"] >= 15, "the language model reads words: other words, another answer"
-print(right)
+for name, share in shares.items():
+    print(f"{name:26} {share:.0f} % right")
 
 # %% [markdown]
-# What to notice: the language model says what the *words* say. And which tiles it needs was for training to decide: the
-# thumbnail alone shows every shape of these small scenes, so a model can do nearly without the other tiles.
+# What to notice: the language model says what the *words* say. Training decided which tiles it needs: without the thumbnail
+# most descriptions are wrong. The thumbnail alone shows every shape of these small scenes, and still some descriptions
+# need the other tiles: compare the first line with the last.
 
 # %%
 grid = tuple(processor.image_processor(SCENE.render(), return_tensors="np")["grids"][0].tolist())

@@ -3,17 +3,18 @@
 #
 # Attention compares a query with a key, whatever their places. Qwen2 brings the places in by turning both: the vector
 # at position m is turned by angles that grow with m, and then the product of two vectors depends on how far apart they
-# are, not on where they are. The code that runs is `ovis2_ref/language/rope.py`. Su et al., 2021, "RoFormer", equations
+# are, not on where they are. The code that runs is `ovis2_ref/language/rope.py`; in the one file, `ovis2.py`, it is
+# `rotary_tables` and `rotate`. Su et al., 2021, "RoFormer", equations
 # 14 to 16.
 
 # %%
 import numpy as np
-from show import SCENE, answer, ask, check, keep, load, shape
+import ovis2
+from plots import curves, heatmap
+from show import SCENE, ask, check, keep, load, shape
 
 from ovis2_ref import recording
 from ovis2_ref.language.rope import inverse_frequencies, rotary_tables, rotate
-from ovis2_ref.ops import split_heads
-from ovis2_ref.tools.charts import curves, heatmap
 
 model, processor = load()
 text = model.config.text_config
@@ -52,13 +53,14 @@ keep(curves(series, "cos(m theta^(-2 i / d)) for four of the pairs", "position m
 # theta_i). That is how it is checked here.
 
 # %%
-q = split_heads(values["model.language_model.layers.0.self_attn.q_proj.output"], d)
+q = values["model.language_model.layers.0.self_attn.q_proj.output"].reshape(1, -1, heads, d).swapaxes(1, 2)
 shape("q (b, heads, t, d)", q)
 turned = (q[..., : d // 2] + 1j * q[..., d // 2 :]) * np.exp(1j * angles)
 turned = np.concatenate([turned.real, turned.imag], axis=-1)
 check("rotated q (b, heads, t, d)", turned, values["model.language_model.layers.0.self_attn.q_rotated"])
 cos, sin = rotary_tables(positions[None], text, model.dtype)
 check("rotate does this", rotate(q, cos, sin), turned)
+check("ovis2.rotate does this", ovis2.rotate(q, *ovis2.rotary_tables(positions, d, theta)), turned)
 check("lengths stay as they are", np.linalg.norm(turned, axis=-1), np.linalg.norm(q, axis=-1))
 
 # %% [markdown]
@@ -114,10 +116,7 @@ print(f"all positions doubled: the logits change by up to {difference:.0%} of th
 # ones tell only the beginning from the end.
 
 # %%
-rows = [f"pair {i}" for i in range(d // 2)]
+rows = [str(i) for i in range(d // 2)]
 columns = [str(m) if m % 10 == 0 else "" for m in positions[:51]]
-keep(
-    heatmap(np.cos(angles[:51]).T, "cos of the angle of every pair at the first positions", rows, columns, cell=16),
-    "08_table",
-)
-print("answer:", answer(model, processor, inputs))
+caption = "cos of the angle of every pair at the first positions"
+keep(heatmap(np.cos(angles[:51]).T, caption, "pair", "position", rows, columns), "08_table")

@@ -3,18 +3,20 @@
 #
 # The language model's attention is that of walkthrough 04 with three changes: a token sees no later token (the causal
 # mask), queries and keys are rotated by their positions (08), and several query heads share one head of keys and
-# values. The code that runs is `ovis2_ref/language/attention.py`. Ainslie et al., 2023, "GQA", section 2.2; Yang et
+# values. The code that runs is `ovis2_ref/language/attention.py`; in the one file, `ovis2.py`, it is `attention`,
+# `causal` and `attend`. Ainslie et al., 2023, "GQA", section 2.2; Yang et
 # al., 2024, "Qwen2 Technical Report", section 2.2.
 
 # %%
 import numpy as np
+import ovis2
 from PIL import Image
-from show import SCENE, answer, ask, check, coverage, keep, load, on_picture, shape
+from plots import heatmap
+from show import SCENE, TINY, answer, ask, check, coverage, keep, load, on_picture, panel, shape, spotlight
 
 from ovis2_ref import recording
 from ovis2_ref.tiny.training.questions import listed
 from ovis2_ref.tiny.training.scenes import draw_scene
-from ovis2_ref.tools.charts import heatmap, panel, spotlight
 
 model, processor = load()
 text = model.config.text_config
@@ -63,7 +65,11 @@ joined = context.transpose(0, 2, 1, 3).reshape(1, t, heads * d)
 check("context (b, t, heads d)", joined, values[f"{name}0.self_attn.context"])
 out = joined @ (part / "o_proj")["weight"].T
 check("attention output (b, t, H)", out, values[f"{name}0.self_attn.o_proj.output"])
-assert (np.triu(weights[0, 0], 1) == 0).all(), "no token looks at a later one"
+attention = ovis2.read_weights(TINY)["model"]["language_model"]["layers"]["0"]["attention"]
+check("ovis2.attention", ovis2.attention(x[0], attention, ovis2.read_config(TINY)["text_config"], []), out[0])
+for i in range(text.num_hidden_layers):
+    seen = values[f"{name}{i}.self_attn.weights"]
+    assert (np.triu(seen, 1) == 0).all(), f"in layer {i} of the model a token looks at a later one"
 
 # %% [markdown]
 # ## The whole text at a glance
@@ -78,12 +84,9 @@ atoms = np.flatnonzero(ids[0] == model.config.image_token_id).reshape(len(inputs
 marks |= {int(tile[0]): f"tile {i}" if i else "thumbnail" for i, tile in enumerate(atoms)}
 marks |= {int(atoms[-1, -1]) + 2: "question", prompt: "answer"}
 labels = [marks.get(i, "") for i in range(t)]
-keep(
-    heatmap(
-        np.sqrt(seen), f"Layer {which}: square roots of the attention weights, mean over heads", labels, labels, cell=4
-    ),
-    "09_text",
-)
+below = [label.replace("question", "") for label in labels]  # there is no room for it beside "answer"
+caption = f"Layer {which}: square roots of the attention weights, mean over heads"
+keep(heatmap(np.sqrt(seen), caption, "the token that looks", "the token that is looked at", labels, below), "09_text")
 
 # %% [markdown]
 # ## Where it looks before it says "red"
@@ -106,13 +109,17 @@ for i in range(text.num_hidden_layers):
     below.append(spotlight(SCENE.render(), on_picture(looks[h], grid), 160, looks[h].max()))
     names_above.append(f"layer {i}, head {h}: {looks[h, 0].sum():.2f} on the thumbnail")
     names_below.append(f"and {looks[h, 1:].sum():.2f} on the tiles")
-caption = f'Where the model looks when it chooses "{colour}": in each layer, the head that looks most at that shape'
+caption = (
+    f'Where the model looks when it chooses "{colour}": in each layer, the head that looks most at that shape. Above: the '
+    "attention on the thumbnail, below: on the tiles, laid out as in the picture. Fully lit: the most attended cell; dark: none."
+)
 keep(panel(above + below, caption, names_above + names_below, columns=len(above)), "09_red")
 
 # %% [markdown]
 # ## In 25 scenes, head by head
 # How much of its attention a head has on the cells of a shape when the shape's colour is chosen, and when its kind is
-# (one token later). Chance is the part of the visual tokens that show the shape.
+# (one token later). Chance is what uniform attention would give: the cells of the shape, divided by the tokens that the
+# query sees.
 
 # %%
 totals = {"colour": np.zeros((text.num_hidden_layers, heads)), "kind": np.zeros((text.num_hidden_layers, heads))}
@@ -137,17 +144,13 @@ for seed in range(300, 325):
             on_cells = looks[f"{name}{i}.self_attn.weights"][0][:, :, places[cells]].sum(axis=-1)
             totals["colour"][i] += on_cells[:, before]
             totals["kind"][i] += on_cells[:, before + 1]
-        chance, count = chance + cells.mean(), count + 1
-print(f"{count} shapes; by chance {chance / count:.2f} of the attention would be on a shape's cells")
-rows, columns = [f"layer {i}" for i in range(text.num_hidden_layers)], [f"head {h}" for h in range(heads)]
-charts = [
-    heatmap(total / count, f"when its {what} is chosen", rows, columns, digits=2, cell=62)
-    for what, total in totals.items()
-]
-keep(
-    panel(charts, f"Attention on the cells of a shape, mean of {count} shapes (chance: {chance / count:.2f})"),
-    "09_heads",
-)
+        chance, count = chance + cells.sum() / (before + 1), count + 1
+print(f"{count} shapes; by chance {chance / count:.3f} of the attention would be on a shape's cells")
+both = np.concatenate([total / count for total in totals.values()], axis=1)
+rows = [str(i) for i in range(text.num_hidden_layers)]
+columns = [f"{what}\nhead {h}" for what in totals for h in range(heads)]
+caption = f"Attention on a shape's cells when its colour or kind is chosen: mean of {count} shapes (chance: {chance / count:.2f})"
+keep(heatmap(both, caption, "layer", "what is chosen, and head", rows, columns, digits=2), "09_heads")
 
 # %%
 best = {what: float(total.max() / count) for what, total in totals.items()}

@@ -2,16 +2,18 @@
 # # 11. From logits to an answer
 #
 # After each token the model gives a score for every token of the vocabulary. How one is chosen, how sure the model is,
-# and how the answer becomes likely layer by layer. The code that runs is in `ovis2_ref/generation/`.
+# and how the answer becomes likely layer by layer. The code that runs is in `ovis2_ref/generation/`; in the one
+# file, `ovis2.py`, it is `greedy`.
 
 # %%
 import numpy as np
+from plots import bars, curves, heatmap
 from show import SCENE, ask, check, keep, load, shape
 
 from ovis2_ref import recording
 from ovis2_ref.generation.truncation import temperature, top_k, top_p
 from ovis2_ref.ops import rms_norm, softmax
-from ovis2_ref.tools.charts import bars, curves, heatmap
+from ovis2_ref.tiny.training.scenes import draw_scene
 
 model, processor = load()
 text = model.config.text_config
@@ -43,10 +45,8 @@ print(f"least sure: {words[unsure]!r}, with a probability of {chosen[unsure]:.3f
 # %%
 best = np.argsort(-probabilities[unsure])[:6]
 ranked = {repr(processor.decode([int(token)])): float(probabilities[unsure, token]) for token in best}
-keep(
-    bars(ranked, f"The likeliest tokens where the model is least sure, after {''.join(words[:unsure])!r}", 3),
-    "11_least_sure",
-)
+caption = f"The likeliest tokens where the model is least sure, after {''.join(words[:unsure])!r}"
+keep(bars(ranked, caption, "probability (logarithmic)", 2, log=True), "11_least_sure")
 
 # %% [markdown]
 # ## How the answer becomes likely, layer by layer
@@ -65,8 +65,9 @@ for stage, state in states.items():
     lens.append(early[np.arange(len(words)), ids[0, prompt:]])
     print(f"{stage:11}", "".join(processor.decode([int(token)]) for token in early.argmax(axis=-1)).replace("\n", "/"))
 check("the last row is the model's own", lens[-1], chosen)
-caption = "Probability of each token of the answer (columns), if the model ended after a stage (rows)"
-keep(heatmap(np.array(lens), caption, list(states), [repr(word)[1:-1].strip() for word in words], digits=2), "11_lens")
+caption = "Probability of each token of the answer, if the model ended after a stage"
+labels = [repr(word)[1:-1].strip().replace("<|im_end|>", "(end)") for word in words]
+keep(heatmap(np.array(lens), caption, "stage", "token of the answer", list(states), labels, digits=2), "11_lens")
 
 # %% [markdown]
 # What to notice: the embeddings alone say the token that was just read (the head is the embedding table). Colours and
@@ -74,22 +75,34 @@ keep(heatmap(np.array(lens), caption, list(states), [repr(word)[1:-1].strip() fo
 # asks how many shapes are still to come; see which layer knows that.
 
 # %% [markdown]
-# ## How sure, in 8 kinds of questions
-# The lowest probability of a token in the answer. A low one is where another answer was near.
+# ## Where the model hesitates
+# -log p of a token is 0 where the model is sure, 0.7 where it gives the token one half, 2.3 where it gives it a tenth. Of 30
+# scenes that training never saw, here is the one whose description has the least likely token, and the same measure for
+# other questions about it: the least likely token of each answer.
+
 
 # %%
-questions = ("Describe the image.", "How many shapes are there?", "What colour is the square?", "What shape is red?",
-             "Is there a green cross?", "What is left of the blue square?", "Is the red circle left of the green cross?",
-             "What is furthest left?")  # fmt: skip
-surest = {}
-for question in questions:
-    asked = ask(processor, SCENE.render(), question)
+def least_likely(picture: np.ndarray, question: str) -> tuple[float, str]:
+    """Return -log p of the least likely token of the answer to a question, and the answer."""
+    asked = ask(processor, picture, question)
     start = asked["input_ids"].shape[1]
     made = model.generate(**asked, max_new_tokens=40)
     p = softmax(model(input_ids=made, pixel_values=asked["pixel_values"]).logits[0, start - 1 : -1])
     said = processor.decode(made[0, start:], skip_special_tokens=True)
-    surest[f"{question} {said}"] = float(p[np.arange(len(p)), made[0, start:]].min())
-keep(bars(surest, "Probability of the least likely token of each answer"), "11_sure")
+    return float(-np.log(p[np.arange(len(p)), made[0, start:]].min())), said
+
+
+pictures = [draw_scene(seed).render() for seed in range(300, 330)]
+hard = max(pictures, key=lambda picture: least_likely(picture, "Describe the image.")[0])
+questions = ("Describe the image.", "How many shapes are there?", "What is furthest left?", "What is furthest right?",
+             "What is at the top?", "Is there a red circle?", "Is there a green cross?", "What shape is red?")  # fmt: skip
+surprise = {}
+for question in questions:
+    value, said = least_likely(hard, question)
+    surprise[f"{question} {said}"] = value
+assert max(surprise.values()) > 0.01, "of 30 scenes one should make the model hesitate"
+caption = "Where the model hesitates: the least likely token of each answer about one hard scene"
+keep(bars(surprise, caption, "-log p of the least likely token (logarithmic)", 2, log=True), "11_sure")
 
 # %% [markdown]
 # ## Sampling: temperature, top-k, top-p
@@ -116,10 +129,8 @@ for t in temperatures:
     p = softmax(logits / t)
     entropies.append(float(np.exp(-(p * np.log(p + 1e-30)).sum(axis=-1)).mean()))
 series = {"mean of the answer's tokens": (temperatures, entropies)}
-keep(
-    curves(series, "exp(entropy): between how many tokens the model hesitates", "temperature", "tokens"),
-    "11_temperature",
-)
+caption = "Between how many tokens the model hesitates, by temperature (mean over the answer)"
+keep(curves(series, caption, "temperature", "exp(entropy), in tokens"), "11_temperature")
 
 # %%
 for t in (0.5, 1.0, 2.0, 3.0):

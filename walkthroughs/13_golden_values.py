@@ -3,7 +3,8 @@
 #
 # Somebody writes Ovis2 once more, for another language or machine. It runs, and its answers are wrong. Where is the
 # mistake? Here one is planted, and then found: first by hand, then with `ovis2_ref.golden`, which names the first wrong
-# stage and, if it knows the mistake, proves it. `ovis2_ref/golden/README.md` describes the files and the verdicts.
+# stage and, if it knows the mistake, proves it. `ovis2_ref/golden/README.md` describes the files and the verdicts. In the
+# one file, `ovis2.py`, the function with the mistake is `rotate`.
 
 # %%
 import tempfile
@@ -14,13 +15,13 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+from plots import curves
 from show import SCENE, TINY, answer, ask, keep, load
 
 from ovis2_ref.convention import TRANSFORMERS
 from ovis2_ref.golden import compare, read_golden, record
 from ovis2_ref.golden.reference import load_reference
 from ovis2_ref.golden.report import table, verdict_line
-from ovis2_ref.tools.charts import curves
 
 model, processor = load()
 folder = Path(tempfile.mkdtemp())
@@ -45,8 +46,8 @@ print(*golden.names[:4], "...", *golden.names[-3:], sep="\n  ")
 # %% [markdown]
 # ## The port, with a mistake
 # The paper on rotary embedding pairs neighbouring numbers of a head (0 and 1, 2 and 3); Qwen2's weights were trained
-# with the halves paired (0 and d / 2, 1 and d / 2 + 1). A port by the paper gets it wrong. As a stand-in for that port
-# serves this model with one function exchanged.
+# with the halves paired (0 and d / 2, 1 and d / 2 + 1). A port by the paper gets it wrong. This model with one
+# function exchanged stands for that port.
 
 
 # %%
@@ -84,8 +85,14 @@ for name in shared:
 first = next(i for i, difference in enumerate(differences) if difference > 1e-3)
 print(f"the first value that is off by more than a thousandth: {shared[first]}")
 assert shared[first].endswith("layers.0.self_attn.q_rotated"), "the mistake is in the rotation of the first layer"
-series = {"port and reference": (np.arange(len(shared)), np.log10(np.array(differences) + 1e-9))}
-keep(curves(series, "Difference of each value, in order, as a power of ten (-9: none)", "value", "log10"), "13_by_hand")
+series = {"port and reference": (np.arange(len(shared)), np.array(differences) + 1e-9)}
+caption = (
+    f"Port and reference: the difference jumps at value {first}, the rotated queries of layer 0 (1e-9: no difference)"
+)
+keep(
+    curves(series, caption, "values in the order in which they are computed", "relative difference", log=True),
+    "13_by_hand",
+)
 
 # %% [markdown]
 # ## With `compare`: each stage from its own inputs

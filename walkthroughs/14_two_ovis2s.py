@@ -3,7 +3,8 @@
 #
 # The authors' program trained the released weights. transformers runs the same weights with a program that computes
 # something else at some places. Neither is mixed with the other here: a `Convention` is chosen when a model or a
-# processor is made. `ovis2_ref/convention.py` is the list of differences. Here the authors' small checkpoint (drawn
+# processor is made. `ovis2_ref/convention.py` is the list of differences. The one file, `ovis2.py`, computes what
+# transformers computes: see the comments in `cut_canvas` and `vision_transformer`. Here the authors' small checkpoint (drawn
 # weights, so its answers mean nothing) is run both ways and compared with what the authors' own code computed.
 
 # %%
@@ -14,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from plots import bars
 from safetensors.numpy import load_file
-from show import TESTS, check, keep
+from show import TESTS, check, keep, large_tiles, panel
 
 from ovis2_ref import Ovis2ForConditionalGeneration, Ovis2Processor, recording
 from ovis2_ref.checkpoint.conversion import convert_original
 from ovis2_ref.convention import ORIGINAL, TRANSFORMERS
-from ovis2_ref.tools.charts import bars, panel
-from ovis2_ref.tools.draw import draw_grid, draw_tiles
+from ovis2_ref.tools.draw import draw_grid
 
 folder = TESTS / "golden_original"
 case = json.loads((folder / "cases.json").read_text())[1]
@@ -75,7 +76,7 @@ cuts = {"the authors": processor.image_processor(picture), "transformers": their
 pictures, names = [], []
 for name, cut in cuts.items():
     grid = tuple(cut["grids"][0])
-    pictures += [draw_grid(np.asarray(picture), grid), draw_tiles(np.array(cut["pixel_values"]), grid)]
+    pictures += [draw_grid(np.asarray(picture), grid), large_tiles(np.array(cut["pixel_values"]), grid)]
     names += [f"{name}: {grid[0]} x {grid[1]} (rows x columns)", "what the model sees"]
 keep(panel(pictures, "One picture, two programs", names, columns=2), "14_cuts")
 
@@ -106,14 +107,13 @@ for field in ("vision_final_norm", "argmax_of_logits", "gumbel_tau", "crop_befor
     changes[field] = float(
         np.sqrt(((made - output.image_hidden_states) ** 2).mean() / (output.image_hidden_states**2).mean())
     )
-keep(
-    bars(changes, "Change of the visual embeddings (RMS, of their own RMS) with one field taken from transformers"),
-    "14_changes",
-)
 assert changes["vision_final_norm"] > 0.01, "a norm more changes the visual embeddings"
 assert changes["argmax_of_logits"] == changes["gumbel_tau"] == 0, "this model's visual tokens are a softmax: no argmax"
+caption = "Change of the visual embeddings with one field taken from transformers"
+keep(bars(changes, caption, "RMS of the change / RMS of the embeddings", digits=3), "14_changes")
 
 # %% [markdown]
-# What to notice: each difference is small to write (a norm, two exchanged names), and large in what it does. The tiny
-# model of this package was trained with transformers' program, the released ones with the authors'. Run each with its
-# own.
+# What to notice: the cut and the norm change the embeddings, each as much as its bar says. The two fields of the argmax
+# change nothing in this model, whose visual tokens are a softmax; they matter for `tokenize_function="st_argmax"` and
+# `"gumbel_argmax"`. The tiny model of this package was trained with transformers' program, the released ones with the
+# authors'. Run each with its own.

@@ -3,13 +3,14 @@
 #
 # The same text computes on a GPU: CuPy has NumPy's functions, and every function here asks its array where it lives.
 # This walkthrough runs on the CPU and says so; with an NVIDIA GPU, CuPy and `ovis2_ref[cuda13]` installed it runs
-# there, too, and compares the two. The code is in `ovis2_ref/runtime/`: `arrays.py`, `kernels.py`, `products.py`; and
-# `ovis2_ref/generation/static.py`.
+# there, too, and compares the two. The one file, `ovis2.py`, runs on NumPy alone. The code is in `ovis2_ref/runtime/`
+# (`arrays.py`, `products.py`, `gpu/kernels.py`) and in `ovis2_ref/generation/static.py`.
 
 # %%
 import time
 
 import numpy as np
+from plots import bars
 from show import SCENE, TINY, ask, check, keep, load
 
 from ovis2_ref import Ovis2Config, Ovis2ForConditionalGeneration
@@ -17,7 +18,6 @@ from ovis2_ref.errors import DeviceError
 from ovis2_ref.ops import softmax
 from ovis2_ref.runtime.arrays import array_module, to_host
 from ovis2_ref.runtime.taps import listening
-from ovis2_ref.tools.charts import bars
 from ovis2_ref.tools.costs import operations, parameters
 
 model, processor = load()
@@ -79,12 +79,10 @@ weights = {
 intensity = {
     f"{stage}, {costs[stage] / 1e9:,.1f} GFLOP": costs[stage] / (2 * count) for stage, count in weights.items()
 }
-keep(
-    bars(intensity, f"Ovis2-1B, {tiles} tiles: operations for each byte of weights read (bfloat16)", digits=1),
-    "15_intensity",
-)
 token = costs["one more token"] / (2 * weights["one more token"])
 assert 0.5 < token < 4, "one token does about one operation for each byte"
+caption = f"Ovis2-1B, a picture of {tiles} tiles: how much is computed with each byte of weights (bfloat16)"
+keep(bars(intensity, caption, "operations per byte (logarithmic)", digits=4, log=True), "15_intensity")
 
 # %% [markdown]
 # ## Fewer, larger commands

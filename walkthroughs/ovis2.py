@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from safetensors import deserialize
 from tokenizers import Tokenizer
 
-TINY = Path(__file__).parents[1] / "ovis2_ref" / "tiny"
+TINY = Path(__file__).resolve().parents[1] / "ovis2_ref" / "tiny"
 USUAL = {"model_type": ["ovis2", "ovis2_vision", "qwen2", ""], "tokenize_function": ["softmax"], "hidden_act": ["silu"],
          "crop_to_patches": [True], "use_sliding_window": [False], "rope_scaling": [None], "rope_type": ["default"]}
 SAME = {"input_layernorm": "rms_norm1", "self_attn": "attention", "post_attention_layernorm": "rms_norm2", "mlp": "ffn",

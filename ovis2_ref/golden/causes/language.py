@@ -19,9 +19,9 @@ TABLES = ("*.rotary_emb.cos", "*.rotary_emb.sin")
 SCORES, CONTEXT = ("*.self_attn.scores",), ("*.self_attn.context",)
 
 
-def rotated(heads: str, turn: Callable[[Array, Array, Array], Array]) -> Callable[..., Array]:
+def rotated(turn: Callable[[Array, Array, Array], Array]) -> Callable[..., Array]:
     """Return the formula of q_rotated or k_rotated with another rotation: turn(heads, cos, sin)."""
-    return lambda m, w, x, cos, sin: turn(split_heads(x, getattr(m.config.text_config, heads)), cos, sin)
+    return lambda m, w, x, cos, sin: turn(split_heads(x, m.config.text_config.head_dim), cos, sin)
 
 
 def interleaved(x: Array, cos: Array, sin: Array) -> Array:
@@ -102,9 +102,9 @@ def masked_by(offset: int | None, tiled: bool = False, padding: bool = False) ->
 
 def tiled_context(m: Reference, w: Weights, p: Array, *values: Array) -> Array:
     """Return the context with the value heads taken in turn for the query heads."""
-    count = m.config.text_config.num_key_value_heads
-    v = np.concatenate([split_heads(value, count) for value in values], axis=2)[:, :, -p.shape[-1] :]
-    return merge_heads(m.arithmetic.matmul(p, np.tile(v, (1, p.shape[1] // count, 1, 1))))
+    v = np.concatenate([split_heads(value, m.config.text_config.head_dim) for value in values], axis=2)
+    v = v[:, :, -p.shape[-1] :]
+    return merge_heads(m.arithmetic.matmul(p, np.tile(v, (1, p.shape[1] // v.shape[1], 1, 1))))
 
 
 def cache_with(keys: Callable[[tuple[Array, ...]], tuple[Array, ...]]) -> Callable[..., Array]:
@@ -135,14 +135,8 @@ def older(values: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
 
 
 LANGUAGE_CAUSES: tuple[Cause, ...] = (
-    *(
-        Cause(name, ("*.q_rotated",), rotated("num_attention_heads", turn), look)
-        for name, (turn, look) in TURNS.items()
-    ),
-    *(
-        Cause(name, ("*.k_rotated",), rotated("num_key_value_heads", turn), look)
-        for name, (turn, look) in TURNS.items()
-    ),
+    *(Cause(name, ("*.q_rotated",), rotated(turn), look) for name, (turn, look) in TURNS.items()),
+    *(Cause(name, ("*.k_rotated",), rotated(turn), look) for name, (turn, look) in TURNS.items()),
     *(
         Cause(name, (pattern,), compute, look)
         for name, (change, look) in TABLE_MISTAKES.items()
