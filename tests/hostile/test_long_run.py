@@ -1,4 +1,6 @@
-"""The long run: 10,000 pictures, 10,000 checkpoints, 3,000 tokenizers, 5,000 wrong calls (`-m slow`); some of each always."""
+"""The long run: 20,000 golden files, 10,000 pictures, 10,000 checkpoints, 3,000 tokenizers, 5,000 wrong
+calls (`-m slow`); some of each always.
+"""
 
 import json
 import subprocess
@@ -16,7 +18,7 @@ def long_run(kind: str, first: int, count: int) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("kind", ["pictures", "checkpoints", "tokenizers"])
+@pytest.mark.parametrize("kind", ["golden", "pictures", "checkpoints", "tokenizers"])
 def test_some_of_each(kind: str) -> None:
     result = long_run(kind, 0, 40)
     assert result["broken"] == []
@@ -26,7 +28,8 @@ def test_some_of_each(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "count"), [("pictures", 10_000), ("checkpoints", 10_000), ("tokenizers", 3_000), ("calls", 5_000)]
+    ("kind", "count"),
+    [("golden", 20_000), ("pictures", 10_000), ("checkpoints", 10_000), ("tokenizers", 3_000), ("calls", 5_000)],
 )
 def test_all(kind: str, count: int) -> None:
     result = long_run(kind, 10**6, count)
