@@ -95,7 +95,7 @@ def _offset(tap: str, x: Array, y: Array, others: object) -> Iterator[str]:
     low, high = float(x.min()), float(x.max())
     if _same(x, np.clip(y, low, high), deviation):
         yield f"cut off at {low:.4g} and {high:.4g}"
-    levels = np.unique(np.round(np.abs(x).ravel()[:: max(1, x.size // 4096)], 6))
+    levels = np.unique(np.abs(x).ravel()[:: max(1, x.size // 4096)])
     if 2 < len(levels) < min(256, x.size // 8):
         step = float(np.diff(levels).min())
         if step and np.allclose(x / step, np.round(x / step), atol=1e-3) and np.abs(difference).max() < 1.01 * step:

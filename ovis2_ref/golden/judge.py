@@ -12,7 +12,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from ovis2_ref.golden.causes.search import Explanation, explain
 from ovis2_ref.golden.differences import describe
 from ovis2_ref.golden.equivalence import reach
 from ovis2_ref.golden.file import Golden
+from ovis2_ref.golden.layouts import arrange
 from ovis2_ref.golden.matching import Match, shape_of
 from ovis2_ref.golden.passes import VISUAL
 from ovis2_ref.golden.replay import UNFIT, MissingInputError, ancestors
@@ -91,6 +92,8 @@ class Judge:
         truth = None
         try:
             truth = fit(self._bands.truth.stage(tap))
+            value = self._laid_out(row, value, truth)
+            fit = fit._replace(shape=value.shape)
             value = self._by_formula(row, value, truth, fit)
         except MissingInputError:
             self._by_golden(row, value, expected)
@@ -115,6 +118,17 @@ class Judge:
             return None
         hidden = (mask == 0)[:, None] if len(shape) == 4 else mask == 0
         return np.broadcast_to(hidden, shape[:-1]).reshape(-1)
+
+    def _laid_out(self, row: Row, value: Array, truth: Array) -> Array:
+        """Return a value that the golden file doesn't have in the layout of the true one, if it has that in another."""
+        if value.shape == truth.shape or truth.dtype.kind in "iub" or row.match.rows is not None:
+            return value
+        layout = arrange(value, truth.shape, lambda: truth)
+        if layout is None or layout.array.shape != truth.shape or row.tap == "pixel_values":
+            return value
+        row.match = replace(row.match, array=layout.array, how=", ".join(filter(None, (row.match.how, layout.how))))
+        self._bands.known[row.tap] = layout.array
+        return layout.array
 
     def _golden_value(self, tap: str, match: Match) -> Array | None:
         """Return the golden file's value, or those of its rows that the candidate kept, where there is one of the same shape."""

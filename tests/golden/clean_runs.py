@@ -1,9 +1,10 @@
 """Right runs on drawn models, and right runs that round otherwise: compare has to raise no alarm.
 
-    python -m tests.golden.clean_runs --runs 200 --cases 5 --seed 1
+    python -m tests.golden.clean_runs --runs 400 --cases 5 --seed 1
 
-A clean run is that of this program or of transformers, in float32, bfloat16 or float16, with a prompt of two tiles and up to two
-steps. A variant is a float32 run that computes the same in another order, or in products of a lower type, which has to be named.
+A clean run is that of this program, of transformers, or of transformers as plain hooks on all modules see it, in float32,
+bfloat16 or float16, with a prompt of two tiles and up to two steps. A variant is a float32 run that computes the same in another
+order, or in products of a lower type, which has to be named.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from ovis2_ref.golden import Comparison, Golden, compare
 from ovis2_ref.golden.stages import is_input
-from tests.golden.right_runs import VARIANTS, Case, Variant, ours, theirs
+from tests.golden.right_runs import VARIANTS, Case, Variant, hooked, ours, theirs
 from tests.strategies import ovis2_configs, seeds
 
 
@@ -63,13 +64,18 @@ def draw(strategy: st.SearchStrategy, number: int, seed: int) -> Iterator[Any]:
 
 
 CASES = st.builds(Case, ovis2_configs(), seeds)
-RUNS = st.tuples(CASES, st.sampled_from(["float32", "bfloat16", "float16"]), st.sampled_from(["ours", "eager", "sdpa"]))
+RUNS = st.tuples(
+    CASES, st.sampled_from(["float32", "bfloat16", "float16"]), st.sampled_from(["ours", "eager", "sdpa", "hooks"])
+)
 
 
 def clean_runs(number: int, seed: int) -> Iterator[tuple[str, Comparison]]:
     """Yield what compare says of so many clean runs: "transformers, eager, float16", the comparison."""
     for case, dtype, program in draw(RUNS, number, seed):
-        values = ours(case, dtype) if program == "ours" else theirs(case, dtype, program)
+        if program == "hooks":
+            values = hooked(case, dtype)
+        else:
+            values = ours(case, dtype) if program == "ours" else theirs(case, dtype, program)
         yield f"{program}, {dtype}", judged(case, values, dtype)
 
 
@@ -96,7 +102,7 @@ def report(title: str, comparisons: Sequence[tuple[Comparison, list[str]]]) -> i
 def main() -> int:
     """Print the table, and return 1 if there was a false alarm."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden.clean_runs", description="Count false alarms.")
-    parser.add_argument("--runs", type=int, default=200, help="clean runs (default: 200)")
+    parser.add_argument("--runs", type=int, default=400, help="clean runs (default: 400)")
     parser.add_argument("--cases", type=int, default=5, help="drawn models for each variant (default: 5)")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

@@ -77,6 +77,29 @@ def theirs(
         return {name: run.taps[name] for name in run.names}
 
 
+def hooked(case: Case, dtype: str = "float32", attention: str = "eager") -> dict[str, np.ndarray]:
+    """Return what everybody records first: the first tensor of each module's first output, by its name; and the inputs."""
+    model = reference_model(case.config, case.seed, dtype)
+    model.set_attn_implementation(attention)
+    inputs = {name: torch.from_numpy(array) for name, array in case.inputs().items()}
+    inputs["pixel_values"] = inputs["pixel_values"].to(TORCH_DTYPES[dtype])
+    values: dict[str, np.ndarray] = {}
+
+    def take(name: str, output: Any) -> None:
+        while not torch.is_tensor(output) and output is not None:
+            output = output[0]
+        if output is not None:
+            values.setdefault(name, output.float().numpy().astype(DTYPES[dtype]))
+
+    for name, module in model.named_modules():
+        if name:
+            module.register_forward_hook(lambda _, arguments, output, name=name: take(name, output))
+    with torch.no_grad():
+        model(**inputs)
+    pixels = inputs["pixel_values"].float().numpy().astype(DTYPES[dtype])
+    return {**case.inputs(), "pixel_values": pixels, **values}
+
+
 def computed(case: Case, arithmetic: Arithmetic, dtype: str = "float32") -> dict[str, np.ndarray]:
     """Return the values of a run whose products are computed in another arithmetic, or all of whose numbers are `dtype`."""
     stages = run_stages(case.config, TRANSFORMERS, 1, 2)

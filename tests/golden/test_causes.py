@@ -31,6 +31,7 @@ SAME_HERE = {
     "tiles: a single tile has a thumbnail, too",  # there are two
     "layout: column indicators missing",  # the grid has one column
     "weights: of the layer before",  # only the first layer is looked at
+    "weights: a whole layer of the layer before",
 }
 """Mistakes that change nothing in this run."""
 

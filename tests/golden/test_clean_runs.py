@@ -1,15 +1,23 @@
 """No false alarm on right runs, however they round; and what rounds as a lower type is named."""
 
 import pytest
+from hypothesis import given, settings
 
-from tests.golden.clean_runs import alarms, clean_runs, variants
-from tests.golden.right_runs import VARIANTS
+from tests.golden.clean_runs import CASES, alarms, clean_runs, judged, variants
+from tests.golden.right_runs import VARIANTS, hooked
 
 
-@pytest.mark.parametrize("number", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [6, pytest.param(400, marks=pytest.mark.slow)])
 def test_clean_runs(number):
     found = {kind: alarms(comparison) for kind, comparison in clean_runs(number, 1)}
     assert {kind: alarm for kind, alarm in found.items() if alarm} == {}
+
+
+@settings(max_examples=3)
+@given(CASES)
+def test_plain_hooks_of_all_modules(case):
+    """As they stand: whatever the modules give, every name is understood, and nothing is wrong."""
+    assert alarms(judged(case, hooked(case))) == []
 
 
 @pytest.mark.parametrize("number", [1, pytest.param(5, marks=pytest.mark.slow)])

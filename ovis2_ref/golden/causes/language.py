@@ -135,8 +135,7 @@ def older(values: tuple[Array, ...], axis: int) -> tuple[Array, ...]:
 
 
 LANGUAGE_CAUSES: tuple[Cause, ...] = (
-    *(Cause(name, ("*.q_rotated",), rotated(turn), look) for name, (turn, look) in TURNS.items()),
-    *(Cause(name, ("*.k_rotated",), rotated(turn), look) for name, (turn, look) in TURNS.items()),
+    *(Cause(name, ("*.q_rotated", "*.k_rotated"), rotated(turn), look) for name, (turn, look) in TURNS.items()),
     *(
         Cause(name, (pattern,), compute, look)
         for name, (change, look) in TABLE_MISTAKES.items()
