@@ -46,7 +46,7 @@ print(f"least sure: {words[unsure]!r}, with a probability of {chosen[unsure]:.3f
 best = np.argsort(-probabilities[unsure])[:6]
 ranked = {repr(processor.decode([int(token)])): float(probabilities[unsure, token]) for token in best}
 caption = f"The likeliest tokens where the model is least sure, after {''.join(words[:unsure])!r}"
-keep(bars(ranked, caption, "probability (logarithmic)", 2, log=True), "11_least_sure")
+keep(bars(ranked, caption, "probability (logarithmic)", 4, log=True), "11_least_sure")
 
 # %% [markdown]
 # ## How the answer becomes likely, layer by layer
