@@ -16,7 +16,7 @@ from ovis2_ref.golden.report import reason, verdict_line
 from ovis2_ref.golden.stages import Reference
 from ovis2_ref.page.html import html_page
 from ovis2_ref.page.live import parameters
-from ovis2_ref.page.recording import Keeper, page_data
+from ovis2_ref.page.recording import Keeper, check_run, page_data
 from ovis2_ref.page.sizes import model_data
 
 
@@ -30,11 +30,7 @@ def write_golden_page(
     for name in golden.names:
         if name + ROWS not in golden:
             keeper.take(name, golden.taps[name])
-    if not keeper.ids or not keeper.pictures or len(keeper.pictures) != len(keeper.grids):
-        raise InputError(
-            f"{golden_path} has no input_ids, or no image.picture and image.grid: record them, for instance with "
-            "`ovis2-ref golden record`"
-        )
+    check_run(keeper, reference)
     count = parameters(reference.config)
     about = model_data(checkpoint, count, f"recorded in {golden.metadata.get('dtype', 'an unknown type')}", "")
     left_out = ["The model itself: this is the page of a golden file."]

@@ -15,9 +15,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from ovis2_ref.checkpoint.names import EMBEDDINGS, HEAD, TEXT, VISION
+from ovis2_ref.errors import InputError
 from ovis2_ref.golden.record import Run
 from ovis2_ref.golden.stages import Reference, split_number
-from ovis2_ref.image.tiling import split_regions
+from ovis2_ref.image.tiling import MAX_TILES, split_regions
 from ovis2_ref.ops import linear, rms_norm, softmax
 from ovis2_ref.page.live import configuration, deflated, parameters
 from ovis2_ref.page.sizes import image_options, model_data, sizes
@@ -37,6 +38,13 @@ ALL_ATTENTION = 12_000_000
 ORIGINAL_NAMES = {number: name for name, number in ORIGINAL_IDS.items()}
 LONGEST_EDGE = 1024
 """Pixels along an edge of a picture as it is shown."""
+
+
+AXES = {
+    "image.picture": 3, "image.grid": 1, "image.tiles": 4, f"{VISION}.tokens": 3, "input_ids": 2, "generated": 2,
+    f"{TEXT}.inputs_embeds": 3, "layers.self_attn.weights": 4, "layers.output": 3,
+}  # fmt: skip
+"""The axes of each value that something is kept of; those of a layer without the layer's number."""
 
 
 class Keeper:
@@ -65,8 +73,16 @@ class Keeper:
         ]  # fmt: skip
 
     def take(self, name: str, array: np.ndarray) -> None:
-        """Keep what is needed of a value."""
+        """Keep what is needed of a value. Raises `InputError` for one that no run makes there."""
         tap, number = split_number(name)
+        kind = "layers." + tap.split(".", 4)[-1] if tap.startswith(f"{TEXT}.layers.") else tap
+        axes = AXES.get(kind)
+        if axes is None:
+            return
+        if array.ndim != axes or 0 in array.shape or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+            raise InputError(
+                f"{name} has the shape {array.shape}; here {axes} axes of finite numbers are expected: record it again"
+            )
         if tap == "image.picture":
             self.pictures.append(array)
         elif tap == "image.grid":
@@ -76,7 +92,7 @@ class Keeper:
         elif tap == "input_ids" and number == 1:
             self.ids = array[0].tolist()
         elif tap == "generated":
-            self.generated = array.reshape(-1, array.shape[-1])[0].tolist()
+            self.generated = array[0].tolist()
         elif tap == f"{VISION}.tokens":
             self.words = likeliest_words(array)
         elif tap == f"{TEXT}.inputs_embeds":
@@ -103,6 +119,7 @@ def likeliest_words(tokens: Float[np.ndarray, "tiles atoms words"]) -> dict[str,
     entropy = np.array([-np.sum(row[row > 0] * np.log2(row[row > 0])) for row in rows.astype(np.float64)])
     return {
         "count": tokens.shape[-1],
+        "atoms": len(rows),
         "kept": words.shape[1],
         "words": deflated(words.astype("<u4").tobytes()),
         "chances": deflated(chances.astype("<f4").tobytes()),
@@ -178,6 +195,38 @@ def page_data(
             "steps": steps,
         },
     }  # fmt: skip
+
+
+def check_run(keeper: Keeper, reference: Reference) -> None:
+    """Raise `InputError` unless the values that were kept are of one run of the reference."""
+    config, ids = reference.config, placeholders(reference)
+    text = config.text_config
+    atoms = keeper.ids.count(ids.get("image_token_id", config.image_token_id))
+    tiles = [1 if rows * columns == 1 else rows * columns + 1 for rows, columns in keeper.grids]
+    prompt, heads = len(keeper.ids), text.num_attention_heads
+    fits = {
+        "image.picture, image.grid or input_ids": prompt > 0 and len(keeper.pictures) == len(tiles) > 0,
+        "image.picture": all(p.dtype == np.uint8 and len(p) == 3 for p in keeper.pictures),
+        "image.grid": all(min(grid) > 0 and 2 <= n + 1 <= MAX_TILES for grid, n in zip(keeper.grids, tiles, strict=True)),
+        "input_ids": atoms == sum(tiles) * config.vision_config.tokens_per_tile,
+        "image.tiles": all(
+            number < len(tiles) and levels.dtype == np.uint8 and levels.shape[:2] == (tiles[number], 3)
+            for number, levels in keeper.levels.items()
+        ),
+        "tokens": keeper.words is None or keeper.words["atoms"] == atoms,
+        "self_attn.weights": all(
+            a.shape[0] == heads and a.shape[2] == prompt + number - 1 and a.shape[1] in ((1, prompt) if number == 1 else (1,))
+            for (number, _), a in keeper.attention.items()
+        ),
+        "output": all(state.shape[2] == text.hidden_size for state in keeper.states.values()),
+        "generated": all(0 <= token < text.vocab_size for token in keeper.generated),
+    }  # fmt: skip
+    for name, fit in fits.items():
+        if not fit:
+            raise InputError(
+                f"{name} is missing, or doesn't fit the rest of the run or the checkpoint: record all of it, for instance with "
+                "`ovis2-ref golden record`"
+            )
 
 
 def placeholders(reference: Reference) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ovis2_ref.config import Ovis2Config
-from ovis2_ref.golden.file import Golden, write_golden
+from ovis2_ref.golden.file import Golden, read_golden, write_golden
 from ovis2_ref.model import Ovis2ForConditionalGeneration
 from ovis2_ref.page.html import ROOM, as_json, html_page, script_of
 from ovis2_ref.page.live import fitted, live_model, meanings, parameters, why_not_live
@@ -191,6 +191,52 @@ def test_wrong_input_is_refused(tmp_path, capsys):
         assert main(["page", "-o", page, *arguments]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory):
+    """The values of a run, two tokens long."""
+    path = str(tmp_path_factory.mktemp("golden") / "golden.safetensors")
+    assert main(["golden", "record", "--tokens", "2", "-o", path]) == 0
+    run = read_golden(path)
+    kept = ("image", "input_ids", "generated", "tokens", "self_attn.weights", "inputs_embeds", "output")
+    taps = {name: run.taps[name] for name in run.names if name.startswith(kept) or name.split("#")[0].endswith(kept)}
+    return Golden(taps, run.metadata)
+
+
+WEIGHTS, TOKENS = "model.language_model.layers.1.self_attn.weights", "model.vision_tower.tokens"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("image.picture", lambda a: a[:2]),
+        ("image.picture", lambda a: a.astype(np.float32)),
+        ("image.picture", lambda a: a[0]),
+        ("image.grid", lambda a: a * 0),
+        ("image.grid", lambda a: a * 10**12),
+        ("image.grid", lambda a: a[::-1] + 1),
+        ("image.tiles", lambda a: a[:3]),
+        ("input_ids", lambda a: a[:, :50]),
+        ("input_ids", lambda a: a * 0),
+        ("input_ids", lambda a: a - 10**6),
+        ("input_ids", lambda a: a[0]),
+        (TOKENS, lambda a: a[:, 1:]),
+        (TOKENS, lambda a: a * np.nan),
+        (WEIGHTS, lambda a: a[:, :, :, 1:]),
+        (WEIGHTS, lambda a: a[:, 1:]),
+        (WEIGHTS, lambda a: a[0]),
+        (WEIGHTS + "#2", lambda a: a[..., :0]),
+        ("model.language_model.layers.1.output", lambda a: a[..., 1:]),
+        ("generated", lambda a: a + 10**9),
+    ],
+)
+def test_a_golden_file_that_fits_no_run_is_refused(golden, tmp_path, capsys, name, change):
+    """Each value in turn is of another shape, type or range: one line, exit status 2."""
+    path = str(tmp_path / "golden.safetensors")
+    write_golden(path, Golden({**golden.taps, name: change(golden.taps[name])}, golden.metadata))
+    assert main(["page", "--golden", path, "-o", str(tmp_path / "page.html")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_larger_model_is_recorded(tmp_path, capsys):
