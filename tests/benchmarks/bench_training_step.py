@@ -4,10 +4,10 @@ Both programs take the same steps on one thread from the same weights, in turns;
 memory is what a process of its own needs at most for three steps, beyond what it needs before them.
 """
 
-import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,10 +56,17 @@ def megabytes(name, program):
     """Measure in this process how much more memory three steps need than there was before them."""
     programs, draw = steps(name)
     batches = [draw(LATE + turn) for turn in range(3)]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # let the peak start from here (Linux)
+    before = _kilobytes("VmRSS")
     for batch in batches:
         programs[program](batch)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (_kilobytes("VmHWM") - before) / 1024
+
+
+def _kilobytes(field):
+    """Read a field of this process's memory from Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def main(names):
