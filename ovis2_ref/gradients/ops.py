@@ -20,7 +20,7 @@ from ovis2_ref.runtime.weights import Weights
 
 def column_sums(x: Float[Array, "rows n"]) -> Float[Array, " n"]:
     """1^T x, the sum of all rows, as a product: over 6,144 rows of float32 its error is a third of that of `sum`."""
-    return matmul(np.ones((1, len(x)), x.dtype, like=x), x)[0]
+    return matmul(np.ones_like(x[:, :1]).T, x)[0]
 
 
 def rows_of(x: Float[Array, "*batch n"]) -> Float[Array, "rows n"]:

@@ -24,7 +24,7 @@ DTYPES = {
 def array_module(x: Array) -> ModuleType:
     """Return the module that computes on `x`: `cupy` for an array on a GPU, else `numpy`. Does not import CuPy."""
     cupy = sys.modules.get("cupy")
-    return np if cupy is None else cupy.get_array_module(x)
+    return np if cupy is None else cupy.get_array_module(getattr(x, "value", x))  # a recorded array has a value
 
 
 def as_dtype(dtype: str | np.dtype | type) -> np.dtype:

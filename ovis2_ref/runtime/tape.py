@@ -223,6 +223,7 @@ class Recorded(np.lib.mixins.NDArrayOperatorsMixin):
     dtype = property(lambda self: self.value.dtype)
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
+    device = property(lambda self: self.value.device)
 
     @property
     def gradient(self) -> Array:
