@@ -151,13 +151,13 @@ const STEPS = [
   },
 ];
 
-/** The layer and head in which a token looks at the picture most. */
+/** The layer and head in which a token whose attention is there looks at the picture most. */
 function best_head(record, position) {
   let best = { layer: 0, head: 0 },
     most = -1;
   for (let layer = 0; layer < record.attention.layers; layer++)
     for (let head = 0; head < record.attention.heads; head++) {
-      const sum = record.positions.reduce((sum, to) => sum + (record.weight(layer, head, position, to) ?? 0), 0);
+      const sum = record.on_picture(layer, head, position);
       if (sum > most) [best, most] = [{ layer, head }, sum];
     }
   return best;

@@ -264,9 +264,7 @@ export function layers_panel(app) {
     return [make("p", { class: "error" }, "This recording has no attention of this token. Choose one of the answer.")];
   const off = (layer, head) => state.changes.heads.some(([l, h]) => l === layer && h === head);
   const cell = (layer, head) => {
-    const weights = record.weights(layer, head, position),
-      total = sums(record, weights),
-      picture = total.thumbnail + total.tiles;
+    const picture = record.on_picture(layer, head, position);
     const options = {
       class: `head${off(layer, head) ? " off" : ""}`,
       pressed: state.layer === layer && state.head === head,

@@ -114,9 +114,20 @@ export class Record {
 
   /** The weights from the token at `position` to all tokens, or (`to`) from all tokens to it; null where one is not there. */
   weights(layer, head, position, to = false) {
-    return this.tokens.map((token) =>
-      to ? this.weight(layer, head, token.position, position) : this.weight(layer, head, position, token.position),
-    );
+    const asked = [layer, head, position, to].join(" ");
+    if (this.asked !== asked) {
+      this.asked = asked; // the map and the panel ask for the same ones
+      this.answered = this.tokens.map((token) =>
+        to ? this.weight(layer, head, token.position, position) : this.weight(layer, head, position, token.position),
+      );
+    }
+    return this.answered;
+  }
+
+  /** One head's weight from the token at `position` to the whole picture. */
+  on_picture(layer, head, position) {
+    const row = this.rows.get(position);
+    return this.positions.reduce((sum, to) => (to <= position ? sum + this.attention.weight(row, layer, head, to) : sum), 0);
   }
 }
 
