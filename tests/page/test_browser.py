@@ -107,6 +107,17 @@ def test_a_question_and_a_picture(browser, live, folder):
     assert decoded(browser) == answer_of(picture, "How many shapes are there?")
 
 
+def test_a_file_that_is_no_picture(browser, live, folder):
+    """It is refused in a line, and the page goes on."""
+    (folder / "<b>none.png").write_bytes(b"GIF89a no picture")
+    browser.open(live)
+    browser.driver.find_element("id", "file").send_keys(str(folder / "<b>none.png"))
+    browser.wait("return Boolean(ovis2.state.error)")
+    assert browser.text("[role=alert]") == "<b>none.png can't be read as a picture by this browser."
+    browser.click("suggest Describe the image.")
+    assert not browser.run("return document.querySelector('[role=alert]')")
+
+
 def test_a_shape_is_moved(browser, live):
     """JavaScript draws the sample's scene with the bits of its file; moved by a key, it is drawn and answered again."""
     browser.open(live)
