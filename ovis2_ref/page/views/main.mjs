@@ -38,65 +38,54 @@ const PANELS = {
   port: port_panel,
 };
 
+/** What is chosen when a page opens. */
+function first_state({ port, question, scenes }) {
+  const [colour, rgb] = scenes ? Object.entries(scenes.colours)[0] : [];
+  return {
+    tab: port ? "port" : "picture",
+    shown: "first", // of the two runs: unchanged, changed
+    atom: null, // the chosen cell
+    position: null, // the chosen token
+    layer: null,
+    head: null, // null: the mean of all
+    direction: "from",
+    word: null,
+    step: 0, // of the answer
+    unfolded: null, // the tile whose tokens are shown in the prompt
+    changes: NO_CHANGES,
+    form: { tile: 0, first: 1, second: 2, word: 0, token: 0, layer: 0, head: 0 },
+    question,
+    scene: null, // the picture, where it can be edited
+    shape: -1,
+    brush: scenes && { kind: scenes.kinds[0], colour, rgb },
+    streaming: null, // the answer that is being made
+    error: null,
+    guide: null, // the step of the guided way
+    theme: null,
+  };
+}
+
+const LABELS = {
+  strip: "The way of the picture",
+  left: "Picture, question and answer",
+  panel: "The chosen station",
+  guide: "The guided way",
+};
+
 class App {
   constructor(root, data) {
-    Object.assign(this, {
-      root,
-      data,
-      live: data.live !== null,
-      records: { first: null, second: null },
-      sources: [],
-      pictures: [],
-      tile_images: new Map(),
-    });
-    this.state = {
-      tab: data.port ? "port" : "picture",
-      shown: "first",
-      atom: null,
-      position: null,
-      layer: null,
-      head: null,
-      direction: "from",
-      word: null,
-      step: 0,
-      unfolded: null,
-      changes: NO_CHANGES,
-      form: { tile: 0, first: 1, second: 2, word: 0, token: 0, layer: 0, head: 0 },
-      question: data.question,
-      scene: null,
-      shape: -1,
-      brush: data.scenes && {
-        kind: data.scenes.kinds[0],
-        colour: Object.keys(data.scenes.colours)[0],
-        rgb: Object.values(data.scenes.colours)[0],
-      },
-      streaming: null,
-      error: null,
-      guide: null,
-      theme: null,
-    };
-    this.parts = Object.fromEntries(
-      ["header", "strip", "left", "inspector", "panel", "guide"].map((name) => [
-        name,
-        make(name === "header" ? "header" : name === "strip" ? "nav" : "section", {
-          class: name,
-          "aria-label": {
-            strip: "The way of the picture",
-            left: "Picture, question and answer",
-            panel: "The chosen station",
-            guide: "The guided way",
-          }[name],
-        }),
-      ]),
-    );
-    this.map = make("div", { class: "picture" });
-    this.ask_part = make("div", { class: "ask" });
-    this.answers = make("div", { class: "given" });
-    const { header, strip, left, inspector, panel, guide } = this.parts;
-    inspector.setAttribute("aria-live", "polite");
-    left.append(this.map, inspector, this.ask_part, this.answers);
-    root.append(header, strip, make("div", { class: "body" }, left, panel), guide);
-    this.point = (atom) => draw(inspector, make("p", {}, describe_cell(this, atom ?? this.atom)));
+    const part = (tag, name) => make(tag, { class: name, "aria-label": LABELS[name] });
+    const parts = { header: part("header", "header"), strip: part("nav", "strip") };
+    for (const name of ["left", "inspector", "panel", "guide"]) parts[name] = part("section", name);
+    Object.assign(this, { root, data, parts, live: data.live !== null, records: { first: null, second: null }, sources: [], pictures: [] });
+    this.state = first_state(data);
+    this.map = part("div", "picture");
+    this.ask_part = part("div", "ask");
+    this.answers = part("div", "given");
+    parts.inspector.setAttribute("aria-live", "polite");
+    parts.left.append(this.map, parts.inspector, this.ask_part, this.answers);
+    root.append(parts.header, parts.strip, make("div", { class: "body" }, parts.left, parts.panel), parts.guide);
+    this.point = (atom) => draw(parts.inspector, make("p", {}, describe_cell(this, atom ?? this.atom)));
     document.addEventListener("dragover", (event) => event.preventDefault());
     document.addEventListener("drop", (event) => {
       event.preventDefault();
