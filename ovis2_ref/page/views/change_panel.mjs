@@ -34,21 +34,8 @@ function lines(app) {
 }
 
 export function change_panel(app) {
-  const { state } = app,
-    record = app.records.first;
-  if (!record) return [];
-  const all = lines(app),
-    form = state.form,
-    set = (part) => app.set({ form: { ...form, ...part } });
-  const tile_pairs = record.tiles.map((tile, i) => [i, i === 0 && record.tiles.length > 1 ? "0: the thumbnail" : `${i}`]);
-  const { layers, heads } = record.attention,
-    atom = state.atom ?? 0;
-  const words = range(record.words.count).map((word) => [word, app.meaning(word) ? `${word}: ${app.meaning(word)}` : String(word)]);
-  const texts = record.tokens
-    .slice(0, record.prompt_length)
-    .filter((token) => token.kind !== "atom")
-    .map((token) => [token.position, `${token.position}: ${visible(token.text)}`]);
-  const line = (title, ...parts) => make("fieldset", {}, make("legend", {}, title), make("div", { class: "row" }, parts));
+  if (!app.records.first) return [];
+  const all = lines(app);
   return [
     make("h3", {}, "What is changed"),
     all.length
@@ -68,66 +55,80 @@ export function change_panel(app) {
     all.length > 0 && button("Undo all", () => app.change(NO_CHANGES), { key: "undo all" }),
     comparison(app),
     make("h3", {}, "Change something"),
-    make(
-      "div",
-      { class: "forms" },
-      line(
-        "Remove a tile",
-        choice("Tile", tile_pairs, form.tile, (tile) => set({ tile: Number(tile) }), "form tile"),
-        button("Remove", () => app.hide(record.atoms(Math.min(form.tile, record.tiles.length - 1)).map((one) => record.positions[one])), {
-          key: "do remove",
-          disabled: !record.tiles.length,
-        }),
-      ),
-      line(
-        "Swap two tiles",
-        choice("First", tile_pairs, form.first, (first) => set({ first: Number(first) }), "form first"),
-        choice("Second", tile_pairs, form.second, (second) => set({ second: Number(second) }), "form second"),
-        button("Swap", () => app.swap(form.first, form.second), {
-          key: "do swap",
-          disabled:
-            record.tiles.length < 2 ||
-            form.first === form.second ||
-            form.first >= record.tiles.length ||
-            form.second >= record.tiles.length,
-        }),
-      ),
-      line(
-        "Replace a visual word",
-        make("span", {}, `in ${record.named(atom)} (choose another cell on the map)`),
-        choice("Word", words, form.word, (word) => set({ word: Number(word) }), "form word"),
-        button("Replace", () => app.replace_word(atom, form.word), { key: "do replace" }),
-      ),
-      line(
-        "Mask a token",
-        choice("Token", texts, form.token, (token) => set({ token: Number(token) }), "form token"),
-        button("Mask", () => app.hide([form.token]), { key: "do mask" }),
-      ),
-      line(
-        "Switch off a head",
-        choice(
-          "Layer",
-          range(layers).map((i) => [i, i]),
-          form.layer,
-          (layer) => set({ layer: Number(layer) }),
-          "form layer",
-        ),
-        choice(
-          "Head",
-          range(heads).map((i) => [i, i]),
-          form.head,
-          (head) => set({ head: Number(head) }),
-          "form head",
-        ),
-        button("Switch", () => app.toggle_head(form.layer, form.head), { key: "do head" }),
-      ),
-    ),
+    forms(app),
     make(
       "p",
       { class: "note" },
       "A removed tile and a masked token keep their places, so that no other token moves. A change shows what this run depends on; it does not show how the model works in general.",
     ),
   ];
+}
+
+/** A form for each kind of change. */
+function forms(app) {
+  const { form, ...state } = app.state,
+    record = app.records.first,
+    set = (part) => app.set({ form: { ...form, ...part } });
+  const tile_pairs = record.tiles.map((tile, i) => [i, i === 0 && record.tiles.length > 1 ? "0: the thumbnail" : `${i}`]);
+  const { layers, heads } = record.attention,
+    atom = state.atom ?? 0;
+  const words = range(record.words.count).map((word) => [word, app.meaning(word) ? `${word}: ${app.meaning(word)}` : String(word)]);
+  const texts = record.tokens
+    .slice(0, record.prompt_length)
+    .filter((token) => token.kind !== "atom")
+    .map((token) => [token.position, `${token.position}: ${visible(token.text)}`]);
+  const line = (title, ...parts) => make("fieldset", {}, make("legend", {}, title), make("div", { class: "row" }, parts));
+  return make(
+    "div",
+    { class: "forms" },
+    line(
+      "Remove a tile",
+      choice("Tile", tile_pairs, form.tile, (tile) => set({ tile: Number(tile) }), "form tile"),
+      button("Remove", () => app.hide(record.atoms(Math.min(form.tile, record.tiles.length - 1)).map((one) => record.positions[one])), {
+        key: "do remove",
+        disabled: !record.tiles.length,
+      }),
+    ),
+    line(
+      "Swap two tiles",
+      choice("First", tile_pairs, form.first, (first) => set({ first: Number(first) }), "form first"),
+      choice("Second", tile_pairs, form.second, (second) => set({ second: Number(second) }), "form second"),
+      button("Swap", () => app.swap(form.first, form.second), {
+        key: "do swap",
+        disabled:
+          record.tiles.length < 2 || form.first === form.second || form.first >= record.tiles.length || form.second >= record.tiles.length,
+      }),
+    ),
+    line(
+      "Replace a visual word",
+      make("span", {}, `in ${record.named(atom)} (choose another cell on the map)`),
+      choice("Word", words, form.word, (word) => set({ word: Number(word) }), "form word"),
+      button("Replace", () => app.replace_word(atom, form.word), { key: "do replace" }),
+    ),
+    line(
+      "Mask a token",
+      choice("Token", texts, form.token, (token) => set({ token: Number(token) }), "form token"),
+      button("Mask", () => app.hide([form.token]), { key: "do mask" }),
+    ),
+    line(
+      "Switch off a head",
+      choice(
+        "Layer",
+        range(layers).map((i) => [i, i]),
+        form.layer,
+        (layer) => set({ layer: Number(layer) }),
+        "form layer",
+      ),
+      choice(
+        "Head",
+        range(heads).map((i) => [i, i]),
+        form.head,
+        (head) => set({ head: Number(head) }),
+        "form head",
+      ),
+      button("Switch", () => app.toggle_head(form.layer, form.head), { key: "do head" }),
+    ),
+  );
 }
 
 function comparison(app) {

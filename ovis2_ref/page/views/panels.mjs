@@ -266,11 +266,14 @@ export const left_out = (record) => (record ? [make("p", { class: "note" }, "Thi
 
 /** The distribution of a visual token, and where a word is used. */
 export function words_panel(app) {
-  const { record, state } = app;
+  const { record } = app;
   if (!record?.words) return left_out(record);
-  const common = record.common_words(9),
-    colours = word_colours(record),
-    chosen = app.atom,
+  return make("div", { class: "words" }, distribution(app, app.atom), words_of_the_picture(app));
+}
+
+/** The likeliest words of one visual token, and how unsure it is. */
+function distribution(app, chosen) {
+  const { record, state } = app,
     { word } = state;
   const rows = record.words_of(chosen).map(([one, chance]) =>
     make(
@@ -289,7 +292,48 @@ export function words_panel(app) {
       make("td", { class: "wide" }, bar(chance)),
     ),
   );
-  const swatches = common.map(([one, cells]) =>
+  const spread = 2 ** record.entropy(chosen),
+    count = record.words.count;
+  return make(
+    "div",
+    {},
+    make("h3", {}, `The visual token of ${record.named(chosen)}`),
+    make(
+      "p",
+      {},
+      `Entropy ${record.entropy(chosen).toFixed(2)} bits of at most ${Math.log2(count).toFixed(2)}: as unsure as between ${spread.toFixed(spread < 10 ? 1 : 0)} words of ${count.toLocaleString("en")}.`,
+    ),
+    make(
+      "table",
+      { class: "bars" },
+      make(
+        "thead",
+        { class: "visually-hidden" },
+        make(
+          "tr",
+          {},
+          ["word", "meaning", "chance"].map((one) => make("th", { scope: "col" }, one)),
+        ),
+      ),
+      make("tbody", {}, rows),
+    ),
+    app.live &&
+      make(
+        "div",
+        { class: "row" },
+        word !== null
+          ? button(`Make this cell word ${word}`, () => app.replace_word(chosen, word), { key: "replace" })
+          : make("p", { class: "note" }, "Choose a word to see where it is used, or to put it into another cell."),
+      ),
+  );
+}
+
+/** The likeliest words of all cells, in the colours of the map. */
+function words_of_the_picture(app) {
+  const { record, state } = app,
+    { word } = state,
+    colours = word_colours(record);
+  const swatches = record.common_words(9).map(([one, cells]) =>
     make(
       "li",
       {},
@@ -305,66 +349,26 @@ export function words_panel(app) {
       make("span", { class: "note cells-count" }, cells === 1 ? "1 cell" : `${cells} cells`),
     ),
   );
-  const spread = 2 ** record.entropy(chosen),
-    count = record.words.count;
-  return [
+  return make(
+    "div",
+    {},
+    make("h3", {}, word === null ? "The likeliest word of each cell" : `Where word ${word} is used`),
     make(
-      "div",
-      { class: "words" },
-      make(
-        "div",
-        {},
-        make("h3", {}, `The visual token of ${record.named(chosen)}`),
-        make(
-          "p",
-          {},
-          `Entropy ${record.entropy(chosen).toFixed(2)} bits of at most ${Math.log2(count).toFixed(2)}: as unsure as between ${spread.toFixed(spread < 10 ? 1 : 0)} words of ${count.toLocaleString("en")}.`,
-        ),
-        make(
-          "table",
-          { class: "bars" },
-          make(
-            "thead",
-            { class: "visually-hidden" },
-            make(
-              "tr",
-              {},
-              ["word", "meaning", "chance"].map((one) => make("th", { scope: "col" }, one)),
-            ),
-          ),
-          make("tbody", {}, rows),
-        ),
-        app.live &&
-          make(
-            "div",
-            { class: "row" },
-            word !== null
-              ? button(`Make this cell word ${word}`, () => app.replace_word(chosen, word), { key: "replace" })
-              : make("p", { class: "note" }, "Choose a word to see where it is used, or to put it into another cell."),
-          ),
-      ),
-      make(
-        "div",
-        {},
-        make("h3", {}, word === null ? "The likeliest word of each cell" : `Where word ${word} is used`),
-        make(
-          "p",
-          { class: "note" },
-          word === null
-            ? "The map shows these words in colour, all but the commonest."
-            : `The map is bright where the word is likely. Largest chance: ${percent(Math.max(...record.positions.map((_, atom) => record.chance(atom, word))))}.`,
-        ),
-        make("ul", { class: "legends" }, swatches),
-        word !== null && button("Show all words", () => app.set({ word: null }), { key: "all words" }),
-        app.data.meanings.length > 0 &&
-          make(
-            "p",
-            { class: "note" },
-            `The first ${app.data.meanings.length} words of this model were taught these meanings. The others were not taught any.`,
-          ),
-      ),
+      "p",
+      { class: "note" },
+      word === null
+        ? "The map shows these words in colour, all but the commonest."
+        : `The map is bright where the word is likely. Largest chance: ${percent(Math.max(...record.positions.map((_, atom) => record.chance(atom, word))))}.`,
     ),
-  ];
+    make("ul", { class: "legends" }, swatches),
+    word !== null && button("Show all words", () => app.set({ word: null }), { key: "all words" }),
+    app.data.meanings.length > 0 &&
+      make(
+        "p",
+        { class: "note" },
+        `The first ${app.data.meanings.length} words of this model were taught these meanings. The others were not taught any.`,
+      ),
+  );
 }
 
 /** The colours of the likeliest words of most cells; the commonest, the ground's, has none. */
