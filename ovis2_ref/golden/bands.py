@@ -223,7 +223,7 @@ class Bands:
         """Return the lower type, or types, that explain the value's deviation from the truth; None if none does.
 
         It has to explain the deviation with and without the part that is one factor: a factor alone is no rounding, though
-        numbers that are cut off are smaller on average, too.
+        numbers that are cut off are smaller on average, too. A few equal numbers can't tell the two apart, and need only the former.
         Of a value that float32 can't explain bit by bit, in a program that claims float64, the size of the deviation decides.
         """
         if not_finite(value, truth).any():
@@ -238,9 +238,9 @@ class Bands:
             else:
                 replay = self._replay_in(DTYPES[lower.removeprefix("all in ")])
             predicted = fit(replay.stage(tap))[there].astype(np.float64) - right
-            share = min(
-                share_explained(deviation, predicted), share_explained(uneven, without_factor(predicted, right))
-            )
+            share, spread = share_explained(deviation, predicted), without_factor(predicted, right)
+            if np.abs(spread).max(initial=0) > 1e-6 * np.abs(predicted).max(initial=0):
+                share = min(share, share_explained(uneven, spread))
             if share > EXPLAINED:
                 explained[lower] = share
         if not explained and self.claimed == "float64" and share_explained(deviation, uneven) > EXPLAINED:
