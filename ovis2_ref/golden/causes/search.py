@@ -67,7 +67,7 @@ def explain(
 
     A mistake is made in every stage that it concerns between the value and its recorded inputs: a port repeats it in each
     layer. If that explains nothing, it is made in one of these stages alone. Of several mistakes that reproduce the value, the
-    closest is named, and the others with it. Of pairs those are tried whose mistakes come nearest by themselves.
+    closest is named, and the others with it. Of pairs those are tried whose mistakes come nearest by themselves, each in its nearest form.
     """
     taps = segment(bands.stages, tap, bands.known)
     whole = _trials(bands.stages, taps)
@@ -92,8 +92,10 @@ def explain(
             return (best._replace(others=tuple(others)),)
     if not pairs or len(taps) > PAIRED_STAGES:
         return ()
-    nearest = [trial for _, _, trial in sorted(errors, key=lambda each: each[:2])[:PAIRED]]
-    for first, second in combinations(nearest, 2):
+    nearest: dict[str, Trial] = {}
+    for _, _, trial in sorted(errors, key=lambda each: each[:2]):
+        nearest.setdefault(trial.cause.name, trial)
+    for first, second in combinations(list(nearest.values())[:PAIRED], 2):
         changed = _both(first, second, bands.stages)
         if changed is None:
             continue
