@@ -111,7 +111,7 @@ def _missing(index: int) -> str | None:
     try:
         import cupy
     except ImportError as error:
-        extra = "pip install 'ovis2_ref[cuda13]' (or [cuda12] where the driver is for CUDA 12)"
+        extra = "pip install -e '.[cuda13]' in the clone of ovis2_ref (or [cuda12] where the driver is for CUDA 12)"
         return f"CuPy is not installed, or broken ({_first_line(error)}): {extra}"
     runtime = cupy.cuda.runtime
     driver, built = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
@@ -120,7 +120,7 @@ def _missing(index: int) -> str | None:
             "there is no NVIDIA driver, and pip can't install one: install it, and check that nvidia-smi lists the GPU"
         )
     if driver < built:
-        extra = f"pip uninstall -y cupy-cuda{built}x && pip install 'ovis2_ref[cuda{driver}]'"
+        extra = f"pip uninstall -y cupy-cuda{built}x && pip install -e '.[cuda{driver}]'"
         return f"the driver is for CUDA {driver}, this CuPy for CUDA {built}: {extra}, or a newer driver"
     try:
         count = runtime.getDeviceCount()
@@ -134,7 +134,7 @@ def _missing(index: int) -> str | None:
         with cupy.cuda.Device(index):
             cupy.zeros(1, dtype=np.float16) + cupy.ones(1, dtype=np.float16)
     except Exception as error:  # ImportError, RuntimeError, or the compiler's own, which is another class in each CuPy
-        return f"CUDA's libraries are not installed ({_first_line(error)}): pip install 'ovis2_ref[cuda{built}]'"
+        return f"CUDA's libraries are not installed ({_first_line(error)}): pip install -e '.[cuda{built}]'"
     return None
 
 

@@ -244,7 +244,11 @@ def test_a_whole_folder_as_json_and_junit(student, tmp_path):
     assert not verdicts[FIRST.name]["right"]
     assert not verdicts[FIRST.name]["written"]
     suite = ElementTree.parse(tmp_path / "report.xml").getroot()
-    assert [suite.get(name) for name in ("tests", "failures", "skipped")] == [str(len(EXERCISES)), "1", str(len(EXERCISES) - 2)]
+    assert [suite.get(name) for name in ("tests", "failures", "skipped")] == [
+        str(len(EXERCISES)),
+        "1",
+        str(len(EXERCISES) - 2),
+    ]
     assert len(list(handed.iterdir())) == 2
     monkey = student("check", FIRST.name, "--folder", str(handed))
     assert monkey[0] == 1

@@ -16,7 +16,7 @@ MACHINES = {
     "no GPU": ({"devices": 0}, "cuda", r"shows no GPU.*cudaErrorNoDevice.*CUDA_VISIBLE_DEVICES"),
     "one GPU": ({"devices": 1}, "cuda:1", r"there is 1 GPU, numbered from 0"),
     "three GPUs": ({"devices": 3}, "cuda:3", r"there are 3 GPUs, numbered from 0"),
-    "no CUDA libraries": ({"libraries": False}, "cuda", r"libnvrtc.*pip install 'ovis2_ref\[cuda13\]'$"),
+    "no CUDA libraries": ({"libraries": False}, "cuda", r"libnvrtc.*pip install -e '\.\[cuda13\]'$"),
 }
 
 
@@ -34,7 +34,7 @@ def test_says_what_is_missing(case: str) -> None:
 
 def test_says_that_cupy_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(DeviceError, match=r"CuPy is not installed.*pip install 'ovis2_ref\[cuda13\]'.*\[cuda12\]"):
+    with pytest.raises(DeviceError, match=r"CuPy is not installed.*pip install -e '\.\[cuda13\]'.*\[cuda12\]"):
         device_module("cuda")
     assert device_module("auto") is np
     assert device_module("cpu") is np

@@ -67,7 +67,8 @@ def explain(
 
     A mistake is made in every stage that it concerns between the value and its recorded inputs: a port repeats it in each
     layer. If that explains nothing, it is made in one of these stages alone. Of several mistakes that reproduce the value, the
-    closest is named, and the others with it. Of pairs those are tried whose mistakes come nearest by themselves, each in its nearest form.
+    closest is named, and the others with it. Of pairs those are tried whose mistakes come nearest by themselves, each in its
+    nearest form.
     """
     taps = segment(bands.stages, tap, bands.known)
     whole = _trials(bands.stages, taps)
