@@ -223,7 +223,7 @@ class Bands:
         """Return the lower type, or types, that explain the value's deviation from the truth; None if none does.
 
         It has to explain the deviation with and without the part that is one factor: a factor alone is no rounding, though
-        numbers that are cut off are smaller on average, too. A few equal numbers can't tell the two apart: there the size decides.
+        numbers that are cut off are smaller on average, too. A few equal numbers can't tell the two apart.
         Of a value that float32 can't explain bit by bit, in a program that claims float64, the size of the deviation decides.
         """
         if not_finite(value, truth).any():
