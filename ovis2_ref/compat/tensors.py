@@ -136,6 +136,12 @@ def _loss_class() -> type:
                 "and its gradient by every weight"
             )
 
+        def __format__(self, spec: str) -> str:
+            return format(self.as_subclass(torch.Tensor), spec)
+
+        def __repr__(self, **options: Any) -> str:
+            return repr(self.as_subclass(torch.Tensor))
+
     return Loss
 
 

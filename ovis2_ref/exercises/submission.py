@@ -12,6 +12,7 @@ itself, `ctypes` and private C modules are out of their reach. So mark the work 
 import base64
 import contextlib
 import copy
+import importlib.util
 import inspect
 import io
 import json
@@ -182,17 +183,30 @@ def restored_inputs(forms: dict[str, Any]) -> dict[str, Any]:
     return {name: value(form) for name, form in forms.items()}
 
 
-def guard(package: Path) -> None:
-    """Refuse from now on to read the files of `package`, and all of `FORBIDDEN`.
+def packages() -> list[Path]:
+    """Return the folders of this package: the one that this file lies in, and those that an import would find."""
+    own = Path(__file__).resolve().parents[1]
+    spec = importlib.util.find_spec(own.name)
+    found = [
+        *(Path(base, own.name) for base in sys.path),
+        *map(Path, spec.submodule_search_locations or () if spec else ()),
+    ]
+    return list({own, *(folder.resolve() for folder in found if folder.is_dir())})
+
+
+def guard(packages: list[Path]) -> None:
+    """Refuse from now on to read the files of `packages`, and all of `FORBIDDEN`.
 
     Files are told by their inodes, so no way of writing a path hides one. The hook uses no name that a submission could give
     another value: constants are its defaults.
     """
-    status = [os.stat(path) for path in (package, *package.rglob("*"))]
+    status = [os.stat(path) for package in packages for path in (package, *package.rglob("*"))]
     own = frozenset((at.st_ino, at.st_dev) for at in status)
     null = (os.stat(os.devnull).st_ino, os.stat(os.devnull).st_dev)
     proc = os.stat("/proc/self").st_dev if os.path.exists("/proc/self") else -1
-    above = [f"{base}{os.sep}" for base in package.parents]  # a relative path may start at the folder of a descriptor
+    above = list(
+        {f"{base}{os.sep}" for package in packages for base in package.parents}
+    )  # a relative path may start at the folder of a descriptor
     starts = {str: ("", *above), bytes: (b"", *(base.encode() for base in above))}
     modes = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     names, builtin = frozenset(FORBIDDEN), (type, os.stat, str.partition, PermissionError, (OSError, ValueError), int)
@@ -281,7 +295,7 @@ def main(file: str, name: str, cases: str) -> None:
     sys.dont_write_bytecode = True
     sys.argv = [file]
     limit()
-    guard(Path(__file__).resolve().parents[1])
+    guard(packages())
     printed = Bounded()
     try:
         with contextlib.redirect_stdout(printed):

@@ -87,7 +87,7 @@ def recorded_steps(ours: Any, ids: Any, new_tokens: int) -> list[tuple[StaticSte
 
 def replay(step: StaticStep, recorded: Any, times: int) -> None:
     """Launch a recorded step so many times. Each launch moves on by a place, so it starts so many before the cache's end."""
-    step._cache.next[...] = step._cache.keys(1) - times
+    step._cache.next[...] = step._cache.length_after(1) - times
     for _ in range(times):
         recorded.graph.launch()
 

@@ -180,6 +180,7 @@ def test_a_loss_says_how_to_get_its_gradients():
     ids = torch.tensor([[3, 1, 3, 2]])
     loss = model(input_ids=ids, labels=ids).loss
     assert loss.item() == pytest.approx(float(loss.numpy()))
+    assert f"{loss:.3f} {loss}" == f"{loss.item():.3f} {torch.tensor(loss.item())}"
     with pytest.raises(InputError, match="loss_and_gradients"):
         (loss / 2).backward()
     found, gradients = model.loss_and_gradients(labels=ids, input_ids=ids)
